@@ -1,0 +1,145 @@
+"""What can go wrong, and what each error asks of you.
+
+::
+
+    Qwen3SGLangError
+    ├── InvalidInputError (ValueError)       an argument or a setting is unusable: .field .value .remedy
+    ├── MissingDependencyError (ImportError) an extra of this distribution is not installed
+    ├── ConversionError                      a checkpoint can't be read or converted
+    └── ServerError                          the server gave no usable score: .url
+        ├── ServerUnreachableError (ConnectionError)   refused, unknown host, connection dropped
+        ├── ServerTimeoutError (TimeoutError)          no whole answer within `timeout`
+        ├── AuthenticationError              401 or 403: the key is missing or wrong
+        ├── NotSGLangError                   something answers, but it isn't SGLang's classify API
+        ├── ModelNotFoundError               the server has no model of that name
+        ├── RequestRejectedError             400 or 422: the server refuses what was sent
+        ├── ServerOverloadedError            429 or 503: try again later
+        ├── ServerFailureError               any other failure on the server's side
+        ├── ProtocolError                    200, but the scores in it can't be trusted
+        └── ModelMismatchError               the model that is served can't rerank
+            ├── UnconvertedModelError        a causal language model: convert it first
+            ├── OneLabelModelError           one label: every document would score 1.0
+            └── SwappedLabelsError           label 0 is "yes": every score would be upside down
+
+Every message says what happened, to which value, and what to do next. None of them carries a key.
+"""
+
+from __future__ import annotations
+
+
+class Qwen3SGLangError(Exception):
+    """Base of every error raised on purpose by this distribution."""
+
+
+class InvalidInputError(Qwen3SGLangError, ValueError):
+    """An argument or a setting can't be used; raised before any request is sent.
+
+    Attributes:
+        field: name of the argument or environment variable.
+        value: what was given. A secret is never put here.
+        remedy: what to pass instead.
+    """
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(field, value, remedy)
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.field}={_short(self.value)}: {self.remedy}"
+
+
+class MissingDependencyError(Qwen3SGLangError, ImportError):
+    """A package that only an extra installs is missing."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(module, extra)
+        self.extra = extra
+        self.name = module
+
+    def __str__(self) -> str:
+        return f'the package that provides "{self.name}" is missing: pip install "qwen3-sglang[{self.extra}]"'
+
+
+class ConversionError(Qwen3SGLangError):
+    """A checkpoint can't be read or converted; the message says which file and what to do."""
+
+
+class ServerError(Qwen3SGLangError):
+    """The server gave no usable score.
+
+    Attributes:
+        url: the address that was asked.
+    """
+
+    def __init__(self, url: str, message: str) -> None:
+        super().__init__(url, message)
+        self.url = url
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.message}"
+
+
+class ServerUnreachableError(ServerError, ConnectionError):
+    """No connection, or it was dropped before the whole answer came."""
+
+    def __str__(self) -> str:
+        return ServerError.__str__(self)
+
+
+class ServerTimeoutError(ServerError, TimeoutError):
+    """The whole answer did not come within `timeout` seconds."""
+
+    def __str__(self) -> str:
+        return ServerError.__str__(self)
+
+
+class AuthenticationError(ServerError):
+    """401 or 403: the server wants another key."""
+
+
+class NotSGLangError(ServerError):
+    """Something answers at this address, but not SGLang's classify API."""
+
+
+class ModelNotFoundError(ServerError):
+    """The server, or the gateway in front of it, has no model of that name."""
+
+
+class RequestRejectedError(ServerError):
+    """400, 413 or 422: the server refuses what was sent, and says why."""
+
+
+class ServerOverloadedError(ServerError):
+    """429 or 503: the server is full, starting or stopping."""
+
+
+class ServerFailureError(ServerError):
+    """The server failed while it worked on the request."""
+
+
+class ProtocolError(ServerError):
+    """A successful status with a body whose scores can't be trusted."""
+
+
+class ModelMismatchError(ServerError):
+    """The model behind the server can't rerank."""
+
+
+class UnconvertedModelError(ModelMismatchError):
+    """The server runs a causal language model, not a converted reranker."""
+
+
+class OneLabelModelError(ModelMismatchError):
+    """The served checkpoint has one label; SGLang's softmax makes that 1.0 for every document."""
+
+
+class SwappedLabelsError(ModelMismatchError):
+    """The served checkpoint has "yes" at index 0 and "no" at index 1."""
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
