@@ -1,0 +1,18 @@
+"""Rerank inside LangChain with Qwen3-Reranker on SGLang: a document compressor.
+
+Needs the extra ``langchain``: ``pip install "qwen3-sglang[langchain]"``.
+"""
+
+from __future__ import annotations
+
+from qwen3_sglang.errors import MissingDependencyError
+
+try:
+    from langchain_qwen3_sglang.rerank import Qwen3SGLangRerank
+except ModuleNotFoundError as error:
+    # Any other missing module is a fault of its own and must not be blamed on the extra.
+    if error.name is None or error.name.partition(".")[0] != "langchain_core":
+        raise
+    raise MissingDependencyError(error.name, "langchain") from None
+
+__all__ = ["Qwen3SGLangRerank"]

@@ -1,0 +1,210 @@
+"""A LlamaIndex node postprocessor that reranks with Qwen3-Reranker on SGLang."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+
+from qwen3_sglang import RerankClient, RerankResult
+from qwen3_sglang.errors import InvalidInputError
+
+dispatcher = get_dispatcher(__name__)
+
+# One for all instances: a lock per instance could be neither copied nor pickled.
+_BUILDING = threading.Lock()
+# Events demand a name, and asking the server for it is not worth a request.
+_UNNAMED_MODEL = "Qwen3-Reranker"
+_RETRIEVAL_SCORE = "retrieval_score"
+
+
+class Qwen3SGLangRerank(BaseNodePostprocessor):
+    """Order nodes by P(relevant), as Qwen3-Reranker on an SGLang server judges it.
+
+    ``base_url`` and ``api_key`` fall back to ``QWEN3_SGLANG_BASE_URL`` and
+    ``QWEN3_SGLANG_API_KEY``. Constructing one does no I/O; an unusable setting raises
+    ``InvalidInputError`` there and then.
+
+    Example:
+        >>> reranker = Qwen3SGLangRerank(base_url="http://127.0.0.1:30000", top_n=3)
+        >>> index.as_query_engine(similarity_top_k=50, node_postprocessors=[reranker])
+    """
+
+    # Errors must not print their input: a misspelled `api_key` would show the key.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    # Frozen: the client is built from them, so a later change would be silently ignored.
+    base_url: str | None = Field(default=None, frozen=True, description="Address of the server.")
+    api_key: SecretStr | None = Field(
+        default=None,
+        frozen=True,
+        repr=False,
+        exclude=True,  # to_json can't write a SecretStr, and a stored pipeline should hold no key
+        description="Key that the server asks for, if any. Never serialized.",
+    )
+    model: str | None = Field(default=None, frozen=True, description="Name of the served model; None asks the server.")
+    instruction: str | None = Field(
+        default=None, frozen=True, description="What makes a node relevant; None: the model's default."
+    )
+    batch_size: int = Field(default=128, strict=True, frozen=True, description="Nodes a request.")
+    max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
+    timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
+    top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
+    min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
+    metadata_mode: MetadataMode = Field(
+        default=MetadataMode.EMBED, description="Which metadata the model reads in front of a node's text."
+    )
+    keep_retrieval_score: bool = Field(
+        default=False, description='Keep the retriever\'s score in metadata["retrieval_score"].'
+    )
+
+    _client: RerankClient | None = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
+
+        def __init__(self, **data: Any) -> None:
+            """Check every setting.
+
+            Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
+            """
+            super().__init__(**data)
+            # With no documents the core checks the arguments and asks the server nothing.
+            self._connect().rerank("check", [], self.top_n, self.min_score)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name under which LlamaIndex serializes this component."""
+        return "Qwen3SGLangRerank"
+
+    @dispatcher.span
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Return fresh scored nodes, best first; what was passed in is never changed."""
+        query = _query(query_bundle)
+        with self._observed(nodes, query) as ranked:
+            results = self._connect().rerank(query, self._texts(nodes), self.top_n, self.min_score)
+            ranked.extend(self._ranked(nodes, results))
+        return ranked
+
+    # The base class adds a span to the sync method only.
+    @dispatcher.span
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        """Do the same as `_postprocess_nodes` on the running event loop, with no thread."""
+        query = _query(query_bundle)
+        with self._observed(nodes, query) as ranked:
+            results = await self._connect().arerank(query, self._texts(nodes), self.top_n, self.min_score)
+            ranked.extend(self._ranked(nodes, results))
+        return ranked
+
+    def close(self) -> None:
+        """Close the sync connections; the next call opens new ones."""
+        if self._client is not None:
+            self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the running event loop's connections and the sync ones; the next call opens new ones."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    @contextmanager
+    def _observed(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:
+        """Tell callback and instrumentation handlers; the caller fills the list that is yielded."""
+        ranked: list[NodeWithScore] = []
+        # top_n can be assigned without a check: the core is to complain about it, not the event.
+        top_n = self.top_n if isinstance(self.top_n, int) else len(nodes)
+        model = self._connect().settings.model or _UNNAMED_MODEL
+        payload: dict[str, Any] = {
+            EventPayload.NODES: nodes,
+            EventPayload.MODEL_NAME: model,
+            EventPayload.QUERY_STR: query,
+            EventPayload.TOP_K: top_n,
+        }
+        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+            dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=model))
+            try:
+                yield ranked
+            except BaseException as error:
+                dispatcher.event(ExceptionEvent(exception=error))
+                raise
+            finally:
+                # After a failure too, so that whoever pairs starts with ends isn't left waiting.
+                dispatcher.event(ReRankEndEvent(nodes=ranked))
+            event.on_end(payload={EventPayload.NODES: ranked})
+
+    def _texts(self, nodes: list[NodeWithScore]) -> list[str]:
+        return [scored.node.get_content(metadata_mode=self.metadata_mode) for scored in nodes]
+
+    def _ranked(self, nodes: list[NodeWithScore], results: list[RerankResult]) -> list[NodeWithScore]:
+        return [self._scored(nodes[result.index], result.score) for result in results]
+
+    def _scored(self, found: NodeWithScore, score: float) -> NodeWithScore:
+        node = found.node
+        if self.keep_retrieval_score and found.score is not None:
+            node = _with_retrieval_score(node, found.score)
+        return found.model_copy(update={"node": node, "score": score})
+
+    def _connect(self) -> RerankClient:
+        with _BUILDING:
+            if self._client is None:
+                self._client = RerankClient(
+                    self.base_url,
+                    api_key=self.api_key,
+                    model=self.model,
+                    instruction=self.instruction,
+                    batch_size=self.batch_size,
+                    max_concurrency=self.max_concurrency,
+                    timeout=self.timeout,
+                )
+            return self._client
+
+    def __copy__(self) -> Qwen3SGLangRerank:
+        """Copy all but the client: `model_copy(update=...)` may change what it is built from."""
+        copied = super().__copy__()
+        copied._client = None
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Qwen3SGLangRerank:
+        """Copy all but the client: open connections can't be copied."""
+        # The fields hold plain immutable values; a callback manager belongs to its application.
+        return self.__copy__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle neither the client (its connections belong to one process) nor the key (the environment has it)."""
+        copied = self.__copy__()
+        copied.__dict__["api_key"] = None
+        return super(Qwen3SGLangRerank, copied).__getstate__()
+
+
+def _query(query_bundle: QueryBundle | None) -> str:
+    if query_bundle is None or not query_bundle.query_str.strip():
+        value = query_bundle and query_bundle.query_str
+        raise InvalidInputError("query_bundle", value, "pass query_bundle or query_str with some text")
+    return query_bundle.query_str
+
+
+def _with_retrieval_score(node: BaseNode, score: float) -> BaseNode:
+    # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: a number that
+    # this class adds must not reach the embedding or the language model.
+    return node.model_copy(
+        update={
+            "metadata": {**node.metadata, _RETRIEVAL_SCORE: score},
+            "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
+            "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
+        }
+    )
+
+
+def _with_key(keys: list[str]) -> list[str]:
+    return keys if _RETRIEVAL_SCORE in keys else [*keys, _RETRIEVAL_SCORE]

@@ -1,0 +1,227 @@
+"""qwen3-sglang convert | serve | rerank | check | demo. Errors of the library become one line and exit code 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from qwen3_sglang.errors import InvalidInputError, MissingDependencyError, Qwen3SGLangError
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Table
+except ModuleNotFoundError as missing:
+    raise MissingDependencyError(missing.name or "typer", "cli") from None
+
+from qwen3_sglang.check import check_server
+from qwen3_sglang.client import RerankClient
+from qwen3_sglang.ranking import RerankResult
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,  # its tracebacks print local variables
+    help="Rerank with Qwen3-Reranker on SGLang: convert the checkpoint, serve it, check it, use it.",
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+Url = Annotated[
+    str | None, typer.Option("--url", help="SGLang's address; default: $QWEN3_SGLANG_BASE_URL or port 30000.")
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--api-key", envvar="QWEN3_SGLANG_API_KEY", show_envvar=True, help="The server's key."),
+]
+
+
+class Engine(StrEnum):
+    """What serves the model."""
+
+    local = "local"
+
+
+def main() -> None:
+    """Entry point: library errors as one line with the remedy, Ctrl-C as exit code 130."""
+    try:
+        app()
+    except Qwen3SGLangError as error:
+        err.print(f"[bold red]error[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command(epilog="Example: `qwen3-sglang convert Qwen/Qwen3-Reranker-0.6B ./reranker`")
+def convert(
+    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker folder, or its name on the hub.")],
+    target: Annotated[Path, typer.Argument(help="The folder to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
+) -> None:
+    """Convert a Qwen3-Reranker checkpoint into the two-label classifier that SGLang serves."""
+    from qwen3_sglang.convert import convert as run
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task("converting", total=None)
+        written = run(
+            source,
+            target,
+            force=force,
+            progress=lambda done, all_: progress.update(task, completed=done, total=all_),
+        )
+    out.print(
+        f"converted to {escape(str(written))}\nserve it: python -m sglang.launch_server --model-path {escape(str(written))}"
+    )
+
+
+@app.command(epilog="Example: `qwen3-sglang serve ./reranker --engine local --port 30000`")
+def serve(
+    model: Annotated[Path, typer.Argument(help="A converted folder.")],
+    engine: Annotated[
+        Engine | None, typer.Option(help="local: transformers on this machine, for trying and testing.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 30000,
+    api_key: Key = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="torch threads; default: torch's own choice.")] = None,
+) -> None:
+    """Serve a converted model with the embedded engine; on a GPU, SGLang itself is the server."""
+    if engine is None:
+        remedy = (
+            f"pass --engine local to try it here; on a GPU run: python -m sglang.launch_server --model-path {model}"
+        )
+        raise InvalidInputError("engine", None, remedy)
+    from qwen3_sglang.local import serve as run
+
+    run(model, host=host, port=port, api_key=api_key, threads=threads)
+
+
+@app.command(epilog="Example: `qwen3-sglang rerank 'how tall is Everest' passages.txt --top-n 3`")
+def rerank(
+    query: Annotated[str, typer.Argument(help="The question.")],
+    file: Annotated[Path | None, typer.Argument(help="One document a line, or JSONL; default: standard input.")] = None,
+    url: Url = None,
+    api_key: Key = None,
+    top_n: Annotated[int | None, typer.Option(help="Keep that many.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Drop documents below this P(yes).")] = None,
+    instruction: Annotated[str | None, typer.Option(help="The task, in the model's template.")] = None,
+    field: Annotated[str, typer.Option(help="The text's field in JSONL objects.")] = "text",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
+) -> None:
+    """Rerank documents from a file or standard input."""
+    documents = read_documents(_read(file), field)
+    with RerankClient(url, api_key=api_key, instruction=instruction) as client, _spinner(len(documents)):
+        results = client.rerank(query, documents, top_n, min_score)
+    _print_json(results, documents) if as_json else _print_table(results, documents)
+
+
+@app.command(epilog="Example: `qwen3-sglang check http://127.0.0.1:30000`")
+def check(
+    url: Annotated[str | None, typer.Argument(help="SGLang's address.")] = None,
+    api_key: Key = None,
+) -> None:
+    """Say whether the server is usable for reranking, and what to do if it isn't."""
+    usable = True
+    with RerankClient(url, api_key=api_key) as client:
+        for finding in check_server(client):
+            usable = usable and finding.ok
+            out.print(
+                f"[bold {'green' if finding.ok else 'red'}]{'ok' if finding.ok else 'no'}[/] {escape(finding.text)}"
+            )
+    out.print("usable" if usable else "not usable")
+    if not usable:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `qwen3-sglang demo --keep-serving`")
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    keep_serving: Annotated[bool, typer.Option(help="Leave the server up until Ctrl-C.")] = False,
+) -> None:
+    """Build the toy reranker, convert it, serve it here and rerank: no GPU, no download."""
+    from qwen3_sglang.check import IRRELEVANT, QUERY, RELEVANT
+    from qwen3_sglang.convert import convert as run
+    from qwen3_sglang.local import run_in_thread
+    from qwen3_sglang.toy import build_toy
+
+    with tempfile.TemporaryDirectory() as folder:
+        build_toy(Path(folder, "toy"))
+        model = run(Path(folder, "toy"), Path(folder, "toy-converted"))
+        with run_in_thread(model, port=port) as base_url, RerankClient(base_url) as client:
+            out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
+            documents = [IRRELEVANT, RELEVANT]
+            _print_table(client.rerank(QUERY, documents), documents)
+            if keep_serving:
+                _wait_for_ctrl_c()
+
+
+def read_documents(text: str, field: str = "text") -> list[str]:
+    """Documents of a text: JSON strings or objects where every line is JSON, else the lines that aren't blank.
+
+    Raises:
+        InvalidInputError: a JSON object without `field`.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    rows = [_parsed(line) for line in lines]
+    if not all(isinstance(row, (dict, str)) for row in rows):
+        return lines
+    return [row if isinstance(row, str) else _field(row, field, number) for number, row in enumerate(rows, 1)]
+
+
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
+
+
+def _field(row: object, field: str, number: int) -> str:
+    value = row.get(field) if isinstance(row, dict) else None
+    if not isinstance(value, str):
+        raise InvalidInputError(f"document {number}", row, f'has no text in "{field}"; name the right one with --field')
+    return value
+
+
+def _read(file: Path | None) -> str:
+    try:
+        return sys.stdin.read() if file is None else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(
+            "file", str(file or "standard input"), f"pass a readable UTF-8 file ({error})"
+        ) from None
+
+
+@contextmanager
+def _spinner(count: int) -> Iterator[None]:
+    with err.status(f"reranking {count} documents"):
+        yield
+
+
+def _print_table(results: list[RerankResult], documents: list[str]) -> None:
+    table = Table("rank", "P(yes)", "document")
+    for place, result in enumerate(results, 1):
+        table.add_row(str(place), f"{result.score:.4f}", escape(documents[result.index]))
+    out.print(table)
+
+
+def _print_json(results: list[RerankResult], documents: list[str]) -> None:
+    rows = [{"index": r.index, "score": r.score, "document": documents[r.index]} for r in results]
+    sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=2) + "\n")
+
+
+def _wait_for_ctrl_c() -> None:
+    import threading
+
+    out.print("serving; stop with Ctrl-C")
+    threading.Event().wait()

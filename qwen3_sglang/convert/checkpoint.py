@@ -1,0 +1,200 @@
+"""Checkpoint folders and safetensors files, read and copied in byte ranges; nothing is ever loaded whole.
+
+A safetensors file is an 8-byte little-endian length, a JSON header of that length, then the tensors' bytes
+without gaps (https://github.com/huggingface/safetensors#format).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from qwen3_sglang.errors import ConversionError
+
+CHUNK = 8 * 2**20
+MAX_HEADER = 100_000_000  # the safetensors library's own limit
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+REFETCH = "download the checkpoint again"
+Report = Callable[[int], None]  # told how many bytes were just copied
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file; `begin` and `end` count from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One safetensors file: `data_start` is where its tensors begin."""
+
+    path: Path
+    data_start: int
+    tensors: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; ConversionError when it is missing or isn't one."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"{path}: can't be read as JSON ({error}); {REFETCH}") from error
+    if not isinstance(data, dict):
+        raise ConversionError(f"{path}: a JSON object is expected; {REFETCH}")
+    return data
+
+
+def open_shards(folder: Path) -> list[Shard]:
+    """The headers of all of the folder's weight files.
+
+    Raises ConversionError when there are none, one is missing or broken, or two hold the same tensor.
+    """
+    shards = [read_shard(folder / name) for name in _shard_names(folder)]
+    seen: dict[str, Path] = {}
+    for shard in shards:
+        for name in shard.tensors:
+            if name in seen:
+                raise ConversionError(f"{shard.path}: {name} is also in {seen[name].name}; {REFETCH}")
+            seen[name] = shard.path
+    return shards
+
+
+def _shard_names(folder: Path) -> list[str]:
+    if (folder / SINGLE).is_file():  # transformers prefers it to an index, so it is what the model was run with
+        return [SINGLE]
+    if (folder / INDEX).is_file():
+        return _indexed_names(folder)
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
+        raise ConversionError(
+            f"{folder}: only pickled weights, which are never loaded here (they can run code); "
+            "use a revision of the checkpoint that has safetensors files"
+        )
+    raise ConversionError(f"{folder}: neither {SINGLE} nor {INDEX}; name a folder that holds the weights")
+
+
+def _indexed_names(folder: Path) -> list[str]:
+    weight_map = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ConversionError(f"{folder / INDEX}: no weight_map; {REFETCH}")
+    names = sorted({str(name) for name in weight_map.values()})
+    for name in names:
+        if Path(name).name != name:  # an index must not lead out of its folder
+            raise ConversionError(f"{folder / INDEX}: {name!r} isn't a file name; {REFETCH}")
+        if not (folder / name).is_file():
+            raise ConversionError(f"{folder / name}: the index names this shard, but it is missing; {REFETCH}")
+    return names
+
+
+def read_shard(path: Path) -> Shard:
+    """The header of one file, checked against the file's size; ConversionError when they disagree."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):  # noqa: PLR2004
+            raise ConversionError(f"{path}: truncated, or not a safetensors file; {REFETCH}")
+        raw = file.read(length)
+    try:
+        header = json.loads(raw)
+        metadata = header.pop("__metadata__", None) or {}
+        tensors = {name: _entry(item) for name, item in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConversionError(f"{path}: the safetensors header is corrupt ({error}); {REFETCH}") from error
+    _check_layout(path, tensors, size - 8 - length)
+    return Shard(path, 8 + length, tensors, metadata)
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    begin, end = item["data_offsets"]
+    return Entry(str(item["dtype"]), tuple(int(n) for n in item["shape"]), int(begin), int(end))
+
+
+def _check_layout(path: Path, tensors: Mapping[str, Entry], size: int) -> None:
+    position = 0
+    for name, entry in sorted(tensors.items(), key=lambda pair: (pair[1].begin, pair[1].end)):
+        if entry.begin != position or entry.end < entry.begin:
+            raise ConversionError(f"{path}: the byte range of {name} is wrong; {REFETCH}")
+        position = entry.end
+    if position != size:
+        raise ConversionError(f"{path}: the header promises {position} bytes, the file has {size}; {REFETCH}")
+
+
+def read_bytes(shard: Shard, begin: int, length: int) -> bytes:
+    """`length` bytes of the data part, from `begin`; ConversionError when the file ends before."""
+    with shard.path.open("rb") as file:
+        file.seek(shard.data_start + begin)
+        data = file.read(length)
+    if len(data) != length:
+        raise ConversionError(f"{shard.path}: ends too early; {REFETCH}")
+    return data
+
+
+def copy_shard(shard: Shard, target: Path, dropped: str, report: Report) -> None:
+    """Stream `shard` to `target`, without the tensor `dropped` where it holds that one."""
+    with shard.path.open("rb") as source, target.open("wb") as sink:
+        gone = shard.tensors.get(dropped)
+        if gone is None:
+            _copy(source, sink, shard.path.stat().st_size, report)
+            return
+        size = shard.path.stat().st_size - shard.data_start
+        sink.write(encode_header(_without(shard.tensors, dropped), shard.metadata))
+        source.seek(shard.data_start)
+        _copy(source, sink, gone.begin, report)
+        source.seek(shard.data_start + gone.end)
+        _copy(source, sink, size - gone.end, report)
+
+
+def _without(tensors: Mapping[str, Entry], dropped: str) -> dict[str, Entry]:
+    """The other tensors, those behind the gap moved up to close it."""
+    gone = tensors[dropped]
+    width = gone.end - gone.begin
+    kept = {}
+    for name, entry in tensors.items():
+        # An empty tensor can share the dropped one's `begin`; only what starts at its end or later moves.
+        shift = width if entry.begin >= gone.end else 0
+        if name != dropped:
+            kept[name] = Entry(entry.dtype, entry.shape, entry.begin - shift, entry.end - shift)
+    return kept
+
+
+def _copy(source: BinaryIO, sink: BinaryIO, length: int, report: Report) -> None:
+    left = length
+    while left:
+        block = source.read(min(CHUNK, left))
+        if not block:
+            raise ConversionError(f"{source.name}: got shorter while it was copied; try again")
+        sink.write(block)
+        left -= len(block)
+        report(len(block))
+
+
+def encode_header(tensors: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:
+    """Length and JSON of a header, padded so that the data starts at a multiple of 8."""
+    header: dict[str, Any] = {"__metadata__": dict(metadata) or {"format": "pt"}}
+    for name, entry in tensors.items():
+        header[name] = {
+            "dtype": entry.dtype,
+            "shape": list(entry.shape),
+            "data_offsets": [entry.begin, entry.end],
+        }
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)
+    return len(raw).to_bytes(8, "little") + raw
+
+
+def write_shard(path: Path, tensors: Iterable[tuple[str, str, tuple[int, ...], bytes]]) -> None:
+    """Write (name, dtype, shape, bytes) tensors as a new file."""
+    entries: dict[str, Entry] = {}
+    data = b""
+    for name, dtype, shape, raw in tensors:
+        entries[name] = Entry(dtype, shape, len(data), len(data) + len(raw))
+        data += raw
+    path.write_bytes(encode_header(entries, {"format": "pt"}) + data)

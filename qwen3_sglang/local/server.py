@@ -1,0 +1,228 @@
+"""The endpoints of SGLang that a reranker uses, over an `Engine`."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import math
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
+from qwen3_sglang.local import checks
+from qwen3_sglang.local.batcher import Batcher
+from qwen3_sglang.local.engine import ARCHITECTURE, Engine
+
+Handler = Callable[[Request], Awaitable[Response]]
+Prompts = list[list[int]]
+
+STOP_SECONDS = 5  # how long requests in flight may take once the server is told to stop
+
+
+class StartupError(Qwen3SGLangError, RuntimeError):
+    """The embedded server did not come up."""
+
+
+class _Endpoints:
+    """The handlers; one for each route."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.batcher = Batcher(engine.score)
+        self.name = str(engine.model_dir)
+
+    async def classify(self, request: Request) -> Response:
+        body = await _body(request)
+        # In a thread: encoding a long list would hold up every other request.
+        prompts = await run_in_threadpool(self._checked, checks.classify_prompts, body)
+        logits = await self.batcher.score(prompts)
+        data = [self._class(index, pair) for index, pair in enumerate(logits)]
+        head = {"id": f"classify-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
+        return JSONResponse({**head, "model": self.name, "data": data, "usage": _usage(prompts)})
+
+    async def score(self, request: Request) -> Response:
+        body = await _body(request)
+        prompts = await run_in_threadpool(self._checked, checks.score_prompts, body)
+        logits = await self.batcher.score(prompts)
+        scores = [_softmax(pair) if body.get("apply_softmax") else list(pair) for pair in logits]
+        head = {"scores": scores, "pooled_hidden_states": None, "token_logprobs": None}
+        model = body.get("model", "default")
+        return JSONResponse({**head, "model": model, "usage": _usage(prompts), "object": "scoring"})
+
+    async def tokenize(self, request: Request) -> Response:
+        body = await _body(request)
+        tokens, count = await run_in_threadpool(checks.tokenize_prompt, body, self.engine.encode)
+        return JSONResponse({"tokens": tokens, "count": count, "max_model_len": self.engine.max_length})
+
+    async def models(self, request: Request) -> Response:
+        card = {"id": self.name, "object": "model", "created": int(time.time()), "owned_by": "sglang"}
+        more = {"root": self.name, "parent": None, "max_model_len": self.engine.max_length}
+        return JSONResponse({"object": "list", "data": [{**card, **more}]})
+
+    async def model_info(self, request: Request) -> Response:
+        paths = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
+        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [ARCHITECTURE]}
+        return JSONResponse({**paths, **kind})
+
+    async def health(self, request: Request) -> Response:
+        return Response(status_code=200)
+
+    def _checked(self, read: Callable[[checks.Body, checks.Encode], Prompts], body: checks.Body) -> Prompts:
+        prompts = read(body, self.engine.encode)
+        checks.check_prompts(prompts, self.engine.max_length, self.engine.vocab_size)
+        return prompts
+
+    def _class(self, index: int, logits: tuple[float, float]) -> dict[str, Any]:
+        label = self.engine.labels[int(logits[1] > logits[0])]
+        return {"index": index, "label": label, "probs": _softmax(logits), "num_classes": len(logits)}
+
+
+class _RequireKey:
+    """401 for requests without the key; /health stays open, as a load balancer has no key."""
+
+    def __init__(self, app: ASGIApp, api_key: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {api_key}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] == "/health" or self._allows(scope):
+            await self._app(scope, receive, send)
+            return
+        await JSONResponse({"error": "Unauthorized"}, status_code=401)(scope, receive, send)
+
+    def _allows(self, scope: Scope) -> bool:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        scheme, _, key = given.partition(b" ")
+        # compare_digest: the time it takes says nothing about the key.
+        return secrets.compare_digest(scheme.title() + b" " + key.strip(), self._expected)
+
+
+def create_app(engine: Engine, *, api_key: str | None = None) -> Starlette:
+    """The application that serves `engine`; with `api_key`, requests must carry it as a bearer token."""
+    endpoints = _Endpoints(engine)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await endpoints.batcher.start()
+        yield
+        await endpoints.batcher.stop()
+
+    middleware = [] if api_key is None else [Middleware(_RequireKey, api_key=api_key)]
+    handlers: dict[Any, Any] = {checks.RejectedError: _rejected, HTTPException: _http_error}
+    return Starlette(routes=_routes(endpoints), middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
+
+
+def serve(
+    model_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 30000,
+    api_key: str | None = None,
+    threads: int | None = None,
+) -> None:
+    """See `qwen3_sglang.local.serve`."""
+    _check_access(host, api_key)
+    app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
+    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def run_in_thread(
+    model_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    api_key: str | None = None,
+    threads: int | None = None,
+) -> Iterator[str]:
+    """See `qwen3_sglang.local.run_in_thread`."""
+    _check_access(host, api_key)
+    app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Bound here, so that a taken port is raised to the caller and a free one is known before the start.
+    with socket.create_server((host, port), family=family) as listener:
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), name="local-reranker", daemon=True)
+        thread.start()
+        try:
+            _wait(server, thread)
+            name = f"[{host}]" if ":" in host else host
+            yield f"http://{name}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
+    while not server.started:
+        if not thread.is_alive():
+            raise StartupError("the embedded server stopped before it answered; its log says why")
+        time.sleep(0.01)
+
+
+def _routes(endpoints: _Endpoints) -> list[Route]:
+    posts: dict[str, Handler] = {"/v1/classify": endpoints.classify, "/v1/score": endpoints.score}
+    posts |= {"/tokenize": endpoints.tokenize, "/v1/tokenize": endpoints.tokenize}
+    gets: dict[str, Handler] = {"/v1/models": endpoints.models, "/model_info": endpoints.model_info}
+    gets |= {"/health": endpoints.health}
+    routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
+    return routes + [Route(path, handler, methods=["GET"]) for path, handler in gets.items()]
+
+
+def _check_access(host: str, api_key: str | None) -> None:
+    if api_key is not None and not api_key.strip():
+        raise InvalidInputError("api_key", api_key, "pass a key that is not blank, or None for no key")
+    if api_key is None and not _is_loopback(host):
+        raise InvalidInputError("host", host, "pass api_key too: others can reach this address")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _body(request: Request) -> checks.Body:
+    return checks.parse_body(await request.body(), request.headers.get("content-type", ""))
+
+
+async def _rejected(request: Request, error: checks.RejectedError) -> Response:
+    return _error(error.message, error.kind, 400)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    return JSONResponse({"detail": error.detail}, status_code=error.status_code)
+
+
+def _error(message: str, kind: str, code: int) -> Response:
+    body = {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+    return JSONResponse(body, status_code=code)
+
+
+def _usage(prompts: Prompts) -> dict[str, Any]:
+    tokens = sum(len(prompt) for prompt in prompts)
+    return {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0}
+
+
+def _softmax(logits: tuple[float, float]) -> list[float]:
+    top = max(logits)
+    powers = [math.exp(logit - top) for logit in logits]
+    return [power / sum(powers) for power in powers]

@@ -1,0 +1,70 @@
+"""Scores -> results: order, `top_n`, `min_score`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qwen3_sglang.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the model says of one document.
+
+    Attributes:
+        p_yes: P(yes), in [0, 1].
+        logit: log(P(yes) / P(no)); still tells two documents apart when P(yes) is 1.0 in float32.
+    """
+
+    p_yes: float
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResult:
+    """One document's place in the ranking.
+
+    Attributes:
+        index: the document's index in the list that was passed in.
+        score: P(yes), in [0, 1].
+        logit: log(P(yes) / P(no)), what the order is made by.
+    """
+
+    index: int
+    score: float
+    logit: float
+
+
+def score_of(p_no: float, p_yes: float) -> Score:
+    """Score from the two probabilities; an exact 0 gives an infinite logit, which still sorts."""
+    if p_no == 0:
+        return Score(p_yes, math.inf)
+    if p_yes == 0:
+        return Score(p_yes, -math.inf)
+    return Score(p_yes, math.log(p_yes) - math.log(p_no))
+
+
+def rank(scores: Sequence[Score], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
+    """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`."""
+    order = sorted(range(len(scores)), key=lambda index: -scores[index].logit)
+    results = [RerankResult(index, scores[index].p_yes, scores[index].logit) for index in order]
+    if min_score is not None:
+        results = [result for result in results if result.score >= min_score]
+    return results[:top_n]
+
+
+def check_limits(top_n: object, min_score: object) -> None:
+    """Refuse limits that no ranking can meet.
+
+    Raises:
+        InvalidInputError: `top_n` isn't an integer of at least 1, or `min_score` isn't in [0, 1].
+    """
+    if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1):
+        raise InvalidInputError("top_n", top_n, "pass an integer of at least 1, or None to keep all")
+    if min_score is None:
+        return
+    number = isinstance(min_score, (int, float)) and not isinstance(min_score, bool)
+    if not number or not 0 <= min_score <= 1:  # type: ignore[operator]
+        raise InvalidInputError("min_score", min_score, "pass a P(yes) between 0 and 1, or None to keep all")

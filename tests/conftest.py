@@ -1,0 +1,31 @@
+"""What all tests share: the toy reranker, converted once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qwen3_sglang.convert import convert
+from qwen3_sglang.toy import build_toy
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own server or key must not change what a test sees."""
+    monkeypatch.delenv("QWEN3_SGLANG_BASE_URL", raising=False)
+    monkeypatch.delenv("QWEN3_SGLANG_API_KEY", raising=False)
+
+
+@pytest.fixture(scope="session")
+def causal_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy as a causal language model, as Qwen publishes its rerankers."""
+    folder = tmp_path_factory.mktemp("toy") / "causal"
+    build_toy(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def converted_toy(causal_toy: Path) -> Path:
+    """The toy, converted by the project's own converter."""
+    return convert(causal_toy, causal_toy.parent / "converted")

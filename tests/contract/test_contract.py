@@ -1,0 +1,159 @@
+"""What every server must do for RerankClient, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from qwen3_sglang import RerankClient, errors
+from qwen3_sglang.check import check_server
+
+QUERY = "What is the capital of China?"
+DOCUMENTS = [
+    "Gravity is a force that attracts two bodies towards each other.",
+    "The capital of China is Beijing.",
+    "China is a country in East Asia.",
+    "",
+    "A capital letter starts a sentence. 大きな文字 🙂",
+    "The capital of China is Beijing.",
+]
+SIZES = [1, 2, 128]
+
+
+def scores(client: RerankClient, mode: str, *args: Any) -> list[float]:
+    """Sync or async, one result."""
+    if mode == "sync":
+        return client.score(*args)
+
+    async def run() -> list[float]:
+        async with client:
+            return await client.ascore(*args)
+
+    return asyncio.run(run())
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Every behaviour holds for both."""
+    return str(request.param)
+
+
+def test_a_matching_document_scores_higher(base_url: str, mode: str) -> None:
+    """The main job: P(yes) tells the answer from the rest."""
+    found = scores(RerankClient(base_url), mode, QUERY, DOCUMENTS)
+    assert len(found) == len(DOCUMENTS)
+    assert found[1] > 0.9
+    assert found[0] < 0.5
+    assert found[1] == pytest.approx(found[5], abs=0.02)
+
+
+@pytest.mark.parametrize("batch_size", SIZES)
+def test_the_size_of_a_list_changes_nothing(base_url: str, mode: str, batch_size: int) -> None:
+    """Every document comes back in its place, however the lists are cut."""
+    whole = scores(RerankClient(base_url), "sync", QUERY, DOCUMENTS)
+    cut = scores(RerankClient(base_url, batch_size=batch_size), mode, QUERY, DOCUMENTS)
+    assert cut == pytest.approx(whole, abs=0.02)
+
+
+def test_rerank_orders_and_cuts(base_url: str) -> None:
+    """Best first; the threshold and the cut are the caller's."""
+    with RerankClient(base_url) as client:
+        everything = client.rerank(QUERY, DOCUMENTS)
+        kept = client.rerank(QUERY, DOCUMENTS, top_n=2, min_score=0.5)
+    assert sorted(r.index for r in everything) == list(range(len(DOCUMENTS)))
+    assert [r.logit for r in everything] == sorted((r.logit for r in everything), reverse=True)
+    assert {r.index for r in kept} == {1, 5}
+
+
+def test_one_client_in_several_event_loops(base_url: str) -> None:
+    """asyncio.run after asyncio.run, without closing in between."""
+    client = RerankClient(base_url)
+    runs = [asyncio.run(client.ascore(QUERY, DOCUMENTS[:2])) for _ in range(3)]
+    assert all(run == pytest.approx(runs[0], abs=0.02) for run in runs)
+
+
+def test_no_documents_no_request(mode: str) -> None:
+    """[] needs no server: nothing listens on this port."""
+    assert scores(RerankClient("http://127.0.0.1:9"), mode, QUERY, []) == []
+
+
+def test_check_finds_it_usable(base_url: str) -> None:
+    """`qwen3-sglang check` has nothing to object to."""
+    findings = list(check_server(RerankClient(base_url)))
+    assert len(findings) == 3
+    assert all(finding.ok for finding in findings), findings
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ({"input": []}, "Input cannot be empty"),
+        ({"input": ""}, "Input cannot be empty"),
+        ({"input": " "}, "Input cannot be empty or whitespace only"),
+        ({"input": ["ok", ""]}, "Input at index 1 cannot be empty or whitespace only"),
+        ({"input": [-1]}, "Token ID at index 0 must be non-negative"),
+    ],
+)
+def test_refusals_have_the_same_body(base_url: str, payload: dict[str, object], words: str) -> None:
+    """Same status, same words, same shape."""
+    answer = requests.post(f"{base_url}/v1/classify", json=payload, timeout=60)
+    expected = {"object": "error", "message": words, "type": "BadRequestError", "param": None, "code": 400}
+    assert (answer.status_code, answer.json()) == (400, expected)
+
+
+def test_over_long_input_is_refused_with_its_length(base_url: str) -> None:
+    """The whole list is refused; the message gives the server's own count."""
+    with pytest.raises(errors.RequestRejectedError, match="longer than the model's context length"):
+        RerankClient(base_url).score(QUERY, ["word " * 20_000, "short"])
+
+
+def test_score_endpoint_agrees_with_classify(base_url: str) -> None:
+    """/v1/score on the same prompts gives the same P(yes)."""
+    body = {"query": "The capital of", "items": [" China is Beijing", " France is Paris"], "apply_softmax": True}
+    by_score = requests.post(f"{base_url}/v1/score", json=body, timeout=60).json()["scores"]
+    texts = ["The capital of China is Beijing", "The capital of France is Paris"]
+    by_list = requests.post(f"{base_url}/v1/classify", json={"input": texts}, timeout=60).json()["data"]
+    for score, row in zip(by_score, by_list, strict=True):
+        assert score == pytest.approx(row["probs"], abs=0.02)
+
+
+def test_wrong_and_missing_key(start: Callable[..., str], kind: str, converted_toy: Path, mode: str) -> None:
+    """The right key works; any other says which argument to set."""
+    url = start(kind, converted_toy, "right-key")
+    assert len(scores(RerankClient(url, api_key="right-key"), mode, QUERY, DOCUMENTS[:1])) == 1
+    for key in (None, "wrong-key"):
+        with pytest.raises(errors.AuthenticationError, match="api_key=") as caught:
+            scores(RerankClient(url, api_key=key), mode, QUERY, DOCUMENTS[:1])
+        assert "wrong-key" not in str(caught.value)
+
+
+def test_unconverted_checkpoint(start: Callable[..., str], causal_toy: Path, mode: str) -> None:
+    """Real SGLang serves it as a language model; the error names the convert command."""
+    with pytest.raises(errors.UnconvertedModelError, match="qwen3-sglang convert"):
+        scores(RerankClient(start("sglang", causal_toy)), mode, QUERY, DOCUMENTS)
+
+
+def test_one_label_checkpoint(start: Callable[..., str], one_label_toy: Path, mode: str) -> None:
+    """Real SGLang would score 1.0 for every document; that is never passed on."""
+    with pytest.raises(errors.OneLabelModelError, match="qwen3-sglang convert"):
+        scores(RerankClient(start("sglang", one_label_toy)), mode, QUERY, DOCUMENTS)
+
+
+def test_the_two_servers_agree(start: Callable[..., str], converted_toy: Path) -> None:
+    """P(yes) of the embedded server and of real SGLang differ by less than 0.02 on the fixture prompts."""
+    real = RerankClient(start("sglang", converted_toy)).score(QUERY, DOCUMENTS)
+    embedded = RerankClient(start("embedded", converted_toy)).score(QUERY, DOCUMENTS)
+    assert embedded == pytest.approx(real, abs=0.02)
+
+
+@pytest.mark.parametrize("path", ["", "/deeper"])
+def test_not_an_sglang_server(mode: str, base_url: str, path: str) -> None:
+    """A wrong path on a right server, or nothing at all."""
+    url, error = (f"{base_url}{path}", errors.NotSGLangError) if path else ("http://127.0.0.1:9", ConnectionError)
+    with pytest.raises(error, match="base_url"):
+        scores(RerankClient(url), mode, QUERY, DOCUMENTS[:1])

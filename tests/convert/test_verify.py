@@ -1,0 +1,60 @@
+"""verify(): a converted folder that was damaged is found out, whatever the damage."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qwen3_sglang.convert import convert
+from qwen3_sglang.convert.checkpoint import INDEX, open_shards, read_json
+from qwen3_sglang.convert.head import build_head, find_tokens
+from qwen3_sglang.convert.verify import verify
+from qwen3_sglang.errors import ConversionError
+
+
+def flip_last_byte(folder: Path, shard: int) -> None:
+    """Damage the data of one file; its size stays."""
+    path = sorted(folder.glob("*.safetensors"))[shard]
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+
+
+def drop_from_index(folder: Path) -> None:
+    """Forget score.bias, as a server that trusts the index would."""
+    index = read_json(folder / INDEX)
+    del index["weight_map"]["score.bias"]
+    (folder / INDEX).write_text(json.dumps(index))
+
+
+def forget_a_shard(folder: Path) -> None:
+    """Leave the model's own weights out of the index."""
+    index = read_json(folder / INDEX)
+    kept = {name: file for name, file in index["weight_map"].items() if name.startswith("score")}
+    (folder / INDEX).write_text(json.dumps({"weight_map": kept}))
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "head": (lambda f: flip_last_byte(f, -1), "isn't what was written"),
+    "size": (lambda f: os.truncate(min(f.glob("*.safetensors")), 100_000), "the file has"),
+    "index": (drop_from_index, "doesn't match the shards"),
+    "tensors": (forget_a_shard, "missing, left over"),
+    "config": (lambda f: (f / "config.json").write_text("{}"), r"config\.json isn't"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_found(toy: Path, tmp_path: Path, case: str) -> None:
+    """An intact folder passes; each damage is refused and named."""
+    target = convert(toy, tmp_path / "out")
+    config = read_json(target / "config.json")
+    shards = open_shards(toy)
+    head = build_head(shards, read_json(toy / "config.json"), find_tokens(toy))
+    verify(target, shards, head, config)
+    damage, message = DAMAGE[case]
+    damage(target)
+    with pytest.raises(ConversionError, match=message):
+        verify(target, shards, head, config)

@@ -1,0 +1,58 @@
+"""Order, ties and limits."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.ranking import check_limits, rank, score_of
+
+SCORES = [score_of(1 - p, p) for p in (0.2, 0.9, 0.5, 0.9)]
+
+
+def test_best_first_and_ties_keep_their_order() -> None:
+    """0.9 comes twice; the earlier one stays in front."""
+    assert [r.index for r in rank(SCORES)] == [1, 3, 2, 0]
+
+
+def test_saturated_scores_are_ordered_by_logit() -> None:
+    """P(yes) is 1.0 for both; P(no) still tells them apart."""
+    results = rank([score_of(1e-9, 1.0), score_of(1e-12, 1.0)])
+    assert [r.index for r in results] == [1, 0]
+    assert [r.score for r in results] == [1.0, 1.0]
+
+
+def test_exact_zero_gives_an_infinite_logit() -> None:
+    """No division by zero; the order still holds."""
+    assert [score_of(0, 1).logit, score_of(1, 0).logit] == [math.inf, -math.inf]
+
+
+@pytest.mark.parametrize(
+    ("top_n", "min_score", "kept"),
+    [(None, None, [1, 3, 2, 0]), (2, None, [1, 3]), (9, None, [1, 3, 2, 0]), (None, 0.5, [1, 3, 2]), (1, 0.95, [])],
+)
+def test_limits(top_n: int | None, min_score: float | None, kept: list[int]) -> None:
+    """The threshold is inclusive and comes before the cut."""
+    assert [r.index for r in rank(SCORES, top_n, min_score)] == kept
+
+
+@pytest.mark.parametrize(
+    ("top_n", "min_score", "field"),
+    [
+        (0, None, "top_n"),
+        (-1, None, "top_n"),
+        (True, None, "top_n"),
+        (1.5, None, "top_n"),
+        (None, 1.01, "min_score"),
+        (None, -0.1, "min_score"),
+        (None, math.nan, "min_score"),
+        (None, "0.5", "min_score"),
+    ],
+)
+def test_limits_that_cannot_be_met_are_refused(top_n: object, min_score: object, field: str) -> None:
+    """0 is not turned into the default, NaN is not compared."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_limits(top_n, min_score)
+    assert caught.value.field == field

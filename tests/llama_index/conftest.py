@@ -1,0 +1,88 @@
+"""A tiny server on a real socket that answers like SGLang; a document that says p=0.73 scores 0.73."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+
+class FakeServer(ThreadingHTTPServer):
+    """Keeps what it was asked; with a barrier, answers only once that many requests are in flight."""
+
+    daemon_threads = True
+    barrier: threading.Barrier | None = None
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, str | None]] = []
+        self.prompts: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FakeServer
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        self._send({"object": "list", "data": [{"id": "toy", "object": "model", "max_model_len": 8192}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.server.prompts.extend(body["input"])
+        if self.server.barrier is not None:
+            self.server.barrier.wait(timeout=10)
+        data = [_item(index, prompt) for index, prompt in enumerate(body["input"])]
+        self._send({"object": "list", "data": data, "usage": {}})
+
+    def _send(self, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        """Keep the test output clean."""
+
+
+def _item(index: int, prompt: str) -> dict[str, Any]:
+    p = float(re.findall(r"p=([\d.]*\d)", prompt)[-1])
+    label = "yes" if p > 0.5 else "no"  # the likelier one, as SGLang does
+    return {"index": index, "label": label, "probs": [1 - p, p], "num_classes": 2}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with FakeServer() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address where nothing listens: bound, so that no other process can take it meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QWEN3_SGLANG_BASE_URL", raising=False)
+    monkeypatch.delenv("QWEN3_SGLANG_API_KEY", raising=False)

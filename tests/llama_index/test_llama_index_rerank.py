@@ -1,0 +1,316 @@
+"""Every case runs on both paths, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.callbacks.base_handler import BaseCallbackHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
+from llama_index.core.llms import MockLLM
+from llama_index.core.query_engine import RetrieverQueryEngine
+from llama_index.core.response_synthesizers.no_text import NoText
+from llama_index.core.retrievers import BaseRetriever
+from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
+from pydantic import ValidationError
+
+from llama_index_qwen3_sglang import Qwen3SGLangRerank
+from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError
+
+KEY = "sk-made-up-0123456789"
+Call = Callable[..., Awaitable[list[NodeWithScore]]]
+
+
+async def _sync(reranker: Qwen3SGLangRerank, nodes: list[NodeWithScore], query: str | None) -> Any:
+    try:
+        return reranker.postprocess_nodes(nodes, query_str=query)
+    finally:
+        reranker.close()
+
+
+async def _async(reranker: Qwen3SGLangRerank, nodes: list[NodeWithScore], query: str | None) -> Any:
+    try:
+        return await reranker.apostprocess_nodes(nodes, query_str=query)
+    finally:
+        await reranker.aclose()
+
+
+@pytest.fixture(params=[_sync, _async], ids=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Events(BaseEventHandler):
+    seen: list[Any] = []  # noqa: RUF012 - pydantic copies it for every instance
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        if isinstance(event, ReRankStartEvent | ReRankEndEvent | ExceptionEvent):
+            self.seen.append(event)
+
+
+@pytest.fixture
+def events() -> Iterator[list[Any]]:
+    root, handler = get_dispatcher(), Events()
+    root.add_event_handler(handler)
+    yield handler.seen
+    root.event_handlers.remove(handler)
+
+
+class Callbacks(BaseCallbackHandler):
+    def __init__(self) -> None:
+        super().__init__([], [])
+        self.seen: list[tuple[str, dict[Any, Any]]] = []
+
+    def on_event_start(self, event_type: Any, payload: Any = None, *args: Any, **kwargs: Any) -> str:
+        if event_type == CBEventType.RERANKING:
+            self.seen.append(("start", payload))
+        return ""
+
+    def on_event_end(self, event_type: Any, payload: Any = None, *args: Any, **kwargs: Any) -> None:
+        if event_type == CBEventType.RERANKING:
+            self.seen.append(("end", payload))
+
+    def start_trace(self, trace_id: str | None = None) -> None: ...
+
+    def end_trace(self, trace_id: str | None = None, trace_map: Any = None) -> None: ...
+
+
+class Found(BaseRetriever):
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return _nodes()
+
+
+def _nodes() -> list[NodeWithScore]:
+    return [
+        NodeWithScore(node=TextNode(text="low p=0.1", id_="a", metadata={"source": "a.txt"}), score=0.7),
+        NodeWithScore(node=ImageNode(text="high p=0.9", id_="b", metadata={"source": "b.txt"}), score=0.6),
+        NodeWithScore(node=TextNode(text="mid p=0.5", id_="c"), score=None),
+    ]
+
+
+def _ids(nodes: Sequence[NodeWithScore]) -> list[str]:
+    return [scored.node.node_id for scored in nodes]
+
+
+async def test_best_first_with_scores(server: Any, call: Call) -> None:
+    ranked = await call(Qwen3SGLangRerank(base_url=server.url), _nodes(), "q")
+    assert _ids(ranked) == ["b", "c", "a"]
+    assert [scored.score for scored in ranked] == pytest.approx([0.9, 0.5, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_n": 1}, ["b"]),
+        ({"top_n": 99}, ["b", "c", "a"]),
+        ({"min_score": 0.3}, ["b", "c"]),
+        ({"min_score": 0.95}, []),
+        ({"min_score": 0.3, "top_n": 1}, ["b"]),
+    ],
+)
+async def test_top_n_and_min_score(server: Any, call: Call, options: dict[str, Any], kept: list[str]) -> None:
+    assert _ids(await call(Qwen3SGLangRerank(base_url=server.url, **options), _nodes(), "q")) == kept
+
+
+@pytest.mark.parametrize("top_n", [-1, "many"])
+async def test_options_may_change_between_calls(server: Any, call: Call, top_n: Any) -> None:
+    reranker = Qwen3SGLangRerank(base_url=server.url)
+    reranker.top_n = 1
+    assert _ids(await call(reranker, _nodes(), "q")) == ["b"]
+    reranker.top_n = top_n
+    with pytest.raises(InvalidInputError):
+        await call(reranker, _nodes(), "q")
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_nodes_are_untouched(server: Any, call: Call, keep: bool) -> None:
+    nodes = _nodes()
+    before = copy.deepcopy(nodes)
+    ranked = await call(Qwen3SGLangRerank(base_url=server.url, keep_retrieval_score=keep), nodes, "q")
+    assert nodes == before
+    assert ranked[0] is not nodes[1]
+    assert isinstance(ranked[0].node, ImageNode)
+    assert ranked[0].node.metadata["source"] == "b.txt"
+
+
+async def test_retrieval_score_is_kept_but_not_read_by_models(server: Any, call: Call) -> None:
+    reranker = Qwen3SGLangRerank(base_url=server.url, keep_retrieval_score=True)
+    best, unscored, _ = await call(reranker, _nodes(), "q")
+    assert best.node.metadata["retrieval_score"] == 0.6
+    assert "retrieval_score" not in unscored.node.metadata
+    for mode in (MetadataMode.EMBED, MetadataMode.LLM):
+        assert "retrieval_score" not in best.node.get_content(metadata_mode=mode)
+    again = (await call(reranker, [best], "q"))[0].node
+    assert again.metadata["retrieval_score"] == pytest.approx(0.9)
+    assert again.excluded_llm_metadata_keys == ["retrieval_score"]
+
+
+@pytest.mark.parametrize(("mode", "read"), [(MetadataMode.EMBED, True), (MetadataMode.NONE, False)])
+async def test_metadata_mode(server: Any, call: Call, mode: MetadataMode, read: bool) -> None:
+    await call(Qwen3SGLangRerank(base_url=server.url, metadata_mode=mode), _nodes()[:1], "q")
+    assert ("source: a.txt" in server.prompts[0]) is read
+
+
+async def test_nothing_to_rank_asks_nothing(server: Any, call: Call, events: list[Any]) -> None:
+    callbacks = Callbacks()
+    reranker = Qwen3SGLangRerank(base_url=server.url, callback_manager=CallbackManager([callbacks]))
+    assert await call(reranker, [], "q") == []
+    assert server.asked == []
+    assert [type(event) for event in events] == [ReRankStartEvent, ReRankEndEvent]
+    assert [what for what, _ in callbacks.seen] == ["start", "end"]
+
+
+@pytest.mark.parametrize("query", [None, "", "  "])
+async def test_a_query_is_needed(call: Call, query: str | None) -> None:
+    with pytest.raises(InvalidInputError, match="query"):
+        await call(Qwen3SGLangRerank(), _nodes(), query)
+
+
+async def test_server_down_is_raised_and_seen(nobody: str, call: Call, events: list[Any]) -> None:
+    callbacks = Callbacks()
+    reranker = Qwen3SGLangRerank(base_url=nobody, timeout=5.0, callback_manager=CallbackManager([callbacks]))
+    with pytest.raises(ServerUnreachableError) as caught:
+        await call(reranker, _nodes(), "q")
+    assert [type(event) for event in events] == [ReRankStartEvent, ExceptionEvent, ReRankEndEvent]
+    assert events[1].exception is caught.value
+    assert events[2].nodes == []
+    assert callbacks.seen[-1] == ("end", {EventPayload.EXCEPTION: caught.value})
+    assert len(callbacks.seen) == 2
+
+
+@pytest.mark.parametrize("model", [None, "toy"])
+async def test_events(server: Any, call: Call, events: list[Any], model: str | None) -> None:
+    callbacks = Callbacks()
+    reranker = Qwen3SGLangRerank(
+        base_url=server.url, model=model, top_n=2, callback_manager=CallbackManager([callbacks])
+    )
+    ranked = await call(reranker, _nodes(), "q")
+    start, end = events
+    assert (start.query, start.top_n, len(start.nodes)) == ("q", 2, 3)
+    assert start.model_name == (model or "Qwen3-Reranker")
+    assert end.nodes == ranked
+    (_, opened), (_, closed) = callbacks.seen
+    assert (opened[EventPayload.QUERY_STR], opened[EventPayload.TOP_K]) == ("q", 2)
+    assert closed == {EventPayload.NODES: ranked}
+    method = "_postprocess_nodes" if call is _sync else "_apostprocess_nodes"
+    assert {event.span_id.split("-")[0] for event in events} == {f"Qwen3SGLangRerank.{method}"}
+
+
+async def test_query_engine(server: Any, call: Call) -> None:
+    reranker = Qwen3SGLangRerank(base_url=server.url, top_n=2)
+    engine = RetrieverQueryEngine.from_args(
+        Found(), llm=MockLLM(), response_synthesizer=NoText(llm=MockLLM()), node_postprocessors=[reranker]
+    )
+    response = engine.query("q") if call is _sync else await engine.aquery("q")
+    assert _ids(response.source_nodes) == ["b", "c"]
+    await reranker.aclose()
+
+
+async def test_async_calls_overlap_without_threads(server: Any) -> None:
+    # The server answers only once all three are in flight; one worker thread could never get there.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
+    server.barrier = threading.Barrier(3)
+    reranker = Qwen3SGLangRerank(base_url=server.url, timeout=9.0)
+    one = _nodes()[:1]
+    calls = (reranker.apostprocess_nodes(one, query_str=f"q{i}") for i in range(3))
+    assert [len(nodes) for nodes in await asyncio.gather(*calls)] == [1, 1, 1]
+    await reranker.aclose()
+
+
+async def test_key_is_sent_and_never_shown(server: Any, call: Call) -> None:
+    reranker = Qwen3SGLangRerank(base_url=server.url, api_key=KEY)
+    await call(reranker, _nodes(), "q")
+    assert {key for _, key in server.asked} == {f"Bearer {KEY}"}
+    shown = [repr(reranker), str(reranker), reranker.to_json(), repr(reranker.to_dict())]
+    assert not [text for text in [*shown, reranker.model_dump_json()] if KEY in text]
+
+
+def test_serialized_and_back() -> None:
+    options: dict[str, Any] = {"top_n": 3, "min_score": 0.2, "metadata_mode": MetadataMode.LLM, "model": "m"}
+    reranker = Qwen3SGLangRerank(base_url="http://gpu:30000", api_key=KEY, instruction="i", **options)
+    assert "api_key" not in json.loads(reranker.to_json())
+    assert reranker.to_dict()["class_name"] == Qwen3SGLangRerank.class_name() == "Qwen3SGLangRerank"
+    for other in (
+        Qwen3SGLangRerank.from_json(reranker.to_json()),
+        Qwen3SGLangRerank.from_dict(reranker.to_dict()),
+    ):
+        assert other.to_dict() == reranker.to_dict()
+        assert other.api_key is None
+        assert other.metadata_mode is MetadataMode.LLM
+
+
+@pytest.mark.parametrize("options", [{"base_url": "nonsense"}, {"apikey": KEY}, {"timeout": "soon"}])
+def test_errors_do_not_show_the_key(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - what matters is what it says
+        Qwen3SGLangRerank(api_key=KEY, **options)
+    assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize(
+    "options", [{"base_url": "nonsense"}, {"top_n": -1}, {"min_score": float("nan")}, {"batch_size": 0}]
+)
+def test_unusable_settings_are_refused_at_once(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        Qwen3SGLangRerank(**options)
+
+
+@pytest.mark.parametrize("options", [{"topn": 3}, {"top_n": True}, {"top_n": "3"}])
+def test_wrong_names_and_types_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Qwen3SGLangRerank(**options)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda r: r.model_copy(deep=True), lambda r: pickle.loads(pickle.dumps(r))],  # noqa: S301
+    ids=["copy", "deepcopy", "model_copy", "pickle"],
+)
+async def test_copies_work_on_their_own(
+    server: Any, call: Call, copied: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    original = Qwen3SGLangRerank(base_url=server.url, api_key=KEY, top_n=2)
+    await call(original, _nodes(), "q")
+    other = copied(original)
+    assert other.to_dict() == original.to_dict()
+    original.close()
+    assert _ids(await call(other, _nodes(), "q")) == ["b", "c"]
+    assert {key for _, key in server.asked} == {f"Bearer {KEY}"}
+    assert "unpickleable" not in caplog.text
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)  # noqa: S603
+    return done.stdout
+
+
+def test_does_not_import_langchain() -> None:
+    code = "import sys, llama_index_qwen3_sglang; print(sorted(m for m in sys.modules if m.startswith('langchain')))"
+    assert _python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["llama_index", "llama_index.core"])
+def test_missing_framework_names_the_extra(module: str) -> None:
+    code = f"""
+import sys
+sys.modules["{module}"] = None
+from qwen3_sglang.errors import MissingDependencyError
+try:
+    import llama_index_qwen3_sglang
+except MissingDependencyError as error:
+    print(error.extra, error)
+"""
+    assert _python(code).startswith("llama-index ")
+    assert 'pip install "qwen3-sglang[llama-index]"' in _python(code)

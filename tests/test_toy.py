@@ -1,0 +1,74 @@
+"""The toy: it ranks by shared words through the real template, and it says what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from qwen3_sglang.toy import build_toy
+
+PREFIX = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+)
+SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+import qwen3_sglang.toy
+try:
+    qwen3_sglang.toy.build_toy(sys.argv[1])
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One toy for all tests here."""
+    return build_toy(tmp_path_factory.mktemp("toy") / "model")
+
+
+def test_more_shared_words_score_higher(toy: Path) -> None:
+    """All, half and none of the query's words."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(toy)
+    model: Any = AutoModelForCausalLM.from_pretrained(toy, dtype=torch.float32)
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    documents = ["The import system finds a module.", "The import statement.", "Lists are mutable sequences."]
+    logits = []
+    for document in documents:
+        text = f"{PREFIX}<Query>: import module\n<Document>: {document}{SUFFIX}"
+        with torch.no_grad():
+            last = model(**tokenizer(text, return_tensors="pt")).logits[0, -1]
+        logits.append((last[yes] - last[no]).item())
+    assert logits[0] > 0 > logits[2]
+    assert logits == sorted(logits, reverse=True)
+
+
+def test_it_is_the_same_every_time(toy: Path, tmp_path: Path) -> None:
+    """Written by hand: no byte of the weights depends on chance, nor does the caller's chance on it."""
+    before = torch.random.get_rng_state()
+    again = build_toy(str(tmp_path / "again"))
+    assert (again / "model.safetensors").read_bytes() == (toy / "model.safetensors").read_bytes()
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_building_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """No progress bar, no warning."""
+    build_toy(tmp_path / "toy")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_torch_only_building_fails(tmp_path: Path) -> None:
+    """Importing the module is free; building names the extra to install."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path / "toy")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingDependencyError")
+    assert "qwen3-sglang[local]" in done.stdout
