@@ -27,3 +27,9 @@ format: setup
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Needs real SGLang: see CONTRIBUTING.md.
+cassettes: setup
+	rm -f tests/cassettes/*.yaml
+	QWEN3_SGLANG_RECORD=1 $(PY) -m pytest tests/cassettes
+	$(PY) -m pytest tests/cassettes

@@ -80,9 +80,8 @@ def convert(
             force=force,
             progress=lambda done, all_: progress.update(task, completed=done, total=all_),
         )
-    out.print(
-        f"converted to {escape(str(written))}\nserve it: python -m sglang.launch_server --model-path {escape(str(written))}"
-    )
+    shown = escape(str(written))
+    out.print(f"converted to {shown}\nserve it: python -m sglang.launch_server --model-path {shown}")
 
 
 @app.command(epilog="Example: `qwen3-sglang serve ./reranker --engine local --port 30000`")

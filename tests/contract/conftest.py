@@ -6,88 +6,56 @@ The venv is $SGLANG_CPU_VENV, or ~/.cache/qwen3-sglang/sglang-cpu; tests/sglang_
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import requests
 
 from qwen3_sglang.local import run_in_thread
-
-VENV = Path(os.environ.get("SGLANG_CPU_VENV", "~/.cache/qwen3-sglang/sglang-cpu")).expanduser()
-START_SECONDS = 240
+from real_sglang import needs_sglang, real_sglang
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+class Servers:
+    """Servers by what they serve; of real SGLang one at a time, since each keeps a core busy even when idle."""
 
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._embedded: dict[tuple[Path, str | None], str] = {}
+        self._real: tuple[tuple[Path, str | None], str] | None = None
+        self._stack, self._real_stack = ExitStack(), ExitStack()
 
-@contextmanager
-def real_sglang(model: Path, log: Path, *flags: str, port: int | None = None) -> Iterator[str]:
-    """Real SGLang on the CPU, from start to the end of its last child."""
-    port = port or free_port()
-    command = [str(VENV / "bin/python"), "-m", "sglang.launch_server", "--model-path", str(model)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--attention-backend", "torch_native"]
-    command += ["--mem-fraction-static", "0.1", *flags]
-    with log.open("wb") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True)
-        try:
-            wait_for(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    def __call__(self, kind: str, model: Path, api_key: str | None = None) -> str:
+        """The base_url of a server of that kind, started where none is running."""
+        if kind == "sglang":
+            return self._start_real((model, api_key))
+        if (model, api_key) not in self._embedded:
+            url = self._stack.enter_context(run_in_thread(model, api_key=api_key))
+            self._embedded[model, api_key] = url
+        return self._embedded[model, api_key]
 
+    def _start_real(self, what: tuple[Path, str | None]) -> str:
+        needs_sglang()
+        if self._real is None or self._real[0] != what:
+            self._real_stack.close()
+            flags = ["--api-key", what[1]] if what[1] else []
+            url = self._real_stack.enter_context(real_sglang(what[0], self._logs / "sglang.log", *flags))
+            self._real = what, url
+        return self._real[1]
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until /health answers; the end of the log when it never does."""
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if requests.get(url, timeout=5).status_code == 200:
-                return
-        except requests.RequestException:
-            pass
-        time.sleep(0.5)
-    pytest.fail(f"SGLang did not start:\n{log.read_text(errors='replace')[-3000:]}")
-
-
-def needs_sglang() -> None:
-    """Skip with the remedy where real SGLang isn't installed."""
-    if not (VENV / "bin/python").exists():
-        pytest.skip(f"no SGLang in {VENV}: run tests/sglang_cpu/install.sh {VENV}")
+    def stop(self) -> None:
+        """All of them."""
+        self._real_stack.close()
+        self._stack.close()
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """start(kind, model, api_key=None) -> base_url; each server is started once and stopped at the end."""
-    running: dict[tuple[str, Path, str | None], str] = {}
-    with ExitStack() as stack:
-
-        def start_once(kind: str, model: Path, api_key: str | None = None) -> str:
-            at = (kind, model, api_key)
-            if at not in running:
-                if kind == "embedded":
-                    running[at] = stack.enter_context(run_in_thread(model, api_key=api_key))
-                else:
-                    needs_sglang()
-                    flags = ["--api-key", api_key] if api_key else []
-                    log = tmp_path_factory.mktemp("sglang") / "log"
-                    running[at] = stack.enter_context(real_sglang(model, log, *flags))
-            return running[at]
-
-        yield start_once
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """start(kind, model, api_key=None) -> base_url."""
+    servers = Servers(tmp_path_factory.mktemp("sglang"))
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture(scope="session", params=["embedded", "sglang"])
@@ -96,7 +64,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def base_url(start: Callable[..., str], kind: str, converted_toy: Path) -> str:
     """The converted toy behind that server."""
     return start(kind, converted_toy)

@@ -122,6 +122,21 @@ def test_score_endpoint_agrees_with_classify(base_url: str) -> None:
         assert score == pytest.approx(row["probs"], abs=0.02)
 
 
+@pytest.mark.parametrize("path", ["", "/deeper"])
+def test_not_an_sglang_server(mode: str, base_url: str, path: str) -> None:
+    """A wrong path on a right server, or nothing at all."""
+    url, error = (f"{base_url}{path}", errors.NotSGLangError) if path else ("http://127.0.0.1:9", ConnectionError)
+    with pytest.raises(error, match="base_url"):
+        scores(RerankClient(url), mode, QUERY, DOCUMENTS[:1])
+
+
+def test_the_two_servers_agree(start: Callable[..., str], converted_toy: Path) -> None:
+    """P(yes) of the embedded server and of real SGLang differ by less than 0.02 on the fixture prompts."""
+    real = RerankClient(start("sglang", converted_toy)).score(QUERY, DOCUMENTS)
+    embedded = RerankClient(start("embedded", converted_toy)).score(QUERY, DOCUMENTS)
+    assert embedded == pytest.approx(real, abs=0.02)
+
+
 def test_wrong_and_missing_key(start: Callable[..., str], kind: str, converted_toy: Path, mode: str) -> None:
     """The right key works; any other says which argument to set."""
     url = start(kind, converted_toy, "right-key")
@@ -142,18 +157,3 @@ def test_one_label_checkpoint(start: Callable[..., str], one_label_toy: Path, mo
     """Real SGLang would score 1.0 for every document; that is never passed on."""
     with pytest.raises(errors.OneLabelModelError, match="qwen3-sglang convert"):
         scores(RerankClient(start("sglang", one_label_toy)), mode, QUERY, DOCUMENTS)
-
-
-def test_the_two_servers_agree(start: Callable[..., str], converted_toy: Path) -> None:
-    """P(yes) of the embedded server and of real SGLang differ by less than 0.02 on the fixture prompts."""
-    real = RerankClient(start("sglang", converted_toy)).score(QUERY, DOCUMENTS)
-    embedded = RerankClient(start("embedded", converted_toy)).score(QUERY, DOCUMENTS)
-    assert embedded == pytest.approx(real, abs=0.02)
-
-
-@pytest.mark.parametrize("path", ["", "/deeper"])
-def test_not_an_sglang_server(mode: str, base_url: str, path: str) -> None:
-    """A wrong path on a right server, or nothing at all."""
-    url, error = (f"{base_url}{path}", errors.NotSGLangError) if path else ("http://127.0.0.1:9", ConnectionError)
-    with pytest.raises(error, match="base_url"):
-        scores(RerankClient(url), mode, QUERY, DOCUMENTS[:1])

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install.sh VENV: real SGLang 0.5.23 for the CPU in a venv of its own (about 7 GB, 3 to 5 minutes).
-# The tests find it where QWEN3_SGLANG_CPU_VENV points; without it those that need it are skipped.
+# The tests find it where SGLANG_CPU_VENV points; without it those that need it are skipped.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${1:?usage: install.sh VENV}
