@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fake_server import nobody, server  # noqa: F401 - fixtures for every folder
 from qwen3_sglang.convert import convert
 from qwen3_sglang.toy import build_toy
 

@@ -80,9 +80,3 @@ def nobody() -> Iterator[str]:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("QWEN3_SGLANG_BASE_URL", raising=False)
-    monkeypatch.delenv("QWEN3_SGLANG_API_KEY", raising=False)

@@ -1,0 +1,92 @@
+"""What the client sends, how much at once, and what it does when the server goes silent."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from fake_server import FakeServer
+from qwen3_sglang import InvalidInputError, RerankClient, ServerTimeoutError, ServerUnreachableError
+
+DOCUMENTS = [f"p=0.{digit}" for digit in (1, 9, 5, 9)]
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Every behaviour holds for both."""
+    return str(request.param)
+
+
+def score(mode: str, client: RerankClient, query: str, documents: Sequence[str]) -> list[float]:
+    """One call, whichever way."""
+    return client.score(query, documents) if mode == "sync" else asyncio.run(client.ascore(query, documents))
+
+
+def test_lists_not_loops(server: FakeServer, mode: str) -> None:
+    """Four documents, three distinct, two a list: the model's name once, then two requests."""
+    client = RerankClient(server.url, batch_size=2)
+    assert score(mode, client, "q", DOCUMENTS) == [0.1, 0.9, 0.5, 0.9]
+    assert [path for path, _ in server.asked] == ["/v1/models", "/v1/classify", "/v1/classify"]
+    assert len(server.prompts) == 3
+    score(mode, client, "q", DOCUMENTS[:1])
+    assert [path for path, _ in server.asked].count("/v1/models") == 1
+
+
+def test_a_named_model_is_not_asked_for(server: FakeServer, mode: str) -> None:
+    """model= saves the first request."""
+    score(mode, RerankClient(server.url, model="mine"), "q", DOCUMENTS)
+    assert [path for path, _ in server.asked] == ["/v1/classify"]
+
+
+def test_lists_are_in_flight_together(server: FakeServer, mode: str) -> None:
+    """The server answers only once three requests are there at the same time."""
+    server.barrier = threading.Barrier(3)
+    client = RerankClient(server.url, model="toy", batch_size=1, max_concurrency=3)
+    assert score(mode, client, "q", DOCUMENTS[:3]) == [0.1, 0.9, 0.5]
+
+
+@pytest.mark.parametrize("batch_size", [1, 128])
+def test_a_silent_server_is_a_timeout(server: FakeServer, mode: str, batch_size: int) -> None:
+    """A TimeoutError that names the argument to raise."""
+    server.barrier = threading.Barrier(100)
+    client = RerankClient(server.url, model="toy", timeout=0.2, batch_size=batch_size)
+    with pytest.raises(ServerTimeoutError, match="timeout="):
+        score(mode, client, "q", DOCUMENTS)
+    server.barrier.abort()
+
+
+def test_nobody_there(nobody: str, mode: str) -> None:
+    """A ConnectionError that asks about base_url."""
+    with pytest.raises(ServerUnreachableError, match="base_url"):
+        score(mode, RerankClient(nobody), "q", DOCUMENTS)
+
+
+@pytest.mark.parametrize(("query", "documents"), [(" ", DOCUMENTS), ("q", ["d", 3])])
+def test_bad_input_never_reaches_the_server(server: FakeServer, mode: str, query: str, documents: list[str]) -> None:
+    """The check comes before the first request."""
+    with pytest.raises(InvalidInputError):
+        score(mode, RerankClient(server.url), query, documents)
+    assert server.asked == []
+
+
+async def test_sync_call_inside_a_running_loop(server: FakeServer) -> None:
+    """Some frameworks call the sync method from async code."""
+    assert RerankClient(server.url).score("q", DOCUMENTS) == [0.1, 0.9, 0.5, 0.9]
+
+
+def test_many_threads_share_a_client(server: FakeServer) -> None:
+    """Each gets its own scores."""
+    client, found = RerankClient(server.url), dict[int, list[float]]()
+
+    def work(place: int) -> None:
+        found[place] = client.score("q", [DOCUMENTS[place % 4]])
+
+    threads = [threading.Thread(target=work, args=(place,)) for place in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {place: [float(DOCUMENTS[place % 4][2:])] for place in range(16)}
