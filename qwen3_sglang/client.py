@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import aiohttp
 import requests
@@ -69,7 +68,7 @@ class RerankClient:
         self._model = self.settings.model
         self._session = _make_session(self.settings)
         self._slots = threading.BoundedSemaphore(max_concurrency)
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -262,6 +261,8 @@ class RerankClient:
         with self._lock:
             loop = self._loops.get(running)
             if loop is None:
+                # Not weak keys: a session refers to its loop, so an entry would keep itself alive.
+                self._loops = {known: kept for known, kept in self._loops.items() if not known.is_closed()}
                 loop = self._loops[running] = _Loop(self.settings)
         await loop.open()
         return loop

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -90,3 +92,17 @@ def test_many_threads_share_a_client(server: FakeServer) -> None:
     for thread in threads:
         thread.join()
     assert found == {place: [float(DOCUMENTS[place % 4][2:])] for place in range(16)}
+
+
+def test_closed_event_loops_are_let_go(server: FakeServer) -> None:
+    """asyncio.run after asyncio.run keeps no loop but perhaps the last."""
+    client, seen = RerankClient(server.url), list[weakref.ref[asyncio.AbstractEventLoop]]()
+
+    async def work() -> None:
+        seen.append(weakref.ref(asyncio.get_running_loop()))
+        await client.ascore("q", DOCUMENTS)
+
+    for _ in range(5):
+        asyncio.run(work())
+    gc.collect()
+    assert sum(loop() is not None for loop in seen) <= 1
