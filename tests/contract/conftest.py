@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from real_sglang import needs_sglang, real_sglang
 
@@ -84,3 +85,19 @@ def one_label_toy(converted_toy: Path) -> Path:
     config |= {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tied_sharded(causal_toy: Path) -> Path:
+    """A random checkpoint with tied embeddings in three shards, converted: what 0.6B and 4B look like on disk."""
+    import torch  # noqa: PLC0415 - slow to import
+    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM  # noqa: PLC0415 - the same
+
+    torch.manual_seed(0)
+    config = Qwen3Config.from_pretrained(causal_toy)
+    config.tie_word_embeddings, config.rope_theta = True, 1_000_000
+    source = causal_toy.parent / "tied"
+    Qwen3ForCausalLM(config).to(torch.bfloat16).save_pretrained(source, max_shard_size="2MB")
+    AutoTokenizer.from_pretrained(causal_toy).save_pretrained(source)
+    assert len(list(source.glob("*.safetensors"))) > 1
+    return convert(source, causal_toy.parent / "tied-converted")

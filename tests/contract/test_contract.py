@@ -157,3 +157,11 @@ def test_one_label_checkpoint(start: Callable[..., str], one_label_toy: Path, mo
     """Real SGLang would score 1.0 for every document; that is never passed on."""
     with pytest.raises(errors.OneLabelModelError, match="qwen3-sglang convert"):
         scores(RerankClient(start("sglang", one_label_toy)), mode, QUERY, DOCUMENTS)
+
+
+def test_the_two_servers_agree_on_a_tied_sharded_checkpoint(start: Callable[..., str], tied_sharded: Path) -> None:
+    """What the converter writes for 0.6B and 4B loads in both and scores alike."""
+    real = RerankClient(start("sglang", tied_sharded)).score(QUERY, DOCUMENTS)
+    embedded = RerankClient(start("embedded", tied_sharded)).score(QUERY, DOCUMENTS)
+    assert embedded == pytest.approx(real, abs=0.02)
+    assert len(set(real)) > 1
