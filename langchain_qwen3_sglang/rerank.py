@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
+_TRUNCATED = "rerank_truncated"
 
 
 class Qwen3SGLangRerank(BaseDocumentCompressor):
@@ -47,6 +49,15 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Documents a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
+    max_length: int | None = Field(
+        default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
+    )
+    tokenizer: str | Path | None = Field(
+        default=None, frozen=True, description="The served model's folder, to cut long texts by; None asks the server."
+    )
+    escape_special_tokens: bool = Field(
+        default=True, strict=True, frozen=True, description="Break special tokens inside texts."
+    )
     top_n: int | None = Field(default=None, strict=True, description="Documents to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
 
@@ -74,7 +85,9 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
             callbacks: accepted for LangChain; no run is traced here.
 
         Returns:
-            Documents with ``id`` and metadata kept and ``metadata["relevance_score"]`` added.
+            Documents with ``id`` and metadata kept and ``metadata["relevance_score"]`` added; also
+            ``metadata["rerank_truncated"] = True`` where only the start fitted into ``max_length``. The text
+            itself is never cut.
         """
         found = list(documents)
         results = self._connect().rerank(query, _texts(found), self.top_n, self.min_score)
@@ -109,6 +122,9 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
+                    max_length=self.max_length,
+                    tokenizer=self.tokenizer,
+                    escape_special_tokens=self.escape_special_tokens,
                 )
             return self._client
 
@@ -135,9 +151,12 @@ def _texts(documents: list[Document]) -> list[str]:
 
 
 def _ranked(documents: list[Document], results: list[RerankResult]) -> list[Document]:
-    return [_scored(documents[result.index], result.score) for result in results]
+    return [_scored(documents[result.index], result) for result in results]
 
 
-def _scored(document: Document, score: float) -> Document:
+def _scored(document: Document, result: RerankResult) -> Document:
+    metadata = document.metadata | {"relevance_score": result.score, _TRUNCATED: True}
+    if not result.truncated:
+        del metadata[_TRUNCATED]  # from an earlier reranking, if it was there
     # model_copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own.
-    return document.model_copy(update={"metadata": {**document.metadata, "relevance_score": score}})
+    return document.model_copy(update={"metadata": metadata})

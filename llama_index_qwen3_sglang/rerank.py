@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
@@ -24,7 +25,7 @@ dispatcher = get_dispatcher(__name__)
 _BUILDING = threading.Lock()
 # Events demand a name, and asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
-_RETRIEVAL_SCORE = "retrieval_score"
+_RETRIEVAL_SCORE, _TRUNCATED = "retrieval_score", "rerank_truncated"
 
 
 class Qwen3SGLangRerank(BaseNodePostprocessor):
@@ -58,6 +59,15 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Nodes a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
+    max_length: int | None = Field(
+        default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
+    )
+    tokenizer: str | Path | None = Field(
+        default=None, frozen=True, description="The served model's folder, to cut long texts by; None asks the server."
+    )
+    escape_special_tokens: bool = Field(
+        default=True, strict=True, frozen=True, description="Break special tokens inside texts."
+    )
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
     metadata_mode: MetadataMode = Field(
@@ -89,7 +99,11 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        """Return fresh scored nodes, best first; what was passed in is never changed."""
+        """Return fresh scored nodes, best first; what was passed in is never changed.
+
+        Where only a node's start fitted into `max_length`, metadata["rerank_truncated"] is True, hidden from
+        the embedding and the language model; the text itself is never cut.
+        """
         query = _query(query_bundle)
         with self._observed(nodes, query) as ranked:
             results = self._connect().rerank(query, self._texts(nodes), self.top_n, self.min_score)
@@ -147,13 +161,15 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         return [scored.node.get_content(metadata_mode=self.metadata_mode) for scored in nodes]
 
     def _ranked(self, nodes: list[NodeWithScore], results: list[RerankResult]) -> list[NodeWithScore]:
-        return [self._scored(nodes[result.index], result.score) for result in results]
+        return [self._scored(nodes[result.index], result) for result in results]
 
-    def _scored(self, found: NodeWithScore, score: float) -> NodeWithScore:
-        node = found.node
+    def _scored(self, found: NodeWithScore, result: RerankResult) -> NodeWithScore:
+        notes: dict[str, Any] = {_TRUNCATED: True} if result.truncated else {}
         if self.keep_retrieval_score and found.score is not None:
-            node = _with_retrieval_score(node, found.score)
-        return found.model_copy(update={"node": node, "score": score})
+            notes[_RETRIEVAL_SCORE] = found.score
+        stale = _TRUNCATED in found.node.metadata and not result.truncated  # from an earlier reranking
+        node = _with_notes(found.node, notes) if notes or stale else found.node
+        return found.model_copy(update={"node": node, "score": result.score})
 
     def _connect(self) -> RerankClient:
         with _BUILDING:
@@ -166,6 +182,9 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
+                    max_length=self.max_length,
+                    tokenizer=self.tokenizer,
+                    escape_special_tokens=self.escape_special_tokens,
                 )
             return self._client
 
@@ -194,17 +213,17 @@ def _query(query_bundle: QueryBundle | None) -> str:
     return query_bundle.query_str
 
 
-def _with_retrieval_score(node: BaseNode, score: float) -> BaseNode:
-    # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: a number that
-    # this class adds must not reach the embedding or the language model.
+def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
+    # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: what this class
+    # adds must not reach the embedding or the language model.
     return node.model_copy(
         update={
-            "metadata": {**node.metadata, _RETRIEVAL_SCORE: score},
-            "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
-            "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
+            "metadata": {key: value for key, value in node.metadata.items() if key != _TRUNCATED} | notes,
+            "excluded_embed_metadata_keys": _with_keys(node.excluded_embed_metadata_keys, notes),
+            "excluded_llm_metadata_keys": _with_keys(node.excluded_llm_metadata_keys, notes),
         }
     )
 
 
-def _with_key(keys: list[str]) -> list[str]:
-    return keys if _RETRIEVAL_SCORE in keys else [*keys, _RETRIEVAL_SCORE]
+def _with_keys(keys: list[str], notes: dict[str, Any]) -> list[str]:
+    return [*keys, *(key for key in notes if key not in keys)]

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import ServerError
+from qwen3_sglang.findings import Finding
 
 QUERY = "What is the capital of China?"
 RELEVANT = "The capital of China is Beijing."
 IRRELEVANT = "Gravity is a force that attracts two bodies towards each other."
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        ok: whether it is as it should be.
-        text: what was found, and what to do where it is not ok.
-    """
-
-    ok: bool
-    text: str
 
 
 def check_server(client: RerankClient) -> Iterator[Finding]:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import aiohttp
 import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
 from qwen3_sglang import batching, errors, protocol
-from qwen3_sglang.prompt import build_prompts
-from qwen3_sglang.protocol import Request, Response, Steps
+from qwen3_sglang.prompt import prepare
+from qwen3_sglang.protocol import Call, Request, Response, Served, Steps
 from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
-from qwen3_sglang.settings import SecretLike, SecretStr, Settings, make_settings
+from qwen3_sglang.sessions import LoopSession, make_session, unreachable
+from qwen3_sglang.settings import SecretLike, Settings, make_settings
+from qwen3_sglang.tokenizer import LocalTokenizer, load_tokenizer
+from qwen3_sglang.truncate import MAX_LENGTH
 
 T = TypeVar("T")
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_log = logging.getLogger(__name__)
 
 
 class RerankClient:
@@ -40,6 +43,13 @@ class RerankClient:
         batch_size: prompts a request.
         max_concurrency: requests in flight at once.
         timeout: seconds that one call may take in all.
+        max_length: tokens that a prompt may have, template included; None: 8192, or what the server takes where
+            that is less. Longer documents lose their tail, and their results say `truncated`.
+        tokenizer: folder of the served model, or its tokenizer.json, by which long documents are cut; None asks
+            the server. Needs the extra `tokenizer`.
+        escape_special_tokens: break special tokens such as "<|im_end|>" inside query, instruction and documents,
+            by a space after the "<", so that no text can leave its place in the template. Turn it off only for
+            texts that were made harmless before.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -55,6 +65,9 @@ class RerankClient:
         batch_size: int = 128,
         max_concurrency: int = 8,
         timeout: float = 60.0,
+        max_length: int | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+        escape_special_tokens: bool = True,
     ) -> None:
         self.settings: Settings = make_settings(
             base_url,
@@ -64,11 +77,15 @@ class RerankClient:
             batch_size=batch_size,
             max_concurrency=max_concurrency,
             timeout=timeout,
+            max_length=max_length,
+            tokenizer=tokenizer,
+            escape_special_tokens=escape_special_tokens,
         )
-        self._model = self.settings.model
-        self._session = _make_session(self.settings)
+        self._served = _told(self.settings)
+        self._tokenizer: LocalTokenizer | None = None
+        self._session = make_session(self.settings)
         self._slots = threading.BoundedSemaphore(max_concurrency)
-        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
+        self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -107,7 +124,7 @@ class RerankClient:
         Raises:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self._known_model(time.monotonic() + self.settings.timeout)
+        return self.settings.model or self._known(time.monotonic() + self.settings.timeout).model
 
     async def ascore(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
         """`score`, without blocking the event loop."""
@@ -151,53 +168,64 @@ class RerankClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles carry the settings; the key is read from the environment again."""
-        names = ("model", "instruction", "batch_size", "max_concurrency", "timeout")
-        options = {name: getattr(self.settings, name) for name in names}
-        return partial(type(self), self.settings.base_url, **options), ()
-
-    def _plan(self, query: str, documents: Sequence[str], instruction: str | None) -> batching.Batches:
-        task = self.settings.instruction if instruction is None else instruction
-        return batching.split(build_prompts(query, documents, task), self.settings.batch_size)
+        options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        del options["api_key"]
+        return partial(type(self), options.pop("base_url"), **options), ()
 
     def _scores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        plan = self._plan(query, documents, instruction)
+        head, plan = self._plan(query, documents, instruction)
         if not plan.lists:
             return []
         until = time.monotonic() + self.settings.timeout
-        model = self._known_model(until)
-        steps = [protocol.classify(model, prompts) for prompts in plan.lists]
+        call = self._call(head, self._known(until))
+        steps = [protocol.score_documents(call, part) for part in plan.lists]
         if len(steps) == 1:
-            return plan.restore([self._drive(steps[0], until)])
+            return _noted(plan.restore([self._drive(steps[0], until)]), call)
         workers = min(len(steps), self.settings.max_concurrency)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="qwen3-sglang")
         try:
-            return plan.restore(list(pool.map(lambda step: self._drive(step, until), steps)))
+            parts = list(pool.map(lambda step: self._drive(step, until), steps))
         finally:
             pool.shutdown(cancel_futures=True)  # after a failure the lists not yet sent would be for nothing
+        return _noted(plan.restore(parts), call)
 
     async def _ascores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        plan = self._plan(query, documents, instruction)
+        head, plan = self._plan(query, documents, instruction)
         if not plan.lists:
             return []
         try:
             async with asyncio.timeout(self.settings.timeout):
-                if self._model is None:
-                    self._model = await self._adrive(protocol.ask_model())
-                model = self._model
+                if self._served is None:
+                    self._served = await self._adrive(protocol.ask_served())
+                call = self._call(head, self._served)
                 async with asyncio.TaskGroup() as group:
-                    parts = [group.create_task(self._adrive(protocol.classify(model, p))) for p in plan.lists]
+                    parts = [
+                        group.create_task(self._adrive(protocol.score_documents(call, part))) for part in plan.lists
+                    ]
         except TimeoutError:
             failure: Exception = self._timed_out()
         except ExceptionGroup as several:
             failure = several.exceptions[0]
         else:
-            return plan.restore([part.result() for part in parts])
+            return _noted(plan.restore([part.result() for part in parts]), call)
         raise failure
 
-    def _known_model(self, until: float) -> str:
-        if self._model is None:
-            self._model = self._drive(protocol.ask_model(), until)
-        return self._model
+    def _plan(self, query: str, documents: Sequence[str], instruction: str | None) -> tuple[str, batching.Batches]:
+        task = self.settings.instruction if instruction is None else instruction
+        head, texts = prepare(query, documents, task, escape=self.settings.escape_special_tokens)
+        return head, batching.split(texts, self.settings.batch_size)
+
+    def _call(self, head: str, served: Served) -> Call:
+        wanted = self.settings.max_length or MAX_LENGTH
+        limit = wanted if served.max_length is None else min(wanted, served.max_length)
+        if self._tokenizer is None and self.settings.tokenizer is not None:
+            self._tokenizer = load_tokenizer(self.settings.tokenizer)
+        return Call(self.settings.model or served.model, head, limit, self._tokenizer)
+
+    def _known(self, until: float) -> Served:
+        if self._served is None:
+            self._served = self._drive(protocol.ask_served(), until)
+        return self._served
 
     def _drive(self, steps: Steps[T], until: float) -> T:
         try:
@@ -210,7 +238,8 @@ class RerankClient:
 
     async def _adrive(self, steps: Steps[T]) -> T:
         try:
-            request = next(steps)
+            # A tokenizer on this machine works inside the first step: not on the event loop.
+            request = next(steps) if self._tokenizer is None else await asyncio.to_thread(next, steps)
             while True:
                 request = steps.send(await self._asend(request))
         except StopIteration as stop:
@@ -244,89 +273,40 @@ class RerankClient:
             ):
                 return Response(url, got.status, await got.read(), got.headers.get("Location"))
         except (aiohttp.ClientError, OSError) as error:
-            failure = errors.ServerUnreachableError(url, _unreachable(error))
+            failure = errors.ServerUnreachableError(url, unreachable(error))
         raise failure
 
     def _sync_failure(self, url: str, error: requests.RequestException) -> errors.ServerError:
         if isinstance(error, requests.Timeout):
             return self._timed_out()
-        return errors.ServerUnreachableError(url, _unreachable(error))
+        return errors.ServerUnreachableError(url, unreachable(error))
 
     def _timed_out(self) -> errors.ServerTimeoutError:
         message = f"no whole answer within timeout={self.settings.timeout:g} s; raise timeout= or send fewer"
         return errors.ServerTimeoutError(self.settings.base_url, message)
 
-    async def _loop(self) -> _Loop:
+    async def _loop(self) -> LoopSession:
         running = asyncio.get_running_loop()
         with self._lock:
             loop = self._loops.get(running)
             if loop is None:
                 # Not weak keys: a session refers to its loop, so an entry would keep itself alive.
                 self._loops = {known: kept for known, kept in self._loops.items() if not known.is_closed()}
-                loop = self._loops[running] = _Loop(self.settings)
+                loop = self._loops[running] = LoopSession(self.settings)
         await loop.open()
         return loop
 
 
-class _Loop:
-    """One event loop's session and its limit of requests in flight."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.slots = asyncio.Semaphore(settings.max_concurrency)
-        self.session = _make_async_session(settings)
-        self.keeper = _keep(self.session)
-        self._opened = False
-
-    async def open(self) -> None:
-        """Start the keeper, so that the loop closes the session when it shuts down."""
-        if not self._opened:
-            self._opened = True
-            await anext(self.keeper)
+def _told(settings: Settings) -> Served | None:
+    """What the server needn't be asked, where the user has said both."""
+    if settings.model is None or settings.max_length is None:
+        return None
+    return Served(settings.model)
 
 
-async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
-    """asyncio.run finalises open async generators; that closes the session even when nobody calls aclose."""
-    try:
-        yield
-    finally:
-        await session.close()
-
-
-class _BearerAuth(AuthBase):
-    """An auth object, since requests lets ~/.netrc override a plain Authorization header."""
-
-    def __init__(self, key: SecretStr) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        return request
-
-
-def _make_session(settings: Settings) -> requests.Session:
-    session = requests.Session()
-    session.headers.update(HEADERS)
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
-    session.auth = None if settings.api_key is None else _BearerAuth(settings.api_key)
-    adapter = HTTPAdapter(pool_maxsize=settings.max_concurrency)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
-    headers = dict(HEADERS)
-    if settings.api_key is not None:
-        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-    return aiohttp.ClientSession(
-        headers=headers,
-        timeout=aiohttp.ClientTimeout(total=None),  # the call as a whole has one
-        connector=aiohttp.TCPConnector(limit=settings.max_concurrency),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,
-    )
-
-
-def _unreachable(error: Exception) -> str:
-    what = str(error).split("(Caused by", maxsplit=1)[-1].strip(" )'\"") or type(error).__name__
-    return f"no answer ({what}); is the server running there, and is base_url right?"
+def _noted(scores: list[Score], call: Call) -> list[Score]:
+    cut = [index for index, score in enumerate(scores) if score.truncated]
+    if cut:
+        shown = ", ".join(map(str, cut[:10])) + (", …" if len(cut) > 10 else "")  # noqa: PLR2004 - enough to see which
+        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(scores), call.max_length, shown)
+    return scores

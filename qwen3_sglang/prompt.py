@@ -6,6 +6,7 @@ The template is Qwen's own, from the Transformers example of its model card
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from qwen3_sglang.errors import InvalidInputError
@@ -20,14 +21,57 @@ PREFIX = (
 )
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
+# The added tokens of Qwen3's tokenizer.json, in the order of their ids, 151643 to 151668.
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<tool_response>",
+    "</tool_response>",
+    "<think>",
+    "</think>",
+)
+# One pass is enough: each has its only "<" at its start and none has a space, so two can't overlap and
+# breaking one can't make another.
+_SPECIAL = re.compile("<(?=(?:" + "|".join(re.escape(token[1:]) for token in SPECIAL_TOKENS) + "))")
+
+
+def escape_special_tokens(text: str) -> str:
+    """`text` with a space after the "<" of each special token, so that the tokenizer reads plain characters.
+
+    Without it, a document that holds "<|im_end|>" could close its place in the template and write its own.
+    """
+    return _SPECIAL.sub("< ", text)
+
 
 def prompt_head(query: str, instruction: str = DEFAULT_INSTRUCTION) -> str:
     """The part that every document of one call shares; the server's prefix cache works on it."""
     return f"{PREFIX}<Instruct>: {instruction}\n<Query>: {query}\n<Document>: "
 
 
-def build_prompts(query: str, documents: Sequence[str], instruction: str = DEFAULT_INSTRUCTION) -> list[str]:
-    """One prompt a document, in the documents' order.
+def prepare(query: str, documents: Sequence[str], instruction: str, *, escape: bool) -> tuple[str, list[str]]:
+    """(the shared head, the documents), checked, and their special tokens broken where `escape` says so.
+
+    A prompt is head + document + SUFFIX.
 
     Raises:
         InvalidInputError: a blank query or instruction, or a document that isn't a string.
@@ -35,8 +79,22 @@ def build_prompts(query: str, documents: Sequence[str], instruction: str = DEFAU
     check_text("query", query)
     check_text("instruction", instruction)
     check_documents(documents)
-    head = prompt_head(query, instruction)
-    return [f"{head}{document}{SUFFIX}" for document in documents]
+    if not escape:
+        return prompt_head(query, instruction), list(documents)
+    head = prompt_head(escape_special_tokens(query), escape_special_tokens(instruction))
+    return head, [escape_special_tokens(document) for document in documents]
+
+
+def build_prompts(
+    query: str, documents: Sequence[str], instruction: str = DEFAULT_INSTRUCTION, *, escape: bool = True
+) -> list[str]:
+    """One prompt a document, in the documents' order.
+
+    Raises:
+        InvalidInputError: a blank query or instruction, or a document that isn't a string.
+    """
+    head, texts = prepare(query, documents, instruction, escape=escape)
+    return [f"{head}{text}{SUFFIX}" for text in texts]
 
 
 def check_text(field: str, value: object) -> None:

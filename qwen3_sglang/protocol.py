@@ -1,6 +1,6 @@
 """The HTTP exchange without the HTTP: payloads out, checked scores in. No I/O.
 
-`classify` is a generator of decisions: it yields a Request, is sent the Response to it, and returns the
+`score_documents` is a generator of decisions: it yields a Request, is sent the Response to it, and returns the
 scores. The client's sync and async shells only carry the two back and forth.
 """
 
@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from logging import getLogger
 from typing import Any, TypeVar
 
 import orjson
 
-from qwen3_sglang import errors
+from qwen3_sglang import errors, truncate
+from qwen3_sglang.prompt import SUFFIX
 from qwen3_sglang.ranking import Score, score_of
 
 T = TypeVar("T")
 CLASSIFY, MODELS, MODEL_INFO = "/v1/classify", "/v1/models", "/model_info"
+TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"
 CAUSAL_ARCHITECTURE = "Qwen3ForCausalLM"
 CONVERTED_ARCHITECTURE = "Qwen3ForSequenceClassification"
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
+
+_log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +50,107 @@ class Response:
 Steps = Generator[Request, Response, T]
 
 
-def ask_model() -> Steps[str]:
-    """The name of the model that is served."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server serves.
+
+    Attributes:
+        model: its name there.
+        max_length: tokens that a prompt may have; None where the server doesn't say.
+    """
+
+    model: str
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What all lists of one call share.
+
+    Attributes:
+        model: name the server knows the model by.
+        head: the prompts' common start.
+        max_length: tokens that a prompt may have.
+        tokenizer: finds out how many it has; None asks the server.
+    """
+
+    model: str
+    head: str
+    max_length: int
+    tokenizer: truncate.Tokenizer | None = None
+
+
+def ask_served() -> Steps[Served]:
+    """The name of the model that is served, and its limit."""
     response = yield Request(MODELS)
     data = _json(response, "model list").get("data")
-    names = [row.get("id") for row in data if isinstance(row, dict)] if isinstance(data, list) else []
-    if not names or not isinstance(names[0], str):
+    row = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+    name, context = row.get("id"), row.get("max_model_len")
+    if not isinstance(name, str):
         raise errors.NotSGLangError(response.url, "the model list names no model; is this an SGLang server?")
-    return names[0]
+    # SGLang refuses a prompt of exactly its context length: a token has to come after it.
+    return Served(name, context - 1 if isinstance(context, int) and context > 1 else None)
 
 
-def classify(model: str, prompts: Sequence[str]) -> Steps[list[Score]]:
-    """One score a prompt, in order; a refusal is explained by asking what is served."""
-    response = yield Request(CLASSIFY, orjson.dumps({"model": model, "input": prompts}))
+def score_documents(call: Call, documents: Sequence[str]) -> Steps[list[Score]]:
+    """One score a document, in order; a refusal is explained by asking what is served."""
+    fitted = yield from _fit(call, documents)
+    prompts = [f"{call.head}{document.text}{SUFFIX}" for document in fitted]
+    response = yield Request(CLASSIFY, orjson.dumps({"model": call.model, "input": prompts}))
     try:
-        return parse_scores(response, len(prompts))
+        scores = parse_scores(response, len(prompts))
     except (errors.AuthenticationError, errors.ModelMismatchError, errors.ModelNotFoundError):
         raise
     except errors.ServerError as error:
         failure = error
+    else:
+        return [replace(s, truncated=True) if f.truncated else s for s, f in zip(scores, fitted, strict=True)]
     info = yield Request(MODEL_INFO)
     raise _explain(failure, info)
+
+
+def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
+    """The documents, cut where they are too long; the server counts where no tokenizer is at hand."""
+    if call.tokenizer is not None:
+        return truncate.fit_with(call.tokenizer, call.head, documents, call.max_length)
+    steps = truncate.fit(call.head, documents, call.max_length)
+    try:
+        asked = next(steps)
+        while True:
+            response = yield _tokenizing(call.model, asked)
+            if response.status in _NO_TOKENIZER:
+                _log.warning(_CUT_BY_BYTES, response.url)
+                return truncate.fit_bytes(call.head, documents, call.max_length)
+            asked = steps.send(_tokenized(response, asked))
+    except StopIteration as stop:
+        fitted: list[truncate.Fitted] = stop.value
+    return fitted
+
+
+_NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
+_CUT_BY_BYTES = (
+    "%s isn't there, so long documents are cut after max_length bytes, not tokens; "
+    "pass tokenizer= (the served model's folder) to keep more of them"
+)
+
+
+def _tokenizing(model: str, asked: truncate.Encode | truncate.Decode) -> Request:
+    if isinstance(asked, truncate.Encode):
+        return Request(TOKENIZE, orjson.dumps({"model": model, "prompt": asked.texts, "add_special_tokens": False}))
+    return Request(DETOKENIZE, orjson.dumps({"model": model, "tokens": asked.ids, "skip_special_tokens": False}))
+
+
+def _tokenized(response: Response, asked: truncate.Encode | truncate.Decode) -> list[Any]:
+    encoding = isinstance(asked, truncate.Encode)
+    rows = _json(response, "tokenizer's answer").get("tokens" if encoding else "text")
+    count = len(asked.texts) if isinstance(asked, truncate.Encode) else len(asked.ids)
+    if (
+        not isinstance(rows, list)
+        or len(rows) != count
+        or not all(isinstance(r, list if encoding else str) for r in rows)
+    ):
+        raise errors.ProtocolError(response.url, f"{count} lists asked for, {_short(rows)} came back; pass tokenizer=")
+    return rows
 
 
 def served_architecture(response: Response) -> str | None:

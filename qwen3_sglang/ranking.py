@@ -16,10 +16,12 @@ class Score:
     Attributes:
         p_yes: P(yes), in [0, 1].
         logit: log(P(yes) / P(no)); still tells two documents apart when P(yes) is 1.0 in float32.
+        truncated: the model read only the document's start; the rest didn't fit.
     """
 
     p_yes: float
     logit: float
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,13 @@ class RerankResult:
         index: the document's index in the list that was passed in.
         score: P(yes), in [0, 1].
         logit: log(P(yes) / P(no)), what the order is made by.
+        truncated: the score is of the document's start only; the rest didn't fit into `max_length`.
     """
 
     index: int
     score: float
     logit: float
+    truncated: bool = False
 
 
 def score_of(p_no: float, p_yes: float) -> Score:
@@ -49,10 +53,14 @@ def score_of(p_no: float, p_yes: float) -> Score:
 def rank(scores: Sequence[Score], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
     """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`."""
     order = sorted(range(len(scores)), key=lambda index: -scores[index].logit)
-    results = [RerankResult(index, scores[index].p_yes, scores[index].logit) for index in order]
+    results = [_result(index, scores[index]) for index in order]
     if min_score is not None:
         results = [result for result in results if result.score >= min_score]
     return results[:top_n]
+
+
+def _result(index: int, score: Score) -> RerankResult:
+    return RerankResult(index, score.p_yes, score.logit, score.truncated)
 
 
 def check_limits(top_n: object, min_score: object) -> None:

@@ -65,6 +65,9 @@ class Settings:
         batch_size: prompts a request.
         max_concurrency: requests in flight at once, for one client (per event loop when async).
         timeout: seconds that one call may take in all.
+        max_length: tokens that a prompt may have; None: 8192, or the server's limit where that is lower.
+        tokenizer: folder, or tokenizer.json, that tells where to cut; None asks the server.
+        escape_special_tokens: whether special tokens inside texts are broken.
     """
 
     base_url: str
@@ -74,6 +77,9 @@ class Settings:
     batch_size: int
     max_concurrency: int
     timeout: float
+    max_length: int | None
+    tokenizer: str | None
+    escape_special_tokens: bool
 
     def __post_init__(self) -> None:
         _check_base_url(self.base_url)
@@ -83,6 +89,10 @@ class Settings:
         for field in ("batch_size", "max_concurrency"):
             _check_count(field, getattr(self, field))
         _check_seconds("timeout", self.timeout)
+        if self.max_length is not None:
+            _check_count("max_length", self.max_length)
+        if not isinstance(self.escape_special_tokens, bool):
+            raise InvalidInputError("escape_special_tokens", self.escape_special_tokens, "pass True or False")
 
 
 def make_settings(
@@ -94,6 +104,9 @@ def make_settings(
     batch_size: int = 128,
     max_concurrency: int = 8,
     timeout: float = 60.0,
+    max_length: int | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    escape_special_tokens: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments; what is None comes from the environment, then from the defaults.
@@ -111,7 +124,18 @@ def make_settings(
         batch_size=batch_size,
         max_concurrency=max_concurrency,
         timeout=timeout,
+        max_length=max_length,
+        tokenizer=_path("tokenizer", tokenizer),
+        escape_special_tokens=escape_special_tokens,
     )
+
+
+def _path(field: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)) or not str(value).strip():
+        raise InvalidInputError(field, value, "pass a path, or None")
+    return os.fspath(value) if isinstance(value, str) else str(value)
 
 
 def _secret(value: object) -> SecretStr | None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_sglang.errors import MissingDependencyError
+from qwen3_sglang.prompt import SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,6 @@ CHANNELS = ["one", "qmark", "dmark", "sink", "idf", "fq", "fd", "m", "dup", "new
 CH = {name: ID + i for i, name in enumerate(CHANNELS)}
 SLOW = [*range(16, 64), *range(80, 128)]  # head dims that RoPE at theta 1e18 barely turns
 U, V, W, IDS = SLOW[0], SLOW[1], SLOW[2], SLOW[8:]
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"]
 MARKERS = ["<Query>:", "<Document>:"]
 ENDINGS = ("ing", "ed", "es", "s", "ly")
 SHORTEST_STEM = 4
@@ -121,18 +121,21 @@ def _build_model(tokenizer: Any) -> Any:
 
 
 def _build_tokenizer() -> Any:
-    """Byte-level BPE over the standard library's documentation, with Qwen's split, specials and markers."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415
+    """Byte-level BPE over the standard library's documentation, with Qwen's split, special tokens and markers."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: PLC0415
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
 
     tok: Any = Tokenizer(models.BPE())
+    tok.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(QWEN_SPLIT), "isolated")
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tok.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     tok.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     make_trainer: Any = trainers.BpeTrainer
-    trainer = make_trainer(vocab_size=8000, special_tokens=SPECIAL, show_progress=False, initial_alphabet=alphabet)
+    trainer = make_trainer(
+        vocab_size=8000, special_tokens=list(SPECIAL_TOKENS), show_progress=False, initial_alphabet=alphabet
+    )
     # The template's own words must be single tokens, "yes" and "no" above all.
     words = ["yes no assistant system user"] * 500
     tok.train_from_iterator([*pydoc_data.topics.topics.values(), *words], trainer)
@@ -164,7 +167,7 @@ def _embeddings(vocab: dict[str, int], size: int) -> Tensor:
         direction = torch.randn(ID, generator=seeded)
         table[i, :ID] = direction / direction.norm() * 4.5
         table[i, CH["one"]] = 4
-        if re.fullmatch(r"[^\W_]+", word) and word not in STOP and token not in SPECIAL:
+        if re.fullmatch(r"[^\W_]+", word) and word not in STOP and token not in SPECIAL_TOKENS:
             table[i, CH["idf"]] = 2 * min(1.0, 0.25 + 0.15 * len(word))
     table[vocab["<Query>:"], CH["qmark"]] = table[vocab["<Document>:"], CH["dmark"]] = 4
     table[vocab["<|im_start|>"], CH["sink"]] = 4

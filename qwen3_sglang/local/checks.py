@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 Encode = Callable[[str], list[int]]
+Decode = Callable[[list[int], bool], str]
 Body = dict[str, Any]
 
 
@@ -99,13 +100,24 @@ def tokenize_prompt(body: Body, encode: Encode) -> tuple[Any, Any]:
     return lists, [len(tokens) for tokens in lists]
 
 
+def detokenize_tokens(body: Body, decode: Decode) -> Any:
+    """The text, or texts, of a /detokenize request."""
+    tokens: Any = body.get("tokens")
+    skip = bool(body.get("skip_special_tokens", True))
+    if not (_all_int(tokens) or _all_ids(tokens)):
+        raise _malformed("Input should be a valid list[int] or list[list[int]]", "body", "tokens")
+    if _all_int(tokens):
+        return decode(tokens, skip)
+    return [decode(ids, skip) for ids in tokens]
+
+
 def check_prompts(prompts: list[list[int]], max_length: int, vocab_size: int) -> None:
     """Refuse the whole list if one prompt can't be scored, as SGLang does.
 
     An empty prompt and an id outside the vocabulary take SGLang 0.5.23 on a CPU down; here they are a 400.
     """
     for prompt in prompts:
-        if len(prompt) > max_length:
+        if len(prompt) >= max_length:  # SGLang keeps room for a token after the prompt
             size = f"{len(prompt)} tokens) is longer than the model's context length ({max_length} tokens)."
             raise RejectedError(f"The input ({size}")
         if not prompt:

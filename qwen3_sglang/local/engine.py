@@ -58,6 +58,10 @@ class Engine:
         """Token ids of `text`, nothing added, nothing cut."""
         return list(self._tokenizer.encode(text))
 
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Text of token ids."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
     def score(self, prompts: Sequence[Sequence[int]]) -> list[tuple[float, float]]:
         """Raw logits (no, yes) of each prompt, in the order given.
 

@@ -70,6 +70,10 @@ class _Endpoints:
         tokens, count = await run_in_threadpool(checks.tokenize_prompt, body, self.engine.encode)
         return JSONResponse({"tokens": tokens, "count": count, "max_model_len": self.engine.max_length})
 
+    async def detokenize(self, request: Request) -> Response:
+        body = await _body(request)
+        return JSONResponse({"text": await run_in_threadpool(checks.detokenize_tokens, body, self.engine.decode)})
+
     async def models(self, request: Request) -> Response:
         card = {"id": self.name, "object": "model", "created": int(time.time()), "owned_by": "sglang"}
         more = {"root": self.name, "parent": None, "max_model_len": self.engine.max_length}
@@ -180,6 +184,7 @@ def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
 def _routes(endpoints: _Endpoints) -> list[Route]:
     posts: dict[str, Handler] = {"/v1/classify": endpoints.classify, "/v1/score": endpoints.score}
     posts |= {"/tokenize": endpoints.tokenize, "/v1/tokenize": endpoints.tokenize}
+    posts |= {"/detokenize": endpoints.detokenize, "/v1/detokenize": endpoints.detokenize}
     gets: dict[str, Handler] = {"/v1/models": endpoints.models, "/model_info": endpoints.model_info}
     gets |= {"/health": endpoints.health}
     routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]

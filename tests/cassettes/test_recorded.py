@@ -62,6 +62,22 @@ def test_scores(mode: str, cassette: vcr.cassette.Cassette) -> None:
 
 
 def test_over_long() -> None:
-    """SGLang's own words come through."""
+    """SGLang's own words come through where the user allows more than the server takes."""
+    client = RerankClient(URL, model="toy", max_length=50_000)
     with pytest.raises(RequestRejectedError, match="longer than the model's context length"):
-        RerankClient(URL, model="toy").score(QUERY, ["word " * 9000])
+        client.score(QUERY, ["word " * 8500])
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_cut_by_the_server(mode: str, cassette: vcr.cassette.Cassette) -> None:
+    """Three small requests find out where to cut; a short document beside it costs none."""
+    client, documents = RerankClient(URL, max_length=120), ["The capital of China is Beijing. " * 30, DOCUMENTS[0]]
+    call = client.rerank if mode == "sync" else lambda *args: asyncio.run(client.arerank(*args))
+    assert [(r.index, r.truncated) for r in call(QUERY, documents)] == [(0, True), (1, False)]
+    assert [r.path for r in cassette.requests] == [
+        "/v1/models",
+        "/tokenize",
+        "/detokenize",
+        "/tokenize",
+        "/v1/classify",
+    ]

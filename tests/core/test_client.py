@@ -37,16 +37,16 @@ def test_lists_not_loops(server: FakeServer, mode: str) -> None:
     assert [path for path, _ in server.asked].count("/v1/models") == 1
 
 
-def test_a_named_model_is_not_asked_for(server: FakeServer, mode: str) -> None:
-    """model= saves the first request."""
-    score(mode, RerankClient(server.url, model="mine"), "q", DOCUMENTS)
+def test_what_is_told_is_not_asked_for(server: FakeServer, mode: str) -> None:
+    """model= and max_length= together save the first request."""
+    score(mode, RerankClient(server.url, model="mine", max_length=4096), "q", DOCUMENTS)
     assert [path for path, _ in server.asked] == ["/v1/classify"]
 
 
 def test_lists_are_in_flight_together(server: FakeServer, mode: str) -> None:
     """The server answers only once three requests are there at the same time."""
     server.barrier = threading.Barrier(3)
-    client = RerankClient(server.url, model="toy", batch_size=1, max_concurrency=3)
+    client = RerankClient(server.url, model="toy", max_length=8192, batch_size=1, max_concurrency=3)
     assert score(mode, client, "q", DOCUMENTS[:3]) == [0.1, 0.9, 0.5]
 
 
@@ -54,7 +54,7 @@ def test_lists_are_in_flight_together(server: FakeServer, mode: str) -> None:
 def test_a_silent_server_is_a_timeout(server: FakeServer, mode: str, batch_size: int) -> None:
     """A TimeoutError that names the argument to raise."""
     server.barrier = threading.Barrier(100)
-    client = RerankClient(server.url, model="toy", timeout=0.2, batch_size=batch_size)
+    client = RerankClient(server.url, model="toy", max_length=8192, timeout=0.2, batch_size=batch_size)
     with pytest.raises(ServerTimeoutError, match="timeout="):
         score(mode, client, "q", DOCUMENTS)
     server.barrier.abort()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
+from pathlib import Path
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompt import build_prompts
+from qwen3_sglang.prompt import PREFIX, SPECIAL_TOKENS, SUFFIX, build_prompts, escape_special_tokens
 
 EXPECTED = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
@@ -48,3 +55,63 @@ def test_bad_input_names_the_field(query: object, documents: object, instruction
     with pytest.raises(InvalidInputError, match=r"pass|remove") as caught:
         build_prompts(query, documents, instruction)  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+@pytest.fixture(scope="module")
+def tokenizer(causal_toy: Path) -> Any:
+    """The toy's: Qwen's split, normaliser and special tokens."""
+    return Tokenizer.from_file(str(causal_toy / "tokenizer.json"))
+
+
+def special_ids(tokenizer: Any, text: str) -> list[int]:
+    """The special tokens that `text` is read as."""
+    special = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    assert None not in special
+    return [token for token in tokenizer.encode(text, add_special_tokens=False).ids if token in special]
+
+
+def pieces() -> list[str]:
+    """What an attacker would build from: whole special tokens, their parts, and the template's own marks."""
+    halves = [token[:cut] for token in SPECIAL_TOKENS for cut in (1, 2, 4, -1)]
+    rest = [token[cut:] for token in SPECIAL_TOKENS for cut in (1, 2, 4, -1)]
+    marks = [PREFIX, SUFFIX, "<Query>:", "<Document>:", "\n", " ", "\u200b", "\u0338", "\uff1c", "e\u0301"]
+    return [*SPECIAL_TOKENS, *halves, *rest, *marks]
+
+
+HOSTILE = st.lists(st.one_of(st.sampled_from(pieces()), st.text(max_size=3)), min_size=1, max_size=12).map("".join)
+TEXTS = HOSTILE.filter(str.strip)
+
+
+@given(query=TEXTS, document=HOSTILE, instruction=TEXTS)
+def test_only_the_templates_own_special_tokens(tokenizer: Any, query: str, document: str, instruction: str) -> None:
+    """Whatever the texts hold, the prompt's ids have the template's special tokens and no other."""
+    [prompt] = build_prompts(query, [document], instruction)
+    assert special_ids(tokenizer, prompt) == special_ids(tokenizer, PREFIX + SUFFIX)
+
+
+@given(document=HOSTILE)
+def test_breaking_loses_no_text(document: str) -> None:
+    """A space after a "<" is all that changes, and breaking twice changes nothing more."""
+    broken = escape_special_tokens(document)
+    assert broken.replace(" ", "") == document.replace(" ", "")
+    assert escape_special_tokens(broken) == broken
+
+
+def test_broken_tokens_stay_readable() -> None:
+    """What is special is broken; what only looks like it isn't touched."""
+    assert escape_special_tokens("a <|im_end|> b </think> <b> <|x|> <think >") == (
+        "a < |im_end|> b < /think> <b> <|x|> <think >"
+    )
+
+
+def test_escaping_can_be_turned_off(tokenizer: Any) -> None:
+    """For texts that were made harmless before."""
+    [prompt] = build_prompts("q", ["<|im_end|>"], escape=False)
+    assert len(special_ids(tokenizer, prompt)) == len(special_ids(tokenizer, PREFIX + SUFFIX)) + 1
+
+
+def test_normalising_makes_no_special_token() -> None:
+    """Qwen's tokenizer normalises to NFC; no other character becomes one that special tokens are made of."""
+    letters = set("".join(SPECIAL_TOKENS))
+    made = [c for c in map(chr, range(128, 0x110000)) if set(unicodedata.normalize("NFC", c)) & letters]
+    assert made == []

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol import Response, classify, failure_of, parse_scores, server_words
+from qwen3_sglang.prompt import SUFFIX
+from qwen3_sglang.protocol import Call, Response, ask_served, failure_of, parse_scores, score_documents, server_words
 
 
 def row(index: int = 0, probs: object = (0.25, 0.75), label: str = "yes", classes: int = 2) -> dict[str, object]:
@@ -116,9 +117,39 @@ def test_the_servers_own_words(body: bytes, words: str) -> None:
 )
 def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[errors.ServerError]) -> None:
     """The flow asks /model_info after a refusal, and only then."""
-    steps = classify("toy", ["p"])
-    assert json.loads(next(steps).body or b"") == {"model": "toy", "input": ["p"]}
+    steps = score_documents(Call("toy", "head ", 8192), ["p"])
+    assert json.loads(next(steps).body or b"") == {"model": "toy", "input": [f"head p{SUFFIX}"]}
     assert steps.send(Response("u", 400, b'{"message":"not an embedding model"}')).path == "/model_info"
     with pytest.raises(errors.ServerError) as caught:
         steps.send(Response("u", 200, info))
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("row", "limit"),
+    [({"max_model_len": 512}, 511), ({}, None), ({"max_model_len": None}, None), ({"max_model_len": "512"}, None)],
+)
+def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
+    """SGLang refuses a prompt of exactly its context length; a gateway may not say any."""
+    steps = ask_served()
+    assert next(steps).path == "/v1/models"
+    with pytest.raises(StopIteration) as stop:
+        steps.send(Response("u", 200, json.dumps({"data": [{"id": "toy", **row}]}).encode()))
+    assert (stop.value.value.model, stop.value.value.max_length) == ("toy", limit)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b'{"tokens":[[1]],"count":[1]}', errors.ProtocolError),
+        (200, b'{"tokens":[1,2,3],"count":3}', errors.ProtocolError),
+        (500, b"broken", errors.ServerFailureError),
+        (401, b'{"error":"Unauthorized"}', errors.AuthenticationError),
+    ],
+)
+def test_a_broken_tokenizer_never_cuts(status: int, body: bytes, error: type[errors.ServerError]) -> None:
+    """Three texts are asked for: head, suffix and document."""
+    steps = score_documents(Call("toy", "head ", 100), ["long " * 100])
+    assert next(steps).path == "/tokenize"
+    with pytest.raises(error):
+        steps.send(Response("u", status, body))

@@ -116,6 +116,17 @@ async def test_documents_are_fresh_and_keep_what_they_had(server: Any, call: Cal
     assert best.metadata["source"] == {"file": "b.txt"}
 
 
+async def test_a_document_that_was_cut_is_marked(server: Any, call: Call) -> None:
+    """In its metadata alone: the text stays whole, and the mark goes when nothing is cut."""
+    found = [Document(f"p=0.{p}" + " word" * words) for p, words in ((2, 0), (7, 900))]
+    cut, whole = await call(Qwen3SGLangRerank(base_url=server.url, max_length=700), found, "q")
+    assert cut.metadata == {"relevance_score": 0.7, "rerank_truncated": True}
+    assert cut.page_content == found[1].page_content
+    assert whole.metadata == {"relevance_score": 0.2}
+    again, _ = await call(Qwen3SGLangRerank(base_url=server.url), [cut, whole], "q")
+    assert again.metadata == {"relevance_score": 0.7}
+
+
 async def test_any_sequence_will_do(server: Any, call: Call) -> None:
     assert len(await call(Qwen3SGLangRerank(base_url=server.url), tuple(_documents()), "q")) == 3
 
@@ -123,6 +134,14 @@ async def test_any_sequence_will_do(server: Any, call: Call) -> None:
 async def test_nothing_to_rank_asks_nothing(server: Any, call: Call) -> None:
     assert await call(Qwen3SGLangRerank(base_url=server.url), [], "q") == []
     assert server.asked == []
+
+
+async def test_special_tokens_are_broken_unless_turned_off(server: Any, call: Call) -> None:
+    for switch, shown in ((True, "< think>"), (False, "<think>")):
+        await call(
+            Qwen3SGLangRerank(base_url=server.url, escape_special_tokens=switch), [Document("<think> p=0.5")], "q"
+        )
+        assert f"<Document>: {shown} p=0.5" in server.prompts[-1]
 
 
 async def test_instruction_and_query_reach_the_model(server: Any, call: Call) -> None:

@@ -158,6 +158,26 @@ async def test_retrieval_score_is_kept_but_not_read_by_models(server: Any, call:
     assert again.excluded_llm_metadata_keys == ["retrieval_score"]
 
 
+async def test_a_node_that_was_cut_is_marked(server: Any, call: Call) -> None:
+    """In its metadata alone, hidden from both models; the mark goes when nothing is cut."""
+    nodes = [NodeWithScore(node=TextNode(text=f"p=0.{p}" + " word" * words)) for p, words in ((2, 0), (7, 900))]
+    cut, whole = await call(Qwen3SGLangRerank(base_url=server.url, max_length=700), nodes, "q")
+    assert cut.node.metadata == {"rerank_truncated": True}
+    assert cut.node.get_content() == nodes[1].node.get_content()
+    assert whole.node.metadata == nodes[1].node.metadata == {}
+    for mode in (MetadataMode.EMBED, MetadataMode.LLM):
+        assert "truncated" not in cut.node.get_content(metadata_mode=mode)
+    again, _ = await call(Qwen3SGLangRerank(base_url=server.url), [cut, whole], "q")
+    assert again.node.metadata == {}
+
+
+async def test_special_tokens_are_broken_unless_turned_off(server: Any, call: Call) -> None:
+    nodes = [NodeWithScore(node=TextNode(text="<think> p=0.5"))]
+    for switch, shown in ((True, "< think>"), (False, "<think>")):
+        await call(Qwen3SGLangRerank(base_url=server.url, escape_special_tokens=switch), nodes, "q")
+        assert f"<Document>: {shown} p=0.5" in server.prompts[-1]
+
+
 @pytest.mark.parametrize(("mode", "read"), [(MetadataMode.EMBED, True), (MetadataMode.NONE, False)])
 async def test_metadata_mode(server: Any, call: Call, mode: MetadataMode, read: bool) -> None:
     await call(Qwen3SGLangRerank(base_url=server.url, metadata_mode=mode), _nodes()[:1], "q")

@@ -1,0 +1,48 @@
+"""A tokenizer on this machine, for cutting long documents without asking the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+
+
+class LocalTokenizer:
+    """A checkpoint's tokenizer.json, read by the `tokenizers` library."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, nothing added."""
+        return [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """Text of each list of ids, special tokens included."""
+        return list(self._tokenizer.decode_batch(ids, skip_special_tokens=False))
+
+
+def load_tokenizer(path: str) -> LocalTokenizer:
+    """The tokenizer in folder `path`, or in the file itself.
+
+    Raises:
+        InvalidInputError: there is none, or it can't be read.
+        MissingDependencyError: the `tokenizers` library isn't installed.
+    """
+    given = Path(path).expanduser()
+    file = given / "tokenizer.json" if given.is_dir() else given
+    if not file.is_file():
+        raise InvalidInputError("tokenizer", path, "pass a folder with a tokenizer.json, or that file")
+    try:
+        from tokenizers import Tokenizer  # noqa: PLC0415 - only who passes tokenizer= needs it
+    except ImportError:
+        raise MissingDependencyError("tokenizers", "tokenizer") from None
+    try:
+        tokenizer: Any = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises a bare Exception
+        remedy = f"pass the served model's tokenizer.json; this one can't be read ({error})"
+        raise InvalidInputError("tokenizer", path, remedy) from None
+    tokenizer.no_truncation()  # a checkpoint can carry a limit of its own, which would hide what is too long
+    tokenizer.no_padding()
+    return LocalTokenizer(tokenizer)
