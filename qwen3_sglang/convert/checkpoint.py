@@ -7,19 +7,20 @@ without gaps (https://github.com/huggingface/safetensors#format).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from qwen3_sglang.convert.copying import Report, copy_range, write_all
 from qwen3_sglang.errors import ConversionError
 
-CHUNK = 8 * 2**20
+WIDTH = {"BF16": 2, "F16": 2, "F32": 4}  # bytes of a number, for the types a head can be made of
 MAX_HEADER = 100_000_000  # the safetensors library's own limit
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 REFETCH = "download the checkpoint again"
-Report = Callable[[int], None]  # told how many bytes were just copied
 
 
 @dataclass(frozen=True)
@@ -56,23 +57,34 @@ def read_json(path: Path) -> dict[str, Any]:
 def open_shards(folder: Path) -> list[Shard]:
     """The headers of all of the folder's weight files.
 
-    Raises ConversionError when there are none, one is missing or broken, or two hold the same tensor.
+    Raises ConversionError when there are none, one is missing or broken, two hold the same tensor, or one lacks
+    a tensor that the index says it has.
     """
-    shards = [read_shard(folder / name) for name in _shard_names(folder)]
+    names, promised = _shard_names(folder)
+    shards = [read_shard(folder / name) for name in names]
     seen: dict[str, Path] = {}
     for shard in shards:
         for name in shard.tensors:
             if name in seen:
                 raise ConversionError(f"{shard.path}: {name} is also in {seen[name].name}; {REFETCH}")
             seen[name] = shard.path
+    for name, file in promised.items():
+        if name not in seen or seen[name].name != file:
+            raise ConversionError(f"{folder / file}: lacks {name}, which {INDEX} says it has; {REFETCH}")
     return shards
 
 
-def _shard_names(folder: Path) -> list[str]:
+def _shard_names(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """The weight files, and which tensor an index says is in which of them."""
     if (folder / SINGLE).is_file():  # transformers prefers it to an index, so it is what the model was run with
-        return [SINGLE]
+        return [SINGLE], {}
     if (folder / INDEX).is_file():
         return _indexed_names(folder)
+    if any(folder.glob("*.gguf")):
+        raise ConversionError(
+            f"{folder}: only GGUF weights, which are quantized for llama.cpp; "
+            "use the original checkpoint, whose weights are safetensors files"
+        )
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
         raise ConversionError(
             f"{folder}: only pickled weights, which are never loaded here (they can run code); "
@@ -81,17 +93,18 @@ def _shard_names(folder: Path) -> list[str]:
     raise ConversionError(f"{folder}: neither {SINGLE} nor {INDEX}; name a folder that holds the weights")
 
 
-def _indexed_names(folder: Path) -> list[str]:
+def _indexed_names(folder: Path) -> tuple[list[str], dict[str, str]]:
     weight_map = read_json(folder / INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ConversionError(f"{folder / INDEX}: no weight_map; {REFETCH}")
-    names = sorted({str(name) for name in weight_map.values()})
+    promised = {str(tensor): str(name) for tensor, name in weight_map.items()}
+    names = sorted(set(promised.values()))
     for name in names:
         if Path(name).name != name:  # an index must not lead out of its folder
             raise ConversionError(f"{folder / INDEX}: {name!r} isn't a file name; {REFETCH}")
         if not (folder / name).is_file():
             raise ConversionError(f"{folder / name}: the index names this shard, but it is missing; {REFETCH}")
-    return names
+    return names, promised
 
 
 def read_shard(path: Path) -> Shard:
@@ -137,19 +150,25 @@ def read_bytes(shard: Shard, begin: int, length: int) -> bytes:
     return data
 
 
+def read_tensor(shards: Iterable[Shard], name: str) -> tuple[Entry, bytes]:
+    """The tensor `name`, which one of `shards` has."""
+    shard = next(shard for shard in shards if name in shard.tensors)
+    entry = shard.tensors[name]
+    return entry, read_bytes(shard, entry.begin, entry.end - entry.begin)
+
+
 def copy_shard(shard: Shard, target: Path, dropped: str, report: Report) -> None:
     """Stream `shard` to `target`, without the tensor `dropped` where it holds that one."""
-    with shard.path.open("rb") as source, target.open("wb") as sink:
+    with shard.path.open("rb", buffering=0) as source, target.open("wb", buffering=0) as sink:
         gone = shard.tensors.get(dropped)
+        size = os.fstat(source.fileno()).st_size
         if gone is None:
-            _copy(source, sink, shard.path.stat().st_size, report)
+            copy_range(source, sink, 0, size, report)
             return
-        size = shard.path.stat().st_size - shard.data_start
-        sink.write(encode_header(_without(shard.tensors, dropped), shard.metadata))
-        source.seek(shard.data_start)
-        _copy(source, sink, gone.begin, report)
-        source.seek(shard.data_start + gone.end)
-        _copy(source, sink, size - gone.end, report)
+        write_all(sink, encode_header(_without(shard.tensors, dropped), shard.metadata))
+        copy_range(source, sink, shard.data_start, gone.begin, report)
+        behind = shard.data_start + gone.end
+        copy_range(source, sink, behind, size - behind, report)
 
 
 def _without(tensors: Mapping[str, Entry], dropped: str) -> dict[str, Entry]:
@@ -163,17 +182,6 @@ def _without(tensors: Mapping[str, Entry], dropped: str) -> dict[str, Entry]:
         if name != dropped:
             kept[name] = Entry(entry.dtype, entry.shape, entry.begin - shift, entry.end - shift)
     return kept
-
-
-def _copy(source: BinaryIO, sink: BinaryIO, length: int, report: Report) -> None:
-    left = length
-    while left:
-        block = source.read(min(CHUNK, left))
-        if not block:
-            raise ConversionError(f"{source.name}: got shorter while it was copied; try again")
-        sink.write(block)
-        left -= len(block)
-        report(len(block))
 
 
 def encode_header(tensors: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:

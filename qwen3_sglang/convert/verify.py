@@ -1,26 +1,33 @@
-"""Read a converted checkpoint back from disk and compare it with what was meant, before anybody sees it."""
+"""Read a converted checkpoint back from disk and compare it with what was meant, before anybody sees it.
+
+Headers, index, config and head are compared whole; of every tensor in a copied shard, the first, middle and last
+bytes (comparing all would mean to read the model twice more); of a linked shard, that it is the same file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qwen3_sglang.convert.checkpoint import INDEX, Shard, open_shards, read_bytes, read_json
+from qwen3_sglang.convert.checkpoint import INDEX, Entry, Shard, open_shards, read_json, read_tensor
 from qwen3_sglang.convert.head import LM_HEAD, Head
 from qwen3_sglang.errors import ConversionError
 
+SAMPLE = 4096  # bytes at each of the three places of a tensor
 Signature = dict[str, tuple[str, tuple[int, ...], int]]  # tensor -> type, shape, bytes
 
 
-def verify(folder: Path, source: Sequence[Shard], head: Head, config: dict[str, Any]) -> None:
+def verify(folder: Path, source: Sequence[Shard], head: Head, config: Mapping[str, Any], *, linked: bool) -> None:
     """Raise ConversionError unless `folder` holds the source's tensors, the head and `config`."""
     shards = open_shards(folder)  # parses every header and compares it with its file's size
     _check_tensors(folder, _signature(shards), _expected(source, head))
     _check_index(folder, shards)
     for name, meant in (("score.weight", head.weight), ("score.bias", head.bias)):
-        if _tensor_bytes(shards, name) != meant:
+        if read_tensor(shards, name)[1] != meant:
             raise _failure(folder, f"{name} isn't what was written")
+    _check_contents(folder, source, shards, linked=linked)
     if read_json(folder / "config.json") != config:
         raise _failure(folder, "config.json isn't what was written")
 
@@ -53,10 +60,33 @@ def _check_index(folder: Path, shards: Sequence[Shard]) -> None:
         raise _failure(folder, f"{INDEX} doesn't match the shards")
 
 
-def _tensor_bytes(shards: Iterable[Shard], name: str) -> bytes:
-    shard = next(shard for shard in shards if name in shard.tensors)
-    entry = shard.tensors[name]
-    return read_bytes(shard, entry.begin, entry.end - entry.begin)
+def _check_contents(folder: Path, source: Sequence[Shard], shards: Sequence[Shard], *, linked: bool) -> None:
+    homes = {name: shard for shard in shards for name in shard.tensors}
+    for old in source:
+        kept = old.tensors.keys() - {LM_HEAD}
+        for new in {homes[name].path: homes[name] for name in kept}.values():
+            if linked and LM_HEAD not in old.tensors:
+                if not new.path.samefile(old.path):
+                    raise _failure(folder, f"{new.path.name} isn't the file {old.path}")
+            else:
+                _check_samples(folder, old, new)
+
+
+def _check_samples(folder: Path, old: Shard, new: Shard) -> None:
+    with old.path.open("rb") as a, new.path.open("rb") as b:
+        for name in old.tensors.keys() & new.tensors.keys():
+            before, after = old.tensors[name], new.tensors[name]
+            for offset, length in _samples(before):
+                meant = os.pread(a.fileno(), length, old.data_start + before.begin + offset)
+                if os.pread(b.fileno(), length, new.data_start + after.begin + offset) != meant:
+                    raise _failure(folder, f"{name} in {new.path.name} isn't what {old.path} has")
+
+
+def _samples(entry: Entry) -> Iterator[tuple[int, int]]:
+    size = entry.end - entry.begin
+    length = min(SAMPLE, size)
+    for offset in sorted({0, (size - length) // 2, size - length}):
+        yield offset, length
 
 
 def _failure(folder: Path, reason: str) -> ConversionError:

@@ -1,11 +1,11 @@
-"""convert(): what transformers makes of the result, what is refused, and what a failure leaves behind."""
+"""convert(): what transformers makes of the result, and what a failure leaves behind."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from qwen3_sglang.convert import _resolve, convert
+from qwen3_sglang.convert import convert
+from qwen3_sglang.convert.folder import resolve
 from qwen3_sglang.errors import ConversionError
 
 TEMPLATE = (
@@ -23,27 +24,11 @@ TEMPLATE = (
 DOCUMENTS = ["The import statement finds a module.", "The import statement.", "Lists are mutable sequences."]
 
 
-def edit_json(path: Path, **changes: Any) -> None:
-    """Set keys of a JSON file; None removes one."""
-    data = {**json.loads(path.read_text()), **changes}
-    path.write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
-
-
-def edit_header(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Rewrite a safetensors file's header and leave its data alone."""
-    raw = path.read_bytes()
-    length = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8 : 8 + length])
-    change(header)
-    new = json.dumps(header).encode()
-    path.write_bytes(len(new).to_bytes(8, "little") + new + raw[8 + length :])
-
-
 @pytest.mark.parametrize("name", ["toy", "tied", "sharded"])
 def test_scores_equal_those_of_the_causal_model(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """softmax of the two labels is sigmoid of the yes and no logits' difference."""
     source: Path = request.getfixturevalue(name)
-    target = convert(source, tmp_path / "out")
+    target = convert(source, tmp_path / "out", verify=False)
     tokenizer: Any = AutoTokenizer.from_pretrained(target)
     causal: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     classifier: Any = AutoModelForSequenceClassification.from_pretrained(target, dtype=torch.float32)
@@ -55,7 +40,7 @@ def test_scores_equal_those_of_the_causal_model(name: str, request: pytest.Fixtu
             last = causal(**inputs).logits[0, -1]
             got = classifier(**inputs).logits.softmax(-1)[0, 1]
         expected.append(torch.sigmoid(last[yes] - last[no]).item())
-        assert got.item() == pytest.approx(expected[-1], abs=1e-2)
+        assert got.item() == pytest.approx(expected[-1], abs=1e-5)
     assert any(abs(p - 0.5) > 0.05 and 0.01 < p < 0.99 for p in expected), expected  # else it shows nothing
 
 
@@ -69,7 +54,7 @@ def test_the_sources_are_of_the_kinds_they_claim(tied: Path, sharded: Path) -> N
 def test_files_and_config(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Renamed shards with an index, a config for two labels, the tokenizer, and nothing else changed."""
     source: Path = request.getfixturevalue(name)
-    target = convert(source, tmp_path / "out")
+    target = convert(source, tmp_path / "out", verify=False)
     shards = len(list(source.glob("*.safetensors")))
     names = sorted(path.name for path in target.glob("*.safetensors"))
     index = json.loads((target / "model.safetensors.index.json").read_text())
@@ -88,9 +73,32 @@ def test_files_and_config(name: str, request: pytest.FixtureRequest, tmp_path: P
 def test_progress_reaches_its_total(sharded: Path, tmp_path: Path) -> None:
     """Bytes done only grow, and end at the total."""
     calls: list[tuple[int, int]] = []
-    convert(sharded, tmp_path / "out", progress=lambda done, total: calls.append((done, total)))
+    convert(sharded, tmp_path / "out", verify=False, progress=lambda done, total: calls.append((done, total)))
     assert calls == sorted(calls)
     assert calls[-1][0] == calls[-1][1] == calls[0][1]
+
+
+def test_folders_made_for_the_target_go_too(sharded: Path, tmp_path: Path) -> None:
+    """A failure takes away the parents that it made, and no others."""
+    (tmp_path / "here").mkdir()
+
+    def crash(_done: int, _total: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        convert(sharded, tmp_path / "here" / "not" / "yet" / "out", progress=crash)
+    assert os.listdir(tmp_path / "here") == []
+    assert convert(sharded, tmp_path / "here" / "not" / "yet" / "out", verify=False).is_dir()
+
+
+def test_no_library_is_needed(sharded: Path, tmp_path: Path) -> None:
+    """Without the full check nothing heavy is imported."""
+    code = (
+        "import sys; from qwen3_sglang.convert import convert; convert(*sys.argv[1:], verify=False); "
+        "print({'torch', 'transformers', 'safetensors', 'huggingface_hub'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, str(sharded), str(tmp_path / "out")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ZeroDivisionError])
@@ -107,19 +115,19 @@ def test_a_crash_leaves_nothing_behind(toy: Path, tmp_path: Path, failure: type[
         raise failure
 
     with pytest.raises(failure):
-        convert(toy, target, force=force, progress=crash)
+        convert(toy, target, force=force, verify=False, progress=crash)
     assert os.listdir(tmp_path) == (["out"] if force else [])
     assert not force or (target / "config.json").read_text() == "earlier"
 
 
 def test_an_existing_target_needs_force(toy: Path, tmp_path: Path) -> None:
     """Refused without force, replaced with it, and no trace of the old one."""
-    target = convert(toy, tmp_path / "out")
+    target = convert(toy, tmp_path / "out", verify=False)
     (target / "old").write_text("old")
     with pytest.raises(ConversionError, match="force"):
         convert(toy, target)
     assert (target / "old").exists()
-    convert(toy, target, force=True)
+    convert(toy, target, force=True, verify=False)
     assert not (target / "old").exists()
     assert os.listdir(tmp_path) == ["out"]
 
@@ -136,68 +144,10 @@ def test_force_spares_a_folder_that_is_no_checkpoint(toy: Path, tmp_path: Path) 
 @pytest.mark.parametrize("where", [".", "inside", ".."])
 def test_source_and_target_must_be_apart(source: Path, where: str) -> None:
     """The same folder, one inside the source, and one around it."""
-    edit_json(source / "config.json")
     (source.parent / "config.json").write_text("{}")  # so that force alone would replace the outer folder
     with pytest.raises(ConversionError, match="another folder"):
         convert(source, source / where, force=True)
     assert (source / "model.safetensors").is_file()
-
-
-REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no config": (lambda s: (s / "config.json").unlink(), r"config\.json: missing"),
-    "broken config": (lambda s: (s / "config.json").write_text("{"), r"config\.json: can't be read"),
-    "other model": (lambda s: edit_json(s / "config.json", architectures=["BertModel"]), "BertModel"),
-    "converted": (
-        lambda s: edit_json(s / "config.json", architectures=["Qwen3ForSequenceClassification"]),
-        "converted already",
-    ),
-    "quantized": (lambda s: edit_json(s / "config.json", quantization_config={"bits": 4}), "unquantized"),
-    "no weights": (lambda s: (s / "model.safetensors").unlink(), "neither model.safetensors nor"),
-    "pickles": (lambda s: (s / "model.safetensors").rename(s / "pytorch_model.bin"), "pickled"),
-    "truncated": (lambda s: os.truncate(s / "model.safetensors", 100_000), "the file has"),
-    "empty": (lambda s: os.truncate(s / "model.safetensors", 0), "truncated"),
-    "corrupt": (
-        lambda s: (s / "model.safetensors").write_bytes((20).to_bytes(8, "little") + b"?" * 50),
-        "header is corrupt",
-    ),
-    "shape": (
-        lambda s: edit_header(s / "model.safetensors", lambda h: h["lm_head.weight"].update(shape=[256])),
-        "has shape",
-    ),
-    "dtype": (
-        lambda s: edit_header(s / "model.safetensors", lambda h: h["lm_head.weight"].update(dtype="I16")),
-        "type I16",
-    ),
-    "yes": (
-        lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"no": 1}}),
-        '"yes" isn\'t a single token',
-    ),
-    "no": (lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1}}), '"no" isn\'t a single'),
-    "row": (
-        lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1, "no": 10**6}}),
-        "none for token 1000000",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSALS)
-def test_refusals(source: Path, case: str) -> None:
-    """Each names what is wrong, and writes nothing."""
-    spoil, message = REFUSALS[case]
-    spoil(source)
-    with pytest.raises(ConversionError, match=message) as caught:
-        convert(source, source.parent / "out")
-    assert str(source) in str(caught.value)
-    assert os.listdir(source.parent) == ["source"]
-
-
-def test_a_missing_shard_is_named(sharded: Path, tmp_path: Path) -> None:
-    """The index names a file that isn't there."""
-    source = Path(shutil.copytree(sharded, tmp_path / "source"))
-    victim = min(source.glob("*.safetensors"))
-    victim.unlink()
-    with pytest.raises(ConversionError, match=victim.name):
-        convert(source, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["./missing", "/missing/model", "missing", "a/b/c"])
@@ -210,7 +160,7 @@ def test_a_path_is_never_looked_up_on_the_hub(name: str, tmp_path: Path) -> None
 def test_hub_name_is_downloaded(tmp_path: Path) -> None:
     """owner/name goes to the downloader, whose folder is used."""
     asked: list[str] = []
-    assert _resolve("owner/name", lambda name: asked.append(name) or str(tmp_path)) == tmp_path
+    assert resolve("owner/name", lambda name: asked.append(name) or str(tmp_path)) == tmp_path
     assert asked == ["owner/name"]
 
 
@@ -221,4 +171,4 @@ def test_a_failed_download_has_a_remedy() -> None:
         raise OSError("offline")
 
     with pytest.raises(ConversionError, match=r"owner/name.*offline.*check the name and the network"):
-        _resolve("owner/name", offline)
+        resolve("owner/name", offline)

@@ -37,14 +37,29 @@ def test_bytes_are_torchs(dtype: str) -> None:
     assert encode(values.tolist(), dtype) == raw
 
 
-def test_rows_differ_by_d() -> None:
-    """row1 is 0.6 d, and the rows' difference is d but for the last rounding, of row0."""
+def test_rows_differ_by_d_exactly() -> None:
+    """row1 is d in bfloat16 and row0 what that lost: in float32 the head is the model's own."""
     generator = torch.Generator().manual_seed(3)
     w_no, w_yes = (torch.randn(500, generator=generator).to(torch.bfloat16).tolist() for _ in range(2))
     row0, row1 = head_rows(w_no, w_yes, "BF16")
     for no, yes, zero, one in zip(w_no, w_yes, row0, row1, strict=True):
-        assert one == round_to(0.6 * (yes - no), "BF16")
-        assert one - zero == pytest.approx(yes - no, abs=2**-8 * abs(zero) + 1e-30)
+        assert one == round_to(yes - no, "BF16")
+        assert one - zero == pytest.approx(yes - no, rel=2**-16)
+
+
+def test_logits_rounded_to_bf16_keep_the_scores() -> None:
+    """The bound of the module's docstring, on logits as large as the real model's."""
+    generator = torch.Generator().manual_seed(4)
+    common, apart = torch.randn(2, 1024, generator=generator) / 32
+    hidden = torch.randn(2000, 1024, generator=generator) + 20 * common
+    w_no, w_yes = ((common + sign * 2 * apart).to(torch.bfloat16) for sign in (-1, 1))
+    row0, row1 = (torch.tensor(row).double() for row in head_rows(w_no.tolist(), w_yes.tolist(), "BF16"))
+    exact = (hidden.double() @ (w_yes.double() - w_no.double())).sigmoid()
+    assert (hidden @ w_yes.float()).abs().mean() > 15
+    float32 = (hidden.double() @ (row1 - row0)).sigmoid()
+    assert (float32 - exact).abs().max() < 1e-5
+    served = ((hidden.double() @ row1).bfloat16().double() - (hidden.double() @ row0).bfloat16().double()).sigmoid()
+    assert (served - exact).abs().max() < 9e-4
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -38,6 +38,7 @@ def forget_a_shard(folder: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "contents": (lambda f: flip_last_byte(f, 0), r"model-00001-of-00002\.safetensors isn't what"),
     "head": (lambda f: flip_last_byte(f, -1), "isn't what was written"),
     "size": (lambda f: os.truncate(min(f.glob("*.safetensors")), 100_000), "the file has"),
     "index": (drop_from_index, "doesn't match the shards"),
@@ -49,12 +50,27 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("case", DAMAGE)
 def test_damage_is_found(toy: Path, tmp_path: Path, case: str) -> None:
     """An intact folder passes; each damage is refused and named."""
-    target = convert(toy, tmp_path / "out")
+    target = convert(toy, tmp_path / "out", verify=False)
     config = read_json(target / "config.json")
     shards = open_shards(toy)
     head = build_head(shards, read_json(toy / "config.json"), find_tokens(toy))
-    verify(target, shards, head, config)
+    verify(target, shards, head, config, linked=False)
     damage, message = DAMAGE[case]
     damage(target)
     with pytest.raises(ConversionError, match=message):
-        verify(target, shards, head, config)
+        verify(target, shards, head, config, linked=False)
+
+
+def test_a_linked_shard_is_the_same_file(sharded: Path, tmp_path: Path) -> None:
+    """A copy in its place, byte for byte the same, is found out."""
+    target = convert(sharded, tmp_path / "out", link=True, verify=False)
+    config = read_json(target / "config.json")
+    shards = open_shards(sharded)
+    head = build_head(shards, read_json(sharded / "config.json"), find_tokens(sharded))
+    verify(target, shards, head, config, linked=True)
+    linked = next(path for path in target.glob("*.safetensors") if path.stat().st_nlink > 1)
+    raw = linked.read_bytes()
+    linked.unlink()
+    linked.write_bytes(raw)
+    with pytest.raises(ConversionError, match=f"{linked.name} isn't the file"):
+        verify(target, shards, head, config, linked=True)

@@ -1,0 +1,268 @@
+"""P(yes) of a source model and of its converted checkpoint, compared in float32 with transformers.
+
+The two are loaded one after the other, so the memory needed is that of one float32 model: 5 bytes a parameter and
+1 GB, which is 4 GB for 0.6B, 21 GB for 4B and 42 GB for 8B. The prompts are about 3,000 tokens in all; on two CPU
+cores they take a minute or two for 0.6B.
+
+A server that runs in bfloat16 rounds more than this check sees (see `head`): it is about the conversion alone.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from qwen3_sglang.convert.checkpoint import Shard, open_shards, read_tensor
+from qwen3_sglang.convert.copying import GB
+from qwen3_sglang.convert.head import decode
+from qwen3_sglang.errors import ConversionError, MissingDependencyError
+from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, SUFFIX, prompt_head
+
+TOLERANCE = 1e-4  # float32's own noise is about 1e-6
+LIBRARIES = ("torch", "transformers")
+BYTES_A_PARAMETER = 5  # 4 in float32, and the copy in the file's type while a large tensor is converted
+ACTIVATIONS = 10**9
+LONG = 2000  # tokens of the long document
+WEB, OTHER = DEFAULT_INSTRUCTION, "Given a question about code, retrieve the passage that explains it"
+QUERY = "What is the capital of China?"
+ANSWER, ASIDE = "The capital of China is Beijing.", "Gravity pulls every body towards every other body. "
+PROMPTS = (  # (label, instruction, query, document)
+    ("the answer", WEB, QUERY, ANSWER),
+    ("off the subject", WEB, QUERY, ASIDE),
+    ("on the subject, no answer", WEB, QUERY, "China has the second largest population of all countries."),
+    ("empty document", WEB, QUERY, ""),
+    ("Chinese", WEB, "中国的首都在哪里", "北京是中华人民共和国的首都。"),
+    ("accents, Arabic, emoji", WEB, "¿Dónde está el café?", "El café está en la plaza. المقهى في الساحة ☕️👩🏽‍🍳"),
+    (
+        "other instruction",
+        OTHER,
+        "How is a module imported?",
+        "The import statement finds and binds a module.",
+    ),
+    ("other instruction, off", OTHER, "How is a module imported?", ANSWER),
+    ("numbers and line breaks", WEB, "total of 2024", "year\ttotal\n2023\t1,204.50\n2024\t1,377.25\n\n"),
+)
+LONG_LABELS = ("long", "long, the answer last")
+
+Forward = Callable[[list[int]], tuple[float, float]]  # token ids -> logits of no and yes
+Prompts = dict[str, list[int]]  # label -> token ids
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One prompt: P(yes) of the source model and of the converted checkpoint."""
+
+    label: str
+    tokens: int
+    source: float
+    converted: float
+
+    @property
+    def difference(self) -> float:
+        """How far apart the two are."""
+        return abs(self.source - self.converted)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What the full check found; without probes it was not run, and `note` says why."""
+
+    probes: tuple[Probe, ...] = ()
+    note: str = ""
+
+    @property
+    def max_difference(self) -> float:
+        """The largest difference of all probes; NaN where one is."""
+        differences = [probe.difference for probe in self.probes]
+        return math.nan if any(map(math.isnan, differences)) else max(differences, default=0.0)
+
+
+def obstacle(verify: bool | None, shards: Sequence[Shard]) -> str:
+    """Why the full check is not to be run; empty when it is.
+
+    Raises, where `verify` is True, MissingDependencyError or ConversionError (too little memory) instead.
+    """
+    if verify is False:
+        return "not asked for"
+    missing = missing_library()
+    if missing:
+        if verify:
+            raise MissingDependencyError(missing, "local")
+        return f"{missing} is not installed"
+    needed, free = memory_needed(shards), free_memory()
+    if free is None or needed <= free:
+        return ""
+    reason = f"it needs {needed / GB:.1f} GB of memory, and {free / GB:.1f} GB are free"
+    if verify:
+        raise ConversionError(f"{shards[0].path.parent}: full verification: {reason}; free some, or use --no-verify")
+    return reason
+
+
+def missing_library() -> str:
+    """The first library of the full check that isn't installed; none is imported to find out."""
+    return next((name for name in LIBRARIES if find_spec(name) is None), "")
+
+
+def memory_needed(shards: Sequence[Shard]) -> int:
+    """Bytes of memory that the full check takes for a model of these weights."""
+    parameters = sum(math.prod(entry.shape) for shard in shards for entry in shard.tensors.values())
+    return BYTES_A_PARAMETER * parameters + ACTIVATIONS
+
+
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory this process could still get; None where the system doesn't say."""
+    # sysconf's free pages leave out what the page cache would give back, nearly all after a large copy.
+    sizes = [_meminfo(root / "proc/meminfo"), _cgroup_room(root / "sys/fs/cgroup")]
+    known = [size for size in sizes if size is not None]
+    return min(known) if known else _sysconf()
+
+
+def _meminfo(path: Path) -> int | None:
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def _cgroup_room(folder: Path) -> int | None:
+    """What a container's limit leaves beside the memory that can't be reclaimed."""
+    try:
+        limit = int((folder / "memory.max").read_text(encoding="ascii"))
+        usage = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        return limit - int(usage["anon"])
+    except (OSError, ValueError, KeyError):  # "max" is no number: there is no limit
+        return None
+
+
+def _sysconf() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def compare(source: Path, converted: Path, tokens: Mapping[str, int]) -> Parity:
+    """P(yes) of both on the same prompts; `tokens` has the ids of "no" and "yes".
+
+    Raises ConversionError when transformers can't load one of them.
+    """
+    with _quiet_transformers():
+        prompts = _tokenized(source)
+        before = _scores(lambda: _causal_forward(source, tokens), prompts)
+        after = _scores(lambda: _classifier_forward(converted), prompts)
+    return Parity(tuple(Probe(label, len(ids), before[label], after[label]) for label, ids in prompts.items()))
+
+
+def check_parity(parity: Parity, folder: Path) -> None:
+    """Raise ConversionError when the converted checkpoint scores otherwise than its source."""
+    for probe in parity.probes:
+        if not probe.difference <= TOLERANCE:  # not >, which NaN would pass
+            raise ConversionError(
+                f"{folder}: verification failed: P(yes) of the prompt {probe.label!r} is {probe.converted:.6f} after "
+                f"the conversion and {probe.source:.6f} before, more than {TOLERANCE} apart; check the disk, convert "
+                "again, and report it if it stays"
+            )
+
+
+def _tokenized(source: Path) -> Prompts:
+    from transformers import AutoTokenizer  # noqa: PLC0415
+
+    tokenizer = _load(AutoTokenizer, source)
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.encode(text, add_special_tokens=False))
+
+    padding = ASIDE * (LONG // len(encode(ASIDE)) + 1)
+    texts = [*PROMPTS, *((label, WEB, QUERY, padding) for label in LONG_LABELS[:1])]
+    texts.append((LONG_LABELS[1], WEB, QUERY, padding + ANSWER))
+    return {label: encode(prompt_head(query, task) + document + SUFFIX) for label, task, query, document in texts}
+
+
+def _scores(load: Callable[[], Forward], prompts: Prompts) -> dict[str, float]:
+    """P(yes) of each prompt; the model lives no longer than this call, so two are never in memory."""
+    import torch  # noqa: PLC0415
+
+    forward = load()
+    with torch.inference_mode():
+        scores = {label: _p_yes(*forward(ids)) for label, ids in prompts.items()}
+    del forward
+    gc.collect()
+    return scores
+
+
+def _p_yes(no: float, yes: float) -> float:
+    top = max(no, yes)
+    a, b = math.exp(no - top), math.exp(yes - top)
+    return b / (a + b)
+
+
+def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
+    import torch  # noqa: PLC0415
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+
+    model = _load(AutoModelForCausalLM, folder, dtype=torch.float32, use_safetensors=True).eval()
+
+    def forward(ids: list[int]) -> tuple[float, float]:
+        # Logits of the last token only: all of a long prompt's would be gigabytes.
+        last = model(torch.tensor([ids]), use_cache=False, logits_to_keep=1).logits[0, -1]
+        return float(last[tokens["no"]]), float(last[tokens["yes"]])
+
+    return forward
+
+
+def _classifier_forward(folder: Path) -> Forward:
+    import torch  # noqa: PLC0415
+    from transformers import AutoModel  # noqa: PLC0415
+
+    # The body alone: transformers has no bias in this class's head, and would leave the file's unread.
+    model = _load(AutoModel, folder, dtype=torch.float32, use_safetensors=True).eval()
+    shards = open_shards(folder)
+    weight, bias = (torch.tensor(_read_values(shards, f"score.{part}")) for part in ("weight", "bias"))
+
+    def forward(ids: list[int]) -> tuple[float, float]:
+        last = model(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1]
+        no, yes = (weight.view(2, -1) @ last + bias).tolist()
+        return no, yes
+
+    return forward
+
+
+def _read_values(shards: Sequence[Shard], name: str) -> list[float]:
+    entry, raw = read_tensor(shards, name)
+    return decode(raw, entry.dtype)
+
+
+def _load(kind: Any, folder: Path, **options: Any) -> Any:
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())  # transformers writes paragraphs
+        raise ConversionError(
+            f"{folder}: full verification: transformers can't load it ({reason}); "
+            "update transformers, or leave this check out with --no-verify"
+        ) from error
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No bars and no warning about the two tensors of the head, which are read here."""
+    from transformers.utils import logging as untyped  # noqa: PLC0415
+
+    logs: Any = untyped
+    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logs.set_verbosity(verbosity)
+        if bars:
+            logs.enable_progress_bar()
