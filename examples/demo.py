@@ -170,7 +170,7 @@ def server(url: str | None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="qwen3-sglang-demo-") as folder:
         print("Building the toy reranker, converting it, serving it ...")
         build_toy(Path(folder) / "toy")
-        model = convert(Path(folder) / "toy", Path(folder) / "converted")
+        model = convert(Path(folder) / "toy", Path(folder) / "converted", verify=False)
         with run_in_thread(model, port=0) as base_url:
             print(f"Serving at {base_url}\n\n{TOY_NOTE}")
             yield base_url

@@ -58,6 +58,13 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
     escape_special_tokens: bool = Field(
         default=True, strict=True, frozen=True, description="Break special tokens inside texts."
     )
+    endpoint: str = Field(
+        default="v1/classify",
+        strict=True,
+        frozen=True,
+        description="v1/classify, v1/score or (vLLM) classify.",
+    )
+    cache_size: int = Field(default=0, strict=True, frozen=True, description="Scores to remember.")
     top_n: int | None = Field(default=None, strict=True, description="Documents to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
 
@@ -125,6 +132,8 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
                     max_length=self.max_length,
                     tokenizer=self.tokenizer,
                     escape_special_tokens=self.escape_special_tokens,
+                    endpoint=self.endpoint,
+                    cache_size=self.cache_size,
                 )
             return self._client
 

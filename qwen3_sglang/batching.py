@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-T = TypeVar("T")
+from qwen3_sglang.ranking import Score
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """What to send, and for every document given, which of the distinct ones it is."""
+    """What to send.
+
+    Attributes:
+        lists: the distinct documents whose score isn't known.
+        documents: all documents, as given.
+        known: scores that needn't be asked for.
+    """
 
     lists: list[list[str]]
-    places: list[int]
+    documents: Sequence[str]
+    known: Mapping[str, Score]
 
-    def restore(self, answers: Sequence[Sequence[T]]) -> list[T]:
-        """One answer a document, in the order the documents were given."""
-        flat = [answer for part in answers for answer in part]
-        return [flat[place] for place in self.places]
+    def restore(self, answers: Sequence[Sequence[Score]]) -> list[Score]:
+        """One score a document, in the order the documents were given."""
+        found = dict(self.known)
+        for sent, scores in zip(self.lists, answers, strict=True):
+            found.update(zip(sent, scores, strict=True))
+        return [found[document] for document in self.documents]
 
 
-def split(documents: Sequence[str], batch_size: int) -> Batches:
-    """Lists of at most `batch_size`; a document that occurs twice is sent once."""
-    seen: dict[str, int] = {}
-    places = [seen.setdefault(document, len(seen)) for document in documents]
-    distinct = list(seen)
+def split(documents: Sequence[str], batch_size: int, known: Mapping[str, Score] | None = None) -> Batches:
+    """Lists of at most `batch_size`; a document that occurs twice is sent once, one that is known never."""
+    known = known or {}
+    distinct = [document for document in dict.fromkeys(documents) if document not in known]
     lists = [distinct[start : start + batch_size] for start in range(0, len(distinct), batch_size)]
-    return Batches(lists, places)
+    return Batches(lists, documents, known)

@@ -17,8 +17,11 @@ import aiohttp
 import requests
 
 from qwen3_sglang import batching, errors, protocol
+from qwen3_sglang.answers import Response
+from qwen3_sglang.cache import ScoreCache
+from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.prompt import prepare
-from qwen3_sglang.protocol import Call, Request, Response, Served, Steps
+from qwen3_sglang.protocol import Call, Request, Served, Steps
 from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
 from qwen3_sglang.sessions import LoopSession, make_session, unreachable
 from qwen3_sglang.settings import SecretLike, Settings, make_settings
@@ -50,6 +53,9 @@ class RerankClient:
         escape_special_tokens: break special tokens such as "<|im_end|>" inside query, instruction and documents,
             by a space after the "<", so that no text can leave its place in the template. Turn it off only for
             texts that were made harmless before.
+        endpoint: "v1/classify" (SGLang, and the only one its gateway routes), "v1/score" (SGLang; sends and
+            tokenises the query once a list) or "classify" (vLLM).
+        cache_size: scores to remember, by model, instruction, query and document; 0 remembers none.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -68,6 +74,8 @@ class RerankClient:
         max_length: int | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         escape_special_tokens: bool = True,
+        endpoint: str = DEFAULT_ENDPOINT,
+        cache_size: int = 0,
     ) -> None:
         self.settings: Settings = make_settings(
             base_url,
@@ -80,7 +88,10 @@ class RerankClient:
             max_length=max_length,
             tokenizer=tokenizer,
             escape_special_tokens=escape_special_tokens,
+            endpoint=endpoint,
+            cache_size=cache_size,
         )
+        self._cache = ScoreCache(cache_size) if cache_size else None
         self._served = _told(self.settings)
         self._tokenizer: LocalTokenizer | None = None
         self._session = make_session(self.settings)
@@ -173,54 +184,74 @@ class RerankClient:
         return partial(type(self), options.pop("base_url"), **options), ()
 
     def _scores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        head, plan = self._plan(query, documents, instruction)
-        if not plan.lists:
+        head, texts = self._texts(query, documents, instruction)
+        if not texts:
             return []
         until = time.monotonic() + self.settings.timeout
         call = self._call(head, self._known(until))
+        plan = self._plan(call, texts)
         steps = [protocol.score_documents(call, part) for part in plan.lists]
-        if len(steps) == 1:
-            return _noted(plan.restore([self._drive(steps[0], until)]), call)
+        if len(steps) <= 1:
+            return self._finish(call, plan, [self._drive(step, until) for step in steps])
         workers = min(len(steps), self.settings.max_concurrency)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="qwen3-sglang")
         try:
             parts = list(pool.map(lambda step: self._drive(step, until), steps))
         finally:
             pool.shutdown(cancel_futures=True)  # after a failure the lists not yet sent would be for nothing
-        return _noted(plan.restore(parts), call)
+        return self._finish(call, plan, parts)
 
     async def _ascores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        head, plan = self._plan(query, documents, instruction)
-        if not plan.lists:
+        head, texts = self._texts(query, documents, instruction)
+        if not texts:
             return []
         try:
             async with asyncio.timeout(self.settings.timeout):
                 if self._served is None:
                     self._served = await self._adrive(protocol.ask_served())
                 call = self._call(head, self._served)
-                async with asyncio.TaskGroup() as group:
-                    parts = [
-                        group.create_task(self._adrive(protocol.score_documents(call, part))) for part in plan.lists
-                    ]
+                plan = self._plan(call, texts)
+                parts = await self._gather([protocol.score_documents(call, part) for part in plan.lists])
         except TimeoutError:
             failure: Exception = self._timed_out()
         except ExceptionGroup as several:
             failure = several.exceptions[0]
         else:
-            return _noted(plan.restore([part.result() for part in parts]), call)
+            return self._finish(call, plan, parts)
         raise failure
 
-    def _plan(self, query: str, documents: Sequence[str], instruction: str | None) -> tuple[str, batching.Batches]:
+    async def _gather(self, steps: list[Steps[T]]) -> list[T]:
+        if len(steps) == 1:  # the usual case, without a task of its own
+            return [await self._adrive(steps[0])]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._adrive(step)) for step in steps]
+        return [task.result() for task in tasks]
+
+    def _texts(self, query: str, documents: Sequence[str], instruction: str | None) -> tuple[str, list[str]]:
         task = self.settings.instruction if instruction is None else instruction
-        head, texts = prepare(query, documents, task, escape=self.settings.escape_special_tokens)
-        return head, batching.split(texts, self.settings.batch_size)
+        return prepare(query, documents, task, escape=self.settings.escape_special_tokens)
+
+    def _plan(self, call: Call, texts: list[str]) -> batching.Batches:
+        known = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
+        return batching.split(texts, self.settings.batch_size, known)
+
+    def _finish(self, call: Call, plan: batching.Batches, parts: list[list[Score]]) -> list[Score]:
+        if self._cache is not None:
+            for documents, scores in zip(plan.lists, parts, strict=True):
+                self._cache.add(call.model, call.head, documents, scores)
+        scores = plan.restore(parts)
+        cut = [index for index, score in enumerate(scores) if score.truncated]
+        if cut:
+            shown = ", ".join(map(str, cut[:10])) + (", …" if len(cut) > 10 else "")  # noqa: PLR2004 - enough to see which
+            _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(scores), call.max_length, shown)
+        return scores
 
     def _call(self, head: str, served: Served) -> Call:
         wanted = self.settings.max_length or MAX_LENGTH
         limit = wanted if served.max_length is None else min(wanted, served.max_length)
         if self._tokenizer is None and self.settings.tokenizer is not None:
             self._tokenizer = load_tokenizer(self.settings.tokenizer)
-        return Call(self.settings.model or served.model, head, limit, self._tokenizer)
+        return Call(self.settings.model or served.model, head, limit, self._tokenizer, self.settings.endpoint)
 
     def _known(self, until: float) -> Served:
         if self._served is None:
@@ -302,11 +333,3 @@ def _told(settings: Settings) -> Served | None:
     if settings.model is None or settings.max_length is None:
         return None
     return Served(settings.model)
-
-
-def _noted(scores: list[Score], call: Call) -> list[Score]:
-    cut = [index for index, score in enumerate(scores) if score.truncated]
-    if cut:
-        shown = ", ".join(map(str, cut[:10])) + (", …" if len(cut) > 10 else "")  # noqa: PLR2004 - enough to see which
-        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(scores), call.max_length, shown)
-    return scores

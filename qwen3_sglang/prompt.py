@@ -60,7 +60,7 @@ def escape_special_tokens(text: str) -> str:
 
     Without it, a document that holds "<|im_end|>" could close its place in the template and write its own.
     """
-    return _SPECIAL.sub("< ", text)
+    return _SPECIAL.sub("< ", text) if "<" in text else text
 
 
 def prompt_head(query: str, instruction: str = DEFAULT_INSTRUCTION) -> str:
@@ -113,7 +113,8 @@ def check_documents(documents: object) -> None:
     for index, document in enumerate(documents):
         if not isinstance(document, str):
             raise InvalidInputError(f"documents[{index}]", document, "pass a string")
-        _check_encodable(f"documents[{index}]", document)
+        if not document.isascii():
+            _check_encodable(f"documents[{index}]", document)
 
 
 def _check_encodable(field: str, value: str) -> None:

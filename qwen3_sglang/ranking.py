@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """What the model says of one document.
 
     Attributes:
@@ -52,15 +52,11 @@ def score_of(p_no: float, p_yes: float) -> Score:
 
 def rank(scores: Sequence[Score], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
     """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`."""
-    order = sorted(range(len(scores)), key=lambda index: -scores[index].logit)
-    results = [_result(index, scores[index]) for index in order]
+    logits = [-score.logit for score in scores]
+    order = sorted(range(len(scores)), key=logits.__getitem__)
     if min_score is not None:
-        results = [result for result in results if result.score >= min_score]
-    return results[:top_n]
-
-
-def _result(index: int, score: Score) -> RerankResult:
-    return RerankResult(index, score.p_yes, score.logit, score.truncated)
+        order = [index for index in order if scores[index].p_yes >= min_score]
+    return [RerankResult(index, *scores[index]) for index in order[:top_n]]
 
 
 def check_limits(top_n: object, min_score: object) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
+from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, check_text
 
@@ -68,6 +69,8 @@ class Settings:
         max_length: tokens that a prompt may have; None: 8192, or the server's limit where that is lower.
         tokenizer: folder, or tokenizer.json, that tells where to cut; None asks the server.
         escape_special_tokens: whether special tokens inside texts are broken.
+        endpoint: which of ENDPOINTS is asked.
+        cache_size: scores to remember; 0 remembers none.
     """
 
     base_url: str
@@ -80,6 +83,8 @@ class Settings:
     max_length: int | None
     tokenizer: str | None
     escape_special_tokens: bool
+    endpoint: str
+    cache_size: int
 
     def __post_init__(self) -> None:
         _check_base_url(self.base_url)
@@ -93,6 +98,9 @@ class Settings:
             _check_count("max_length", self.max_length)
         if not isinstance(self.escape_special_tokens, bool):
             raise InvalidInputError("escape_special_tokens", self.escape_special_tokens, "pass True or False")
+        if not isinstance(self.endpoint, str) or self.endpoint not in ENDPOINTS:
+            raise InvalidInputError("endpoint", self.endpoint, f"pass one of {', '.join(map(repr, ENDPOINTS))}")
+        _check_count("cache_size", self.cache_size, least=0)
 
 
 def make_settings(
@@ -107,6 +115,8 @@ def make_settings(
     max_length: int | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     escape_special_tokens: bool = True,
+    endpoint: str = DEFAULT_ENDPOINT,
+    cache_size: int = 0,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments; what is None comes from the environment, then from the defaults.
@@ -127,6 +137,8 @@ def make_settings(
         max_length=max_length,
         tokenizer=_path("tokenizer", tokenizer),
         escape_special_tokens=escape_special_tokens,
+        endpoint=endpoint,
+        cache_size=cache_size,
     )
 
 
@@ -169,9 +181,9 @@ def _check_base_url(url: object) -> None:
         raise InvalidInputError("base_url", url, "leave out the trailing /v1; it is added for you")
 
 
-def _check_count(field: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInputError(field, value, "pass an integer of at least 1")
+def _check_count(field: str, value: object, *, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInputError(field, value, f"pass an integer of at least {least}")
 
 
 def _check_seconds(field: str, value: object) -> None:

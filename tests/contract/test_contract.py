@@ -163,14 +163,20 @@ def test_a_document_cannot_leave_its_place(base_url: str) -> None:
     assert escaped == pytest.approx(RerankClient(base_url, escape_special_tokens=False).score(QUERY, plain), abs=0.02)
 
 
-def test_score_endpoint_agrees_with_classify(base_url: str) -> None:
-    """/v1/score on the same prompts gives the same P(yes)."""
-    body = {"query": "The capital of", "items": [" China is Beijing", " France is Paris"], "apply_softmax": True}
-    by_score = post(base_url, "/v1/score", body).json()["scores"]
-    texts = ["The capital of China is Beijing", "The capital of France is Paris"]
-    by_list = post(base_url, "/v1/classify", {"input": texts}).json()["data"]
-    for score, row in zip(by_score, by_list, strict=True):
-        assert score == pytest.approx(row["probs"], abs=0.02)
+def test_endpoints_agree(base_url: str, mode: str) -> None:
+    """/v1/score gives the same P(yes) as /v1/classify, cut documents included."""
+    documents = [*DOCUMENTS, "The capital of China is Beijing. " * 30]
+    by_score, by_classify = (
+        scores(RerankClient(base_url, endpoint=endpoint, max_length=120), mode, QUERY, documents)
+        for endpoint in ("v1/score", "v1/classify")
+    )
+    assert by_score == pytest.approx(by_classify, abs=0.02)
+
+
+def test_vllms_endpoint_is_not_sglangs(base_url: str, mode: str) -> None:
+    """The error names the one to use."""
+    with pytest.raises(errors.ServerError, match='endpoint="v1/classify"'):
+        scores(RerankClient(base_url, endpoint="classify"), mode, QUERY, DOCUMENTS)
 
 
 @pytest.mark.parametrize("path", ["", "/deeper"])

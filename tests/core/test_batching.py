@@ -1,4 +1,4 @@
-"""Every prompt gets its answer, each distinct prompt is sent once."""
+"""Every document gets its score, each distinct one is sent once, a known one never."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_sglang.batching import split
+from qwen3_sglang.ranking import Score
+
+TEXTS = st.text(max_size=3)
 
 
-@given(st.lists(st.text(max_size=3)), st.integers(1, 5))
-def test_answers_come_back_in_order(prompts: list[str], size: int) -> None:
-    """Whatever the sizes and duplicates."""
-    batches = split(prompts, size)
-    assert batches.restore([[p.upper() for p in part] for part in batches.lists]) == [p.upper() for p in prompts]
+def score(text: str) -> Score:
+    """A score that tells whose it is."""
+    return Score(0.5, float(sum(map(ord, text)) + 10_000_000 * len(text)))
+
+
+@given(st.lists(TEXTS), st.integers(1, 5), st.sets(TEXTS))
+def test_scores_come_back_in_order(documents: list[str], size: int, known: set[str]) -> None:
+    """Whatever the sizes, the duplicates and what is known."""
+    batches = split(documents, size, {text: score(text) for text in known})
+    assert batches.restore([[score(d) for d in part] for part in batches.lists]) == [score(d) for d in documents]
     assert all(1 <= len(part) <= size for part in batches.lists)
-    assert sorted(p for part in batches.lists for p in part) == sorted(set(prompts))
+    assert sorted(d for part in batches.lists for d in part) == sorted(set(documents) - known)

@@ -37,6 +37,13 @@ def test_settings_are_frozen() -> None:
     ("options", "field"),
     [
         ({"base_url": "localhost:30000"}, "base_url"),
+        ({"endpoint": "v1/rerank"}, "endpoint"),
+        ({"endpoint": None}, "endpoint"),
+        ({"cache_size": -1}, "cache_size"),
+        ({"max_length": 0}, "max_length"),
+        ({"tokenizer": 7}, "tokenizer"),
+        ({"tokenizer": " "}, "tokenizer"),
+        ({"escape_special_tokens": "no"}, "escape_special_tokens"),
         ({"base_url": "ftp://x"}, "base_url"),
         ({"base_url": "http://"}, "base_url"),
         ({"base_url": "http://x:port"}, "base_url"),

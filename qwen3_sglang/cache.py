@@ -1,0 +1,54 @@
+"""Scores already known: the least recently used go first."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from qwen3_sglang.ranking import Score
+
+
+class ScoreCache:
+    """At most `size` scores, by model, the prompts' head (instruction and query) and document.
+
+    Keys are digests, so that it holds no texts. Safe from several threads.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._scores: OrderedDict[bytes, Score] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, model: str, head: str, documents: Sequence[str]) -> dict[str, Score]:
+        """What is known of these documents."""
+        keys = _keys(model, head, documents)
+        known: dict[str, Score] = {}
+        with self._lock:
+            for document, key in zip(documents, keys, strict=True):
+                if key in self._scores:
+                    self._scores.move_to_end(key)
+                    known[document] = self._scores[key]
+        return known
+
+    def add(self, model: str, head: str, documents: Sequence[str], scores: Sequence[Score]) -> None:
+        """Remember these, and forget the least recently used beyond `size`."""
+        keys = _keys(model, head, documents)
+        with self._lock:
+            for key, score in zip(keys, scores, strict=True):
+                self._scores[key] = score
+                self._scores.move_to_end(key)
+            while len(self._scores) > self._size:
+                self._scores.popitem(last=False)
+
+
+def _keys(model: str, head: str, documents: Sequence[str]) -> list[bytes]:
+    # Lengths in front: no two (model, head) can run into each other.
+    shared = blake2b(f"{len(model)} {model}{len(head)} {head}".encode(), digest_size=16)
+    keys = []
+    for document in documents:
+        one = shared.copy()
+        one.update(document.encode())
+        keys.append(one.digest())
+    return keys
