@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError, Qwen3SGLangError
 
@@ -24,7 +24,11 @@ except ModuleNotFoundError as missing:
 
 from qwen3_sglang.check import check_server
 from qwen3_sglang.client import RerankClient
+from qwen3_sglang.findings import Finding
 from qwen3_sglang.ranking import RerankResult
+
+if TYPE_CHECKING:
+    from qwen3_sglang.convert import Parity
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +52,7 @@ Key = Annotated[
 class Engine(StrEnum):
     """What serves the model."""
 
+    sglang = "sglang"
     local = "local"
 
 
@@ -67,43 +72,90 @@ def convert(
     source: Annotated[str, typer.Argument(help="A Qwen3-Reranker folder, or its name on the hub.")],
     target: Annotated[Path, typer.Argument(help="The folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Hard-link unchanged shards (same disk): they are then SHARED with SOURCE.")
+    ] = False,
+    verify: Annotated[
+        bool | None,
+        typer.Option(help="Compare P(yes) before and after; default: where torch and enough memory are there."),
+    ] = None,
 ) -> None:
     """Convert a Qwen3-Reranker checkpoint into the two-label classifier that SGLang serves."""
     from qwen3_sglang.convert import convert as run
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task("converting", total=None)
-        written = run(
-            source,
-            target,
-            force=force,
-            progress=lambda done, all_: progress.update(task, completed=done, total=all_),
-        )
+    found: list[Parity] = []
+    try:
+        with Progress(*columns, console=err, transient=True) as progress:
+            task = progress.add_task("converting", total=None)
+
+            def show(done: int, total: int) -> None:
+                stage = "verifying" if done == total else "converting"
+                progress.update(task, completed=done, total=total, description=stage)
+
+            written = run(source, target, force=force, link=link, verify=verify, progress=show, report=found.append)
+    finally:  # a comparison that fails is shown too
+        for parity in found:
+            _print_parity(parity)
     shown = escape(str(written))
     out.print(f"converted to {shown}\nserve it: python -m sglang.launch_server --model-path {shown}")
 
 
-@app.command(epilog="Example: `qwen3-sglang serve ./reranker --engine local --port 30000`")
-def serve(
-    model: Annotated[Path, typer.Argument(help="A converted folder.")],
-    engine: Annotated[
-        Engine | None, typer.Option(help="local: transformers on this machine, for trying and testing.")
-    ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 30000,
-    api_key: Key = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="torch threads; default: torch's own choice.")] = None,
-) -> None:
-    """Serve a converted model with the embedded engine; on a GPU, SGLang itself is the server."""
-    if engine is None:
-        remedy = (
-            f"pass --engine local to try it here; on a GPU run: python -m sglang.launch_server --model-path {model}"
-        )
-        raise InvalidInputError("engine", None, remedy)
-    from qwen3_sglang.local import serve as run
+def _print_parity(parity: Parity) -> None:
+    if parity.note:
+        out.print(f"files verified; P(yes) before and after not compared: {escape(parity.note)}")
+        return
+    table = Table("prompt", "tokens", "P(yes) source", "P(yes) converted", "difference")
+    for probe in parity.probes:
+        figures = (f"{probe.source:.6f}", f"{probe.converted:.6f}", f"{probe.difference:.1e}")
+        table.add_row(escape(probe.label), str(probe.tokens), *figures)
+    out.print(table)
+    out.print(f"largest difference: {parity.max_difference:.1e}")
 
-    run(model, host=host, port=port, api_key=api_key, threads=threads)
+
+@app.command(epilog="Example: `qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B --port 30000 -- --mem-fraction-static 0.5`")
+def serve(
+    model: Annotated[str, typer.Argument(help="A converted folder; or a Qwen3-Reranker folder or hub name.")],
+    extra: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="local: transformers on this machine, for trying and testing.")
+    ] = Engine.sglang,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
+    api_key: Key = None,
+    dp: Annotated[int | None, typer.Option(min=1, help="Copies of the model, one a GPU.")] = None,
+    context_length: Annotated[int | None, typer.Option(min=1, help="Tokens a prompt may have.")] = None,
+    served_model_name: Annotated[str | None, typer.Option(help="The name that clients see.")] = None,
+    converted: Annotated[Path | None, typer.Option(help="Where to convert MODEL to; default: a cache folder.")] = None,
+    python: Annotated[
+        str | None, typer.Option(envvar="QWEN3_SGLANG_PYTHON", help="The Python that has SGLang; default: this one.")
+    ] = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Print SGLang's command, do nothing else.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="local: torch threads; default: torch's choice.")] = None,
+) -> None:
+    """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
+    options: dict[str, object] = {"dp": dp, "context-length": context_length, "served-model-name": served_model_name}
+    options |= {"converted": converted, "print": print_only or None, "extra arguments": extra or None}
+    if engine is Engine.local:
+        _refuse(options, "leave it out: --engine local hasn't it")
+        from qwen3_sglang.local import serve as run
+
+        run(model, host=host, port=port, api_key=api_key, threads=threads)
+        return
+    _refuse({"threads": threads}, "leave it out, or pass --engine local")
+    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
+    from qwen3_sglang.launch import Start
+
+    start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    start(host=host, port=port, dp=dp, context_length=context_length, served_model_name=served_model_name)
+
+
+def _refuse(options: Mapping[str, object], remedy: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidInputError(name, value, remedy)
 
 
 @app.command(epilog="Example: `qwen3-sglang rerank 'how tall is Everest' passages.txt --top-n 3`")
@@ -125,22 +177,34 @@ def rerank(
     _print_json(results, documents) if as_json else _print_table(results, documents)
 
 
-@app.command(epilog="Example: `qwen3-sglang check http://127.0.0.1:30000`")
+@app.command(epilog="Example: `qwen3-sglang check http://127.0.0.1:30000` or `qwen3-sglang check ./reranker`")
 def check(
-    url: Annotated[str | None, typer.Argument(help="SGLang's address.")] = None,
+    target: Annotated[str | None, typer.Argument(help="SGLang's address, or a converted checkpoint's folder.")] = None,
     api_key: Key = None,
 ) -> None:
-    """Say whether the server is usable for reranking, and what to do if it isn't."""
+    """Say whether a server, or a checkpoint's folder, is usable for reranking, and what to do if it isn't."""
     usable = True
-    with RerankClient(url, api_key=api_key) as client:
-        for finding in check_server(client):
-            usable = usable and finding.ok
-            out.print(
-                f"[bold {'green' if finding.ok else 'red'}]{'ok' if finding.ok else 'no'}[/] {escape(finding.text)}"
-            )
+    for finding in _findings(target, api_key):
+        usable = usable and finding.ok
+        mark, colour = ("note", "yellow") if finding.note else ("ok", "green") if finding.ok else ("no", "red")
+        out.print(f"[bold {colour}]{mark}[/] {escape(finding.text)}")
     out.print("usable" if usable else "not usable")
     if not usable:
         raise typer.Exit(1)
+
+
+def _findings(target: str | None, api_key: str | None) -> Iterator[Finding]:
+    if target is None or target.lower().startswith(("http://", "https://")):
+        with RerankClient(target, api_key=api_key) as client:
+            yield from check_server(client)
+        return
+    folder = Path(target).expanduser()
+    if not target.strip() or not folder.is_dir():
+        remedy = "pass a folder that exists, or a server's address that starts with http:// or https://"
+        raise InvalidInputError("target", target, remedy)
+    from qwen3_sglang.convert.inspect import inspect_checkpoint
+
+    yield from inspect_checkpoint(folder)
 
 
 @app.command(epilog="Example: `qwen3-sglang demo --keep-serving`")
@@ -156,7 +220,7 @@ def demo(
 
     with tempfile.TemporaryDirectory() as folder:
         build_toy(Path(folder, "toy"))
-        model = run(Path(folder, "toy"), Path(folder, "toy-converted"))
+        model = run(Path(folder, "toy"), Path(folder, "toy-converted"), verify=False)
         with run_in_thread(model, port=port) as base_url, RerankClient(base_url) as client:
             out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
             documents = [IRRELEVANT, RELEVANT]

@@ -38,6 +38,7 @@ ALLOWED = {
     },
     "findings": set(),
     "check": {"client", "errors", "findings"},
+    "serve": {"errors", "prompt"},
     "toy": {"errors", "prompt"},
     "convert": {"errors", "prompt", "findings", "convert"},
     "local": {"errors", "prompt", "local"},

@@ -1,0 +1,90 @@
+"""A converted checkpoint for whatever names a model: the folder itself, or a conversion that is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen3_sglang.convert import Progress, convert
+from qwen3_sglang.convert.checkpoint import read_json
+from qwen3_sglang.convert.folder import TARGET_CLASS, download, read_config, resolve
+from qwen3_sglang.errors import ConversionError
+
+LAYOUT = "1"  # another number makes every earlier conversion in the cache one that isn't found any more
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the converted checkpoint of a model is, or is to be.
+
+    Attributes:
+        folder: the converted checkpoint.
+        source: what it is converted from; `folder` itself where the model is converted already.
+        name: what people call the model.
+    """
+
+    folder: Path
+    source: Path
+    name: str
+
+    @property
+    def ready(self) -> bool:
+        """Is it there? A conversion that was broken off leaves no folder."""
+        return is_converted(self.folder)
+
+
+def is_converted(folder: Path) -> bool:
+    """Is there a checkpoint in the folder that SGLang serves as a classifier?"""
+    path = folder / "config.json"
+    return path.is_file() and read_json(path).get("architectures") == [TARGET_CLASS]
+
+
+def locate(model: str, target: Path | None = None, *, offline: bool = False) -> Place:
+    """Where the converted checkpoint of `model`, a folder or a hub name, is or is to be: `target`, or in the cache.
+
+    A hub model is downloaded first, unless `offline`.
+
+    Raises:
+        ConversionError: no such model, or none that can be converted.
+        MissingDependencyError: a hub name without huggingface_hub.
+    """
+    source = resolve(model, _downloaded if offline else download)
+    name = source.resolve().name if Path(model).expanduser().is_dir() else model
+    if is_converted(source):
+        return Place(source, source, name)
+    read_config(source)
+    folder = target.expanduser() if target else cache() / f"{name.replace('/', '--')}-{fingerprint(source)}"
+    return Place(folder, source, name)
+
+
+def keep(place: Place, progress: Progress | None = None) -> bool:
+    """Convert into the place; were the weights linked? They are copied where linking fails."""
+    try:
+        convert(place.source, place.folder, link=True, verify=False, progress=progress)
+    except ConversionError as error:
+        if not isinstance(error.__cause__, OSError):  # copying wouldn't help
+            raise
+    else:
+        return True
+    convert(place.source, place.folder, verify=False, progress=progress)
+    return False
+
+
+def cache() -> Path:
+    """The folder of the conversions that nobody named a folder for."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "qwen3-sglang" / "converted"
+
+
+def fingerprint(source: Path) -> str:
+    """Changes when the source is another folder, or its weights or settings do; no weight is read."""
+    files = sorted([*source.glob("*.safetensors"), *source.glob("*.json")])
+    stats = [(path.name, (info := path.stat()).st_size, info.st_mtime_ns) for path in files]
+    return hashlib.sha256(repr((LAYOUT, str(source.resolve()), stats)).encode()).hexdigest()[:12]
+
+
+def _downloaded(name: str) -> str:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
+
+    return str(snapshot_download(name, local_files_only=True))
