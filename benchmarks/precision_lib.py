@@ -21,6 +21,7 @@ from qwen3_sglang.convert.head import encode, head_rows, round_to
 from qwen3_sglang.prompt import build_prompts
 
 SHAPES: dict[str, dict[str, int]] = {
+    "tiny": {"num_hidden_layers": 2, "intermediate_size": 1024, "num_attention_heads": 8, "num_key_value_heads": 2},
     "small": {"num_hidden_layers": 4, "intermediate_size": 2048, "num_attention_heads": 8, "num_key_value_heads": 4},
     "0.6B": {"num_hidden_layers": 28, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8},
 }

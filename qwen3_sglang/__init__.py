@@ -1,6 +1,9 @@
 """Rerank with Qwen3-Reranker on SGLang: the core that the LangChain and LlamaIndex adapters share."""
 
-from qwen3_sglang.client import RerankClient
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from qwen3_sglang.errors import (
     AuthenticationError,
     ConversionError,
@@ -23,6 +26,9 @@ from qwen3_sglang.errors import (
 )
 from qwen3_sglang.prompt import DEFAULT_INSTRUCTION
 from qwen3_sglang.ranking import RerankResult
+
+if TYPE_CHECKING:
+    from qwen3_sglang.client import RerankClient
 
 __version__ = "0.1.0"
 
@@ -50,3 +56,13 @@ __all__ = [
     "UnconvertedModelError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The client when it is first asked for: aiohttp and requests take ten times as long to import as the rest."""
+    if name != "RerankClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from qwen3_sglang.client import RerankClient  # noqa: PLC0415 - the reason is above
+
+    globals()[name] = RerankClient
+    return RerankClient

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import qwen3_sglang
 
 ROOT = Path(__file__).parents[2]
 CORE = "qwen3_sglang"
@@ -74,3 +78,17 @@ def test_packages_keep_apart(package: str) -> None:
         tops = {name.split(".")[0] for name in imports(file)}
         foreign = {t for t in tops if t.startswith(("langchain", "llama_index")) and not t.startswith(mine)}
         assert not foreign, file
+
+
+def test_the_converter_needs_no_http_client() -> None:
+    """Half a second of `convert` would go into importing one."""
+    code = "import sys, qwen3_sglang.convert; print(*sorted({'aiohttp', 'requests', 'torch'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == []
+
+
+def test_every_public_name_is_there() -> None:
+    """The lazy one too, and no other."""
+    assert all(getattr(qwen3_sglang, name) for name in qwen3_sglang.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'RerankKlient'"):
+        _ = qwen3_sglang.RerankKlient
