@@ -1,4 +1,4 @@
-"""Real SGLang on the CPU, for the contract suite and for recording cassettes."""
+"""Real SGLang on the CPU, alone or behind its gateway, for the contract suite and for recording cassettes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
 VENV = Path(os.environ.get("SGLANG_CPU_VENV", "~/.cache/qwen3-sglang/sglang-cpu")).expanduser()
+GATEWAY_VENV = Path(os.environ.get("SMG_VENV", "~/.cache/qwen3-sglang/smg")).expanduser()
 START_SECONDS = 240
 
 
@@ -32,31 +33,60 @@ def real_sglang(model: Path, log: Path, *flags: str, port: int | None = None) ->
     port = port or free_port()
     command = [str(VENV / "bin/python"), "-m", "sglang.launch_server", "--model-path", str(model)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--attention-backend", "torch_native"]
-    command += ["--mem-fraction-static", "0.1", *flags]
+    with running([*command, "--mem-fraction-static", "0.1", *flags], f"http://127.0.0.1:{port}/health", log):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def gateway(model: Path, logs: Path, workers: int = 2) -> Iterator[str]:
+    """SGLang's gateway in HTTP mode over so many real SGLang workers, from the last one's start to the end of all."""
+    port = free_port()
+    command = [str(GATEWAY_VENV / "bin/smg"), "launch", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--policy", "round_robin", "--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
+    with ExitStack() as stack:
+        urls = [stack.enter_context(real_sglang(model, logs / f"worker-{i}.log")) for i in range(workers)]
+        # Not /health: that is 200 before the gateway has any worker.
+        ready = f"http://127.0.0.1:{port}/readiness"
+        stack.enter_context(running([*command, "--worker-urls", *urls], ready, logs / "gateway.log", workers))
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(command: list[str], ready: str, log: Path, workers: int | None = None) -> Iterator[None]:
+    """The command as a process group, from the moment that `ready` answers 200 (with so many workers)."""
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True)
         try:
-            wait_for(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}"
+            wait_for(ready, process, log, workers)
+            yield
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until /health answers; the end of the log when it never does."""
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, workers: int | None = None) -> None:
+    """Until the URL answers as it should; the end of the log when it never does."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and process.poll() is None:
         try:
-            if requests.get(url, timeout=5).status_code == 200:
+            answer = requests.get(url, timeout=5)
+            if answer.status_code == 200 and (workers is None or answer.json()["total_workers"] == workers):
                 return
         except requests.RequestException:
             pass
         time.sleep(0.5)
-    pytest.fail(f"SGLang did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    pytest.fail(f"{url} was never ready:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def needs_sglang() -> None:
     """Skip with the remedy where real SGLang isn't installed."""
     if not (VENV / "bin/python").exists():
         pytest.skip(f"no SGLang in {VENV}: run tests/sglang_cpu/install.sh {VENV}")
+
+
+def needs_gateway() -> None:
+    """Skip with the remedy where SGLang or its gateway isn't installed."""
+    needs_sglang()
+    if not (GATEWAY_VENV / "bin/smg").exists():
+        remedy = f"python3 -m venv {GATEWAY_VENV} && {GATEWAY_VENV}/bin/pip install smg==1.13.0"
+        pytest.skip(f"no SGLang gateway in {GATEWAY_VENV}: run {remedy}")

@@ -1,6 +1,7 @@
-"""The same tests against every server: the embedded one always, real SGLang where its venv is.
+"""The same tests against every server: the embedded one always, real SGLang and its gateway where their venvs are.
 
-The venv is $SGLANG_CPU_VENV, or ~/.cache/qwen3-sglang/sglang-cpu; tests/sglang_cpu/install.sh makes it.
+SGLang's venv is $SGLANG_CPU_VENV, or ~/.cache/qwen3-sglang/sglang-cpu; tests/sglang_cpu/install.sh makes it. The
+gateway's is $SMG_VENV, or ~/.cache/qwen3-sglang/smg; the message of a skipped test says how to make it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 
 from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
-from real_sglang import needs_sglang, real_sglang
+from real_sglang import gateway, needs_gateway, needs_sglang, real_sglang
 
 
 class Servers:
@@ -24,29 +25,31 @@ class Servers:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._embedded: dict[tuple[Path, str | None], str] = {}
-        self._real: tuple[tuple[Path, str | None], str] | None = None
+        self._real: tuple[tuple[str, Path, str | None], str] | None = None
         self._stack, self._real_stack = ExitStack(), ExitStack()
 
     def __call__(self, kind: str, model: Path, api_key: str | None = None) -> str:
         """The base_url of a server of that kind, started where none is running."""
-        if kind == "sglang":
-            return self._start_real((model, api_key))
+        if kind != "embedded":
+            return self._start_real((kind, model, api_key))
         if (model, api_key) not in self._embedded:
             url = self._stack.enter_context(run_in_thread(model, api_key=api_key))
             self._embedded[model, api_key] = url
         return self._embedded[model, api_key]
 
-    def _start_real(self, what: tuple[Path, str | None]) -> str:
-        needs_sglang()
+    def _start_real(self, what: tuple[str, Path, str | None]) -> str:
+        kind, model, api_key = what
+        needs_gateway() if kind == "gateway" else needs_sglang()
         if self._real is None or self._real[0] != what:
             self._real_stack.close()
-            flags = ["--api-key", what[1]] if what[1] else []
-            url = self._real_stack.enter_context(real_sglang(what[0], self._logs / "sglang.log", *flags))
+            flags = ["--api-key", api_key] if api_key else []
+            real = real_sglang(model, self._logs / "sglang.log", *flags)
+            url = self._real_stack.enter_context(gateway(model, self._logs) if kind == "gateway" else real)
             self._real = what, url
         return self._real[1]
 
     def stop_real(self) -> None:
-        """The running real SGLang, if any; the next call for one starts it anew."""
+        """What runs of real SGLang, if anything; the next call for it starts it anew."""
         self._real_stack.close()
         self._real = None
 
