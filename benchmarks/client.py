@@ -14,12 +14,12 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
+from frameworks import as_documents, as_nodes
 from instant_server import instant_server
-from langchain_core.documents import Document
-from llama_index.core.schema import NodeWithScore, TextNode
 from ways import Texts, async_lists, lists, machine, usual_loop
 
 import langchain_qwen3_sglang
@@ -31,7 +31,6 @@ FLAT = 1.5  # a step of ten times the documents may cost at most that much more 
 COUNTS, FLAT_COUNTS = (1, 10, 100, 1000), (10, 100, 1000, 10_000)
 WORDS, BATCH, CALLS_AT_ONCE, MOST_FOR_LOOP = 60, 128, 32, 100
 BARE = {"sync": "bare requests", "async": "bare aiohttp"}
-METADATA = {"source": "https://example.org/handbook", "page": 7}
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def ways(url: str, session: aiohttp.ClientSession) -> tuple[dict[str, Entry], Ca
             "sync", as_nodes, lambda query, found: index.postprocess_nodes(list(found), query_str=query)
         ),
         "usual loop": Entry("sync", list, usual_loop(url, "instant")),
-        BARE["async"]: Entry("async", list, async_lists(session, url, "instant", BATCH)),
+        BARE["async"]: Entry("async", list, async_lists(session, url, "instant", size=BATCH)),
         "ascore": Entry("async", list, client.ascore),
         "arerank": Entry("async", list, client.arerank),
         "acompress_documents": Entry(
@@ -110,20 +109,6 @@ def ways(url: str, session: aiohttp.ClientSession) -> tuple[dict[str, Entry], Ca
         ),
     }
     return entries, close
-
-
-def as_documents(texts: list[str]) -> list[Document]:
-    """What a LangChain retriever finds."""
-    return [Document(page_content=text, metadata=dict(METADATA)) for text in texts]
-
-
-def as_nodes(texts: list[str]) -> list[NodeWithScore]:
-    """What a LlamaIndex retriever finds; the metadata is kept from the model, so that all ways send the same bytes."""
-    hidden = list(METADATA)
-    return [
-        NodeWithScore(node=TextNode(text=text, metadata=dict(METADATA), excluded_embed_metadata_keys=hidden), score=0.5)
-        for text in texts
-    ]
 
 
 async def interleaved(entries: dict[str, Entry], count: int, repeat: int, texts: Texts) -> Runs:
@@ -187,7 +172,7 @@ async def by_size(entries: dict[str, Entry], texts: Texts) -> dict[str, list[flo
 async def in_flight(url: str, session: aiohttp.ClientSession, texts: Texts, rounds: int) -> float:
     """Our throughput with many calls at once, as a share of bare aiohttp's; rounds take turns."""
     async with RerankClient(url, max_concurrency=CALLS_AT_ONCE) as client:
-        both = {"bare": async_lists(session, url, "instant", BATCH, CALLS_AT_ONCE), "ours": client.ascore}
+        both = {"bare": async_lists(session, url, "instant", size=BATCH, workers=CALLS_AT_ONCE), "ours": client.ascore}
         runs: dict[str, list[float]] = defaultdict(list)
         for turn in range(rounds + 1):
             for name, way in both.items():
@@ -212,7 +197,7 @@ def goals(entries: dict[str, Entry], runs: Runs, flat: dict[str, list[float]], s
         checks.append((f"{name} takes {cost:.2f} of bare's CPU time, goal at most {limit}", cost <= limit))
     checks.append((f"{CALLS_AT_ONCE} calls at once: {share:.2f} of bare aiohttp, goal {IN_FLIGHT}", share >= IN_FLIGHT))
     for name, costs in flat.items():
-        step = max(more / less for less, more in zip(costs, costs[1:], strict=False))
+        step = max(more / less for less, more in pairwise(costs))
         said = f"{name}: ten times the documents cost at most {step:.2f} a document, goal below {FLAT}"
         checks.append((said, step < FLAT))
     return [f"{'met   ' if met else 'missed'} {text}" for text, met in checks]

@@ -39,7 +39,7 @@ _local = threading.local()
 class Texts:
     """Random texts of English words from the standard library's sources; never the same twice."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
         self._random = random.Random(seed)  # noqa: S311 - texts, not secrets
         source = " ".join(map(inspect.getsource, MODULES))
         stripped = {word.strip("().,:'\"#=[]") for word in source.split()}
@@ -124,6 +124,7 @@ def async_lists(
     session: aiohttp.ClientSession,
     url: str,
     model: str,
+    *,
     size: int | None = None,
     workers: int = 8,
     path: str = "/v1/classify",
