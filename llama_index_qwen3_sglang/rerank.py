@@ -176,6 +176,8 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
             notes[_RETRIEVAL_SCORE] = found.score
         stale = _TRUNCATED in found.node.metadata and not result.truncated  # from an earlier reranking
         node = _with_notes(found.node, notes) if notes or stale else found.node
+        if type(found) is NodeWithScore:  # in half the time of a copy
+            return NodeWithScore(node=node, score=result.score)
         return found.model_copy(update={"node": node, "score": result.score})
 
     def _connect(self) -> RerankClient:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import orjson
 
 from qwen3_sglang import errors
-from qwen3_sglang.ranking import Score, score_of
+from qwen3_sglang.ranking import Score, new_score, score_of
 
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
@@ -33,7 +34,7 @@ def parse_classes(response: Response, count: int) -> list[Score]:
     Raises:
         ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check.
     """
-    return [_class_score(response.url, index, row) for index, row in enumerate(_rows(response, "data", count))]
+    return _class_scores(response.url, _rows(response, "data", count))
 
 
 def parse_vllm_classes(response: Response, count: int) -> list[Score]:
@@ -56,7 +57,8 @@ def parse_items(response: Response, count: int) -> list[Score]:
         ServerError: as `parse_classes`.
     """
     rows = _rows(response, "scores", count)
-    return [_pair_score(response.url, index, row, None, None) for index, row in enumerate(rows)]
+    whole = [{"index": index, "probs": row, "label": None, "num_classes": None} for index, row in enumerate(rows)]
+    return _class_scores(response.url, whole)
 
 
 def _rows(response: Response, key: str, count: int) -> list[Any]:
@@ -65,6 +67,30 @@ def _rows(response: Response, key: str, count: int) -> list[Any]:
         got = len(rows) if isinstance(rows, list) else "no"
         raise errors.ProtocolError(response.url, f"{count} documents sent, {got} rows came back")
     return rows
+
+
+def _class_scores(url: str, rows: list[Any]) -> list[Score]:
+    """One pass over the rows; any that isn't plainly right goes through the checks that say what is wrong.
+
+    It is the client's only loop over every row of an answer, hence without a call for a row that is right.
+    """
+    scores = []
+    for index, row in enumerate(rows):
+        try:
+            p_no, p_yes = row["probs"]
+            plain = (
+                row["index"] == index
+                and row["num_classes"] in _TWO
+                and row["label"] not in (_YES if p_no > p_yes else _NO)  # the name of the less likely one
+                and type(p_no) is type(p_yes) is float
+                and 0 < p_no < 1
+                and 0 < p_yes < 1
+                and abs(p_no + p_yes - 1) <= SUM_TOLERANCE
+            )
+        except (KeyError, TypeError, ValueError):
+            plain = False
+        scores.append(new_score((p_yes, log(p_yes) - log(p_no), False)) if plain else _class_score(url, index, row))
+    return scores
 
 
 def _class_score(url: str, index: int, row: object) -> Score:

@@ -24,6 +24,8 @@ class Batches:
 
     def restore(self, answers: Sequence[Sequence[Score]]) -> list[Score]:
         """One score a document, in the order the documents were given."""
+        if sum(map(len, self.lists)) == len(self.documents):  # all are distinct, none is known
+            return [score for scores in answers for score in scores]
         found = dict(self.known)
         for sent, scores in zip(self.lists, answers, strict=True):
             found.update(zip(sent, scores, strict=True))
@@ -33,6 +35,8 @@ class Batches:
 def split(documents: Sequence[str], batch_size: int, known: Mapping[str, Score] | None = None) -> Batches:
     """Lists of at most `batch_size`; a document that occurs twice is sent once, one that is known never."""
     known = known or {}
-    distinct = [document for document in dict.fromkeys(documents) if document not in known]
+    distinct = list(dict.fromkeys(documents))
+    if known:
+        distinct = [document for document in distinct if document not in known]
     lists = [distinct[start : start + batch_size] for start in range(0, len(distinct), batch_size)]
     return Batches(lists, documents, known)

@@ -300,7 +300,7 @@ class RerankClient:
         try:
             async with (
                 loop.slots,
-                loop.session.request(method, url, data=request.body, allow_redirects=False) as got,
+                loop.session.request(method, url, data=request.body, allow_redirects=False, proxy=loop.proxy) as got,
             ):
                 return Response(url, got.status, await got.read(), got.headers.get("Location"))
         except (aiohttp.ClientError, OSError) as error:

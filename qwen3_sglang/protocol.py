@@ -84,17 +84,22 @@ def ask_served() -> Steps[Served]:
 
 def score_documents(call: Call, documents: Sequence[str]) -> Steps[list[Score]]:
     """One score a document, in order; a refusal is explained by asking what is served."""
-    fitted = yield from _fit(call, documents)
+    # The usual case, in which nothing need be made of each document.
+    whole = truncate.surely_fit(call.head, documents, call.max_length)
+    fitted = [] if whole else (yield from _fit(call, documents))
+    texts = documents if whole else [document.text for document in fitted]
     endpoint = ENDPOINTS[call.endpoint]
-    body = endpoint.payload(call.model, call.head, [document.text for document in fitted])
+    body = endpoint.payload(call.model, call.head, texts)
     response = yield Request(endpoint.path, orjson.dumps(body))
     try:
-        scores = endpoint.parse(response, len(fitted))
+        scores = endpoint.parse(response, len(texts))
     except (errors.AuthenticationError, errors.ModelMismatchError, errors.ModelNotFoundError):
         raise
     except errors.ServerError as error:
         failure = error
     else:
+        if whole:
+            return scores
         return [s._replace(truncated=True) if f.truncated else s for s, f in zip(scores, fitted, strict=True)]
     raise (yield from _explained(failure, call.endpoint))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
@@ -24,7 +25,11 @@ class Score(NamedTuple):
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+# Takes one tuple, in half the time of Score(...): one is made for every document.
+new_score = partial(tuple.__new__, Score)
+
+
+@dataclass(slots=True)  # not frozen: that would make a ranking three times as slow, and each is the caller's own
 class RerankResult:
     """One document's place in the ranking.
 

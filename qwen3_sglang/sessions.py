@@ -10,6 +10,7 @@ import aiohttp
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
 
 from qwen3_sglang.settings import SecretStr, Settings
 
@@ -23,6 +24,9 @@ class LoopSession:
         self.slots = asyncio.Semaphore(settings.max_concurrency)
         self.session = _make_async_session(settings)
         self.keeper = _keep(self.session)
+        # Read once: aiohttp's trust_env reads the environment and ~/.netrc in a thread before each request, which
+        # takes longer than the rest of it.
+        self.proxy = select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
         self._opened = False
 
     async def open(self) -> None:
@@ -64,14 +68,17 @@ def make_session(settings: Settings) -> requests.Session:
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
     headers = dict(HEADERS)
-    if settings.api_key is not None:
+    login = None
+    if settings.api_key is None:
+        login = get_netrc_auth(settings.base_url)  # as requests does without a key
+    else:
         headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
     return aiohttp.ClientSession(
         headers=headers,
+        auth=None if login is None else aiohttp.BasicAuth(*login),
         timeout=aiohttp.ClientTimeout(total=None),  # the call as a whole has one
         connector=aiohttp.TCPConnector(limit=settings.max_concurrency),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,
     )
 
 

@@ -84,6 +84,11 @@ def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
     return [Fitted(cut.get(index, text), truncated=index in cut) for index, text in enumerate(documents)]
 
 
+def surely_fit(head: str, documents: Sequence[str], limit: int) -> bool:
+    """Whether no prompt can have more than `limit` tokens, by its bytes alone: `fit` would ask nothing."""
+    return not _suspects(head, documents, limit)
+
+
 def _measure(head: str, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
     """The bodies' token ids, and how many of them have room."""
     windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
@@ -148,12 +153,14 @@ def _room_in_bytes(head: str, limit: int) -> int:
 def _suspects(head: str, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte."""
     room = _room_in_bytes(head, limit)
-    return [index for index, document in enumerate(documents) if _has_more_bytes(document, room)]
+    return [
+        index
+        for index, document in enumerate(documents)
+        if not (document.isascii() and len(document) <= room) and _has_more_bytes(document, room)
+    ]
 
 
 def _has_more_bytes(text: str, room: int) -> bool:
-    if text.isascii():
-        return len(text) > room
     if _NFC_GROWTH * len(text.encode()) <= room:
         return False
     return len(unicodedata.normalize("NFC", text).encode()) > room

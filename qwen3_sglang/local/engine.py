@@ -20,6 +20,7 @@ from qwen3_sglang.errors import ConversionError, InvalidInputError
 ARCHITECTURE = "Qwen3ForSequenceClassification"
 LABELS = 2
 BATCH_TOKENS = 8192  # tokens in one forward pass, padding included: it bounds the memory, not the list
+PADDING, SMALL = 1.25, 512
 
 
 class Engine:
@@ -98,14 +99,20 @@ class Engine:
 
 
 def plan_batches(lengths: Sequence[int], budget: int = BATCH_TOKENS) -> Iterator[list[int]]:
-    """Indexes grouped so that like lengths share a batch and none is padded beyond `budget` tokens."""
+    """Indexes grouped by length: none is padded beyond `budget` tokens, nor beyond `PADDING` times its real ones.
+
+    Batches of no more than `SMALL` tokens may have more padding, since another pass would take longer.
+    """
     batch: list[int] = []
+    real = 0
     # Longest first: the first of a batch sets its width, and running out of memory shows at once.
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
+        padded = lengths[batch[0]] * (len(batch) + 1) if batch else 0
+        if padded > min(budget, max(SMALL, PADDING * (real + lengths[index]))):
             yield batch
-            batch = []
+            batch, real = [], 0
         batch.append(index)
+        real += lengths[index]
     if batch:
         yield batch
 

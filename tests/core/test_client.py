@@ -7,11 +7,14 @@ import gc
 import threading
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from fake_server import FakeServer
-from qwen3_sglang import InvalidInputError, RerankClient, ServerTimeoutError, ServerUnreachableError
+from qwen3_sglang import InvalidInputError, NotSGLangError, RerankClient, ServerTimeoutError, ServerUnreachableError
 
 DOCUMENTS = [f"p=0.{digit}" for digit in (1, 9, 5, 9)]
 
@@ -106,3 +109,59 @@ def test_closed_event_loops_are_let_go(server: FakeServer) -> None:
         asyncio.run(work())
     gc.collect()
     assert sum(loop() is not None for loop in seen) <= 1
+
+
+def test_several_loops_at_once_with_a_session_each(server: FakeServer) -> None:
+    """Every thread's loop gets its own scores over its own connections, which end with the loop."""
+    client, together = RerankClient(server.url, model="toy", max_length=8192, batch_size=1), threading.Barrier(4)
+
+    async def work() -> tuple[list[list[float]], aiohttp.ClientSession]:
+        together.wait(timeout=10)
+        scores = await asyncio.gather(*(client.ascore("q", DOCUMENTS[start:]) for start in range(4)))
+        return scores, client._loops[asyncio.get_running_loop()].session
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [job.result() for job in [pool.submit(asyncio.run, work()) for _ in range(4)]]
+    expected = [[0.1, 0.9, 0.5, 0.9][start:] for start in range(4)]
+    assert [scores for scores, _ in found] == [expected] * 4
+    sessions = {id(session): session for _, session in found}
+    assert len(sessions) == 4
+    assert all(session.closed for session in sessions.values())
+
+
+async def test_aclose_closes_and_a_later_call_opens_anew(server: FakeServer) -> None:
+    """Leaving `async with` closes this loop's session; the client itself can still be used."""
+    async with RerankClient(server.url) as client:
+        await client.ascore("q", DOCUMENTS)
+        first = client._loops[asyncio.get_running_loop()].session
+    assert first.closed
+    assert client._loops == {}
+    assert await client.ascore("q", DOCUMENTS[:1]) == [0.1]
+    await client.aclose()
+
+
+def test_proxy_of_the_environment(server: FakeServer, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY is asked for what is elsewhere; NO_PROXY excepts an address."""
+    for name in ("http_proxy", "no_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert score(mode, RerankClient(server.url), "q", DOCUMENTS[:1]) == [0.1]
+    with pytest.raises(NotSGLangError):  # this proxy knows no such path
+        score(mode, RerankClient("http://reranker.test"), "q", DOCUMENTS)
+    assert [path for path, _ in server.asked][2:4] == [
+        "http://reranker.test/v1/models",
+        "http://reranker.test/v1/classify",
+    ]
+
+
+@pytest.mark.parametrize(("key", "sent"), [(None, "Basic dTpw"), ("k", "Bearer k")])
+def test_netrc_only_without_a_key(
+    server: FakeServer, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str | None, sent: str
+) -> None:
+    """A login kept for the server's host counts, as for any client built on requests, but never beside a key."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login u password p\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    score(mode, RerankClient(server.url, api_key=key), "q", DOCUMENTS[:1])
+    assert {authorization for _, authorization in server.asked} == {sent}

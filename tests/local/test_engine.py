@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from qwen3_sglang.errors import ConversionError, InvalidInputError
-from qwen3_sglang.local.engine import Engine, plan_batches
+from qwen3_sglang.local.engine import BATCH_TOKENS, Engine, plan_batches
 
 PROMPT = (
     "<|im_start|>system\nJudge<|im_end|>\n<|im_start|>user\n<Instruct>: Find\n<Query>: {query}\n"
@@ -126,6 +128,21 @@ def test_batches_cover_all_within_the_budget() -> None:
     assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 1000 for b in batches)
     assert batches[0] == [5]  # longer than the budget, so alone
     assert list(plan_batches([])) == []
+
+
+@given(st.lists(st.integers(1, 2000), max_size=200), st.sampled_from([1000, BATCH_TOKENS]))
+def test_padding_is_at_most_a_quarter(lengths: list[int], budget: int) -> None:
+    batches = list(plan_batches(lengths, budget))
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        real, padded = sum(lengths[i] for i in batch), max(lengths[i] for i in batch) * len(batch)
+        assert padded <= budget or len(batch) == 1
+        assert padded <= max(1.25 * real, 512)
+
+
+def test_few_short_prompts_share_one_pass() -> None:
+    assert list(plan_batches([200, 10])) == [[0, 1]]
+    assert list(plan_batches([300, 10])) == [[0], [1]]
 
 
 def sigmoid(x: float) -> float:
