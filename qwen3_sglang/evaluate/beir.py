@@ -71,8 +71,8 @@ def read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
     for number, (where, line) in enumerate(lines(path)):
         columns = line.split("\t")
-        if number == 0 and not _is_integer(columns[-1]):
-            continue  # the header
+        if number == 0 and columns[0].startswith("query"):
+            continue  # BEIR's header
         if len(columns) != _QRELS_COLUMNS or not _is_integer(columns[2]):
             raise InvalidInputError(where, line, "write query id, document id and a whole number, tabs between")
         qrels.setdefault(columns[0], {})[columns[1]] = int(columns[2])

@@ -19,6 +19,7 @@ _FOLDER = Path(__file__).parent / "templates"
 _WORST = 10
 _TOP = 5  # documents shown of a query, beside the relevant ones
 _EXCERPT = 700
+_LEAST = 0.001
 _NOTHING = "\N{EN DASH}"
 
 
@@ -26,20 +27,10 @@ def render(report: Report) -> str:
     """The page."""
     script = (_FOLDER / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "figure": figure,
-        "interval": interval,
-        "signed": signed,
-        "excerpt": excerpt,
-        "model_name": model_name,
-    }
+    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    filters = (figure, interval, signed, probability, excerpt, model_name)
+    environment.filters |= {one.__name__: one for one in filters}
     return environment.get_template("report.html.j2").render(
         report=report,
         views=[_view(variant) for variant in report.variants],
@@ -80,6 +71,13 @@ def shown(query: QueryOutcome) -> list[tuple[int, Ranked]]:
 def figure(value: float | None) -> str:
     """Three decimals, or a dash."""
     return _NOTHING if value is None else f"{value:.3f}"
+
+
+def probability(value: float) -> str:
+    """Three decimals, but neither 0 nor 1 where it is only close."""
+    if 0 < value < _LEAST:
+        return f"<{_LEAST}"
+    return f">{1 - _LEAST}" if 1 - _LEAST < value < 1 else f"{value:.3f}"
 
 
 def signed(estimate: Estimate | None) -> str:

@@ -81,13 +81,14 @@ def _shares(values: Sequence[float]) -> list[float]:
 
 def precision_recall(curve: Sequence[Point], min_score: float | None) -> str:
     """Precision and recall over the threshold, with a line that the page's slider moves."""
-    precision = [point.precision for point in curve if point.precision is not None]  # to where nothing is kept
+    inner = [point for point in curve if 0 < point.threshold < 1]  # 0 and 1 aren't on a logit's axis
+    precision = [point.precision for point in inner if point.precision is not None]  # to where nothing is kept
 
     def draw(axes: Axes) -> None:
-        places = [place(point.threshold) for point in curve]
-        axes.plot(places, [point.recall for point in curve], color=_GOOD, linewidth=2, label="recall")
+        places = [place(point.threshold) for point in inner]
+        axes.plot(places, [point.recall for point in inner], color=_GOOD, linewidth=2, label="recall")
         axes.plot(places[: len(precision)], precision, color=_BAD, linewidth=2, linestyle="--", label="precision")
-        axes.plot(places, [point.f1 for point in curve], color=_FAINT, linewidth=1.5, linestyle=":", label="F1")
+        axes.plot(places, [point.f1 for point in inner], color=_FAINT, linewidth=1.5, linestyle=":", label="F1")
         axes.axvline(place(min_score or 0), color=_MARK, linewidth=1.5, gid="cursor", clip_on=False)
         axes.set(ylim=(-0.02, 1.05))
         _probability_axis(axes, "threshold (min_score)")

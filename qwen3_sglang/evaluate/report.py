@@ -14,6 +14,7 @@ from qwen3_sglang.evaluate.thresholds import SHORT_GRID, Bin, Judged, Point, Sug
 from qwen3_sglang.ranking import Score, rank
 
 MAIN_METRIC = f"nDCG@{DEPTH}"
+_PERFECT = 1 - 1e-6
 VERSION = 1  # of the JSON
 
 
@@ -106,8 +107,8 @@ class Variant:
         return [point for point in self.curve if point.threshold in SHORT_GRID]
 
     def worst(self, count: int) -> list[QueryOutcome]:
-        """The queries that came out worst: by nDCG, then by how much it fell."""
-        judged = [query for query in self.queries if query.after]
+        """The queries that came out worst, none of them perfect: by nDCG, then by how much it fell."""
+        judged = [query for query in self.queries if query.after and query.after[MAIN_METRIC] < _PERFECT]
         return sorted(judged, key=lambda q: (q.after[MAIN_METRIC], q.after[MAIN_METRIC] - q.before[MAIN_METRIC]))[
             :count
         ]

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from qwen3_sglang.evaluate.report import MAIN_METRIC, Report, Variant
 from qwen3_sglang.evaluate.statistics import CONFIDENCE, Estimate
-from qwen3_sglang.evaluate.thresholds import Suggestion
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -31,8 +30,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"\n{name}{escape(variant.instruction)}", style="bold")
         console.print(_metrics(variant))
         console.print(_thresholds(variant))
-        for suggestion in variant.suggestions:
-            console.print(_sentence(suggestion, report.queries))
+        console.print(_suggestions(variant))
 
 
 def _comparison(report: Report) -> Table:
@@ -64,13 +62,17 @@ def _thresholds(variant: Variant) -> Table:
     return table
 
 
-def _sentence(suggestion: Suggestion, queries: int) -> str:
-    point = suggestion.point
-    if point is None:
-        return f"{suggestion.goal}: no threshold reaches it on these data"
-    measured = f"precision {_with_interval(suggestion.precision)}, recall {_with_interval(suggestion.recall)}"
-    left = f"{point.kept_per_query:.1f} documents a query, {point.empty_queries} of {queries} queries left with none"
-    return f"{suggestion.goal}: [bold]min_score={suggestion.min_score}[/] ({measured}, {left})"
+def _suggestions(variant: Variant) -> Table:
+    table = Table("goal", "min_score", "precision", "recall", "kept a query", "queries with none")
+    for suggestion in variant.suggestions:
+        point = suggestion.point
+        if point is None:
+            table.add_row(suggestion.goal, "none", "no threshold reaches it")
+            continue
+        measured = (_with_interval(suggestion.precision), _with_interval(suggestion.recall))
+        left = (f"{point.kept_per_query:.1f}", str(point.empty_queries))
+        table.add_row(suggestion.goal, f"[bold]{suggestion.min_score}[/]", *measured, *left)
+    return table
 
 
 def _figure(value: float | None) -> str:
