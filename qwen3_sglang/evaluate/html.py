@@ -57,7 +57,8 @@ def _view(variant: Variant) -> dict[str, Any]:
         "plots": {name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704 - matplotlib's, of figures alone
         "curve": [{**asdict(point), "place": plots.place(point.threshold)} for point in variant.curve],
         "start": plots.place(suggested or 0.0),
-        "step": min(range(len(variant.curve)), key=lambda at: abs(variant.curve[at].threshold - (suggested or 0.0))),
+        "step": sum(point.threshold <= (suggested or 0.0) for point in variant.curve)
+        - 1,  # not above what is suggested
         "worst": [(query, shown(query)) for query in variant.worst(_WORST)],
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,11 @@ from typer.testing import CliRunner, Result
 from fake_server import FakeServer
 from qwen3_sglang import DEFAULT_INSTRUCTION, InvalidInputError
 from qwen3_sglang.cli import app
+from qwen3_sglang.evaluate import load_dataset
+from qwen3_sglang.evaluate.command import evaluate
+from qwen3_sglang.evaluate.thresholds import GRID
+
+DOCS = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +126,31 @@ def test_without_the_extra_the_remedy_is_said(data: Path, server: FakeServer) ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'pip install "qwen3-sglang[evaluate]"' in done.stdout
     assert server.prompts == []
+
+
+def test_every_option_is_documented() -> None:
+    """docs/evaluation.md has a row for each, and none for others."""
+    command = next(one for one in app.registered_commands if one.callback is evaluate)
+    assert command.callback is not None
+    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(command.callback).parameters} - {"--data"}
+    assert set(re.findall(r"^\| `(--[\w-]+)` \|", DOCS, re.MULTILINE)) == options
+    assert f"{len(GRID)} thresholds" in DOCS
+
+
+def test_the_documented_python_runs(server: FakeServer, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, against another address."""
+    monkeypatch.chdir(data.parent)
+    [block] = [block for block in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL) if "evaluate(" in block]
+    exec(compile(block.replace("http://127.0.0.1:30000", server.url), "evaluation.md", "exec"), {})  # noqa: S102 - ours
+    assert "Which min_score" in (data.parent / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_documented_jsonl_is_read(tmp_path: Path) -> None:
+    """Both ways to say what is relevant."""
+    [block] = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
+    (tmp_path / "data.jsonl").write_text(block, encoding="utf-8")
+    queries = load_dataset(tmp_path / "data.jsonl").queries
+    assert [dict(query.grades) for query in queries] == [
+        {"1": 1},
+        {"0": 2, "1": 0},
+    ]
