@@ -58,7 +58,7 @@ def score_dataset(
         dataset: the pairs.
         instructions: tasks in the model's template.
         store: where scores are found and kept.
-        fresh: ask for all, whatever the store has.
+        fresh: forget what the store has of these, and ask for all.
         progress: called with (pairs scored, pairs in all).
 
     Raises:
@@ -72,7 +72,9 @@ def score_dataset(
         for query in dataset.queries
         for document in query.documents
     }
-    known = {} if fresh else store.find(set(keys.values()))
+    if fresh:
+        store.forget(set(keys.values()))  # gone at once: a fresh run that breaks off mustn't be mixed with old scores
+    known = store.find(set(keys.values()))
     kept, total = len(known), len(set(keys.values()))
     report = progress or (lambda done, total: None)
     report(kept, total)
@@ -82,9 +84,8 @@ def score_dataset(
             known |= scores
             report(len(known), total)
     except BaseException as error:
-        error.add_note(
-            f"{len(known)} of {total} scores are kept in {store.path}; run the same again to go on from there"
-        )
+        again = "run the same again, but not fresh," if fresh else "run the same again"
+        error.add_note(f"{len(known)} of {total} scores are kept in {store.path}; {again} to go on")
         raise
     by_instruction = {
         instruction: [[known[keys[instruction, q.text, d.text]] for d in q.documents] for q in dataset.queries]

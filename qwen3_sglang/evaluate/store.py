@@ -64,6 +64,11 @@ class ScoreStore:
                 known[key] = Score(p_yes, logit, bool(truncated))
         return known
 
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """These are unknown from now on."""
+        with self._db:
+            self._db.executemany("DELETE FROM scores WHERE key = ?", [(key,) for key in keys])
+
     def add(self, scores: Mapping[bytes, Score]) -> None:
         """Keep these; they are on disk when this returns."""
         rows: Sequence[tuple[bytes, float, float, bool]] = [(key, *score) for key, score in scores.items()]

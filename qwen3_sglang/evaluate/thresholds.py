@@ -115,7 +115,7 @@ class Thresholds:
         """What `threshold` does."""
         keep = self._p >= threshold
         kept, hits, total = int(keep.sum()), int(self._relevant[keep].sum()), int(self._relevant.sum())
-        empty = self._queries - len(set(self._query[keep].tolist()))
+        empty = self._queries - len(np.unique(self._query[keep]))
         precision = hits / kept if kept else None
         return Point(threshold, precision, hits / total, 2 * hits / (kept + total), kept / self._queries, empty)
 

@@ -88,6 +88,17 @@ def test_fresh_asks_again(server: FakeServer, data: Path, scores: Path) -> None:
     assert len(server.prompts) == 8
 
 
+def test_a_fresh_run_that_breaks_off_leaves_no_old_scores(server: FakeServer, data: Path, scores: Path) -> None:
+    """Going on, without fresh, asks for the rest of them: old and new are never mixed."""
+    dataset, client = load_dataset(data), RerankClient(server.url, max_concurrency=1, timeout=2)
+    evaluate(client, dataset, scores=scores)
+    server.barrier = Fuse(1)
+    with pytest.raises(ServerError) as broken:
+        evaluate(client, dataset, scores=scores, fresh=True)
+    assert rows(scores) == 3
+    assert "not fresh" in broken.value.__notes__[0]
+
+
 def test_instructions_are_asked_each(server: FakeServer, data: Path, scores: Path) -> None:
     """Given twice counts once."""
     report = evaluate(RerankClient(server.url), load_dataset(data), scores=scores, instructions=["A", "B", "A"])
