@@ -132,12 +132,13 @@ def ranks(queries: Iterable[QueryOutcome]) -> str:
         if document.grade > 0
     )
     deepest = max(place for move in moves for place in move)
+    most = max(moves.values())
 
     def draw(axes: Axes) -> None:
         axes.plot([0.8, deepest * 1.25], [0.8, deepest * 1.25], color=_FAINT, linewidth=1.2, linestyle="--")
         for better, colour, label in ((True, _GOOD, "better or the same"), (False, _BAD, "worse")):
             part = {move: count for move, count in moves.items() if (move[1] <= move[0]) is better}
-            sizes = [min(400, 30 * count**0.8) for count in part.values()]
+            sizes = [14 + 160 * count / most for count in part.values()]
             x, y = [before for before, _ in part], [after for _, after in part]
             total = sum(part.values())
             axes.scatter(x, y, s=sizes, color=colour, alpha=0.75, linewidth=0, label=f"{label} ({total})")
