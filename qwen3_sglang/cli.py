@@ -1,4 +1,4 @@
-"""qwen3-sglang convert | serve | rerank | check | demo. Errors of the library become one line and exit code 1."""
+"""qwen3-sglang convert | serve | rerank | check | evaluate | demo. Library errors: one line, exit code 1."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ except ModuleNotFoundError as missing:
 
 from qwen3_sglang.check import check_server
 from qwen3_sglang.client import RerankClient
+from qwen3_sglang.evaluate import command as evaluation
 from qwen3_sglang.findings import Finding
 from qwen3_sglang.ranking import RerankResult
 
@@ -205,6 +206,9 @@ def _findings(target: str | None, api_key: str | None) -> Iterator[Finding]:
     from qwen3_sglang.convert.inspect import inspect_checkpoint
 
     yield from inspect_checkpoint(folder)
+
+
+app.command(epilog=evaluation.EPILOG)(evaluation.evaluate)
 
 
 @app.command(epilog="Example: `qwen3-sglang demo --keep-serving`")

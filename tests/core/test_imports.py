@@ -46,6 +46,7 @@ ALLOWED = {
     "toy": {"errors", "prompt"},
     "convert": {"errors", "prompt", "findings", "convert"},
     "local": {"errors", "prompt", "local"},
+    "evaluate": {"client", "errors", "evaluate", "prompt", "ranking"},
 }
 
 

@@ -1,0 +1,156 @@
+"""qwen3-sglang evaluate, through the real parser."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fake_server import FakeServer
+from qwen3_sglang import DEFAULT_INSTRUCTION, InvalidInputError
+from qwen3_sglang.cli import app
+from qwen3_sglang.evaluate import load_dataset
+from qwen3_sglang.evaluate.command import evaluate
+from qwen3_sglang.evaluate.thresholds import GRID
+
+DOCS = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables as a wide terminal shows them."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_table_json_and_html(server: FakeServer, data: Path, tmp_path: Path) -> None:
+    """All three outputs; scores beside the report; figures by hand.
+
+    Query a: the relevant one goes from place 2 to 1. Query b: grades 2 and 1 at places 2 and 3, before and after.
+    """
+    html, out = tmp_path / "out" / "report.html", tmp_path / "out" / "report.json"
+    said = run(data, "--url", server.url, "--html", html, "--json", out, "--target-recall", 1)
+    assert said.exit_code == 0, said.output
+    assert sorted(path.name for path in html.parent.iterdir()) == ["report.html", "report.json", "report.scores.sqlite"]
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert (report["queries"], report["judged"], report["pairs"], report["relevant"]) == (3, 2, 8, 3)
+    [variant] = report["variants"]
+    metrics = {metric["name"]: metric for metric in variant["metrics"]}
+    assert metrics["MRR@10"]["before"]["value"] == 0.5
+    assert metrics["MRR@10"]["after"]["value"] == 0.75
+    assert metrics["recall@1"]["difference"]["value"] == 0.5
+    recall, f1 = variant["suggestions"]
+    assert (recall["goal"], recall["min_score"], recall["point"]["recall"]) == ("recall of at least 1", 0.1, 1)
+    assert (f1["goal"], f1["min_score"]) == ("highest F1", 0.1)
+    assert [document["id"] for document in variant["queries"][0]["documents"]] == ["1", "2", "0"]
+    assert "text" not in variant["queries"][0]["documents"][0]
+    for shown in ("nDCG@10", "0.750", "highest F1", "min_score", "8 scores asked for", "report.html"):
+        assert shown in said.output
+
+
+def test_scores_beside_the_data_and_compared_instructions(server: FakeServer, data: Path) -> None:
+    """Without an output; "default" is Qwen's own; the second run asks nothing."""
+    arguments = (data, "--url", server.url, "--instruction", "default", "--instruction", "Find [it]")
+    said = run(*arguments)
+    assert said.exit_code == 0, said.output
+    assert (data.parent / "data.scores.sqlite").exists()
+    assert DEFAULT_INSTRUCTION in said.output
+    assert "Find [it]" in said.output
+    assert "to the first" in said.output
+    assert "0 scores asked for, 16 kept" in run(*arguments).output
+
+
+def test_a_beir_folder(server: FakeServer, beir: Path) -> None:
+    """With a run, and with BM25."""
+    said = run(beir, "--run", beir / "run.trec", "--url", server.url, "--target-precision", 1)
+    assert said.exit_code == 0, said.output
+    assert "it found 1 of 2 relevant documents" in said.output
+    assert "precision of at least 1" in said.output
+    assert "first stage: BM25" in run(beir, "--url", server.url).output
+
+
+def test_bad_input_is_one_line(data: Path) -> None:
+    """Through the real entry point: the line's number, the remedy, no traceback, exit code 1."""
+    with data.open("a", encoding="utf-8") as file:
+        file.write("{broken\n")
+    code = "from qwen3_sglang.cli import main; main()"
+    command = [sys.executable, "-c", code, "evaluate", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "data.jsonl line 4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_down_is_said(data: Path, nobody: str) -> None:
+    """With the model's name the scoring begins, breaks off, and the note says how to go on."""
+    said = run(data, "--url", nobody, "--model", "toy")
+    assert isinstance(said.exception, ConnectionError)
+    assert "0 of 8 scores are kept" in said.output
+    assert "run the same again" in said.output
+
+
+def test_targets_are_checked_first(data: Path, nobody: str) -> None:
+    """No request for a wish that can't be met."""
+    said = run(data, "--url", nobody, "--target-recall", 95)
+    assert isinstance(said.exception, InvalidInputError)
+    assert "target_recall=95" in str(said.exception)
+
+
+def test_the_command_line_loads_without_the_extra() -> None:
+    """The other commands don't pay for matplotlib and scipy."""
+    code = "import sys, qwen3_sglang.cli; print({'scipy', 'matplotlib', 'jinja2', 'ir_measures'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_without_the_extra_the_remedy_is_said(data: Path, server: FakeServer) -> None:
+    """By a Python that can't find the package."""
+    code = (
+        "import sys; sys.modules['ir_measures'] = None\n"
+        "from qwen3_sglang import RerankClient, MissingDependencyError\n"
+        "from qwen3_sglang.evaluate import evaluate, load_dataset\n"
+        "try:\n"
+        f"    evaluate(RerankClient({server.url!r}), load_dataset({str(data)!r}), scores={str(data) + '.sqlite'!r})\n"
+        "except MissingDependencyError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 'pip install "qwen3-sglang[evaluate]"' in done.stdout
+    assert server.prompts == []
+
+
+def test_every_option_is_documented() -> None:
+    """docs/evaluation.md has a row for each, and none for others."""
+    command = next(one for one in app.registered_commands if one.callback is evaluate)
+    assert command.callback is not None
+    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(command.callback).parameters} - {"--data"}
+    assert set(re.findall(r"^\| `(--[\w-]+)` \|", DOCS, re.MULTILINE)) == options
+    assert f"{len(GRID)} thresholds" in DOCS
+
+
+def test_the_documented_python_runs(server: FakeServer, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, against another address."""
+    monkeypatch.chdir(data.parent)
+    [block] = [block for block in re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL) if "evaluate(" in block]
+    exec(compile(block.replace("http://127.0.0.1:30000", server.url), "evaluation.md", "exec"), {})  # noqa: S102 - ours
+    assert "Which min_score" in (data.parent / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_documented_jsonl_is_read(tmp_path: Path) -> None:
+    """Both ways to say what is relevant."""
+    [block] = re.findall(r"```json\n(.*?)```", DOCS, re.DOTALL)
+    (tmp_path / "data.jsonl").write_text(block, encoding="utf-8")
+    queries = load_dataset(tmp_path / "data.jsonl").queries
+    assert [dict(query.grades) for query in queries] == [
+        {"1": 1},
+        {"0": 2, "1": 0},
+    ]

@@ -1,0 +1,151 @@
+"""Nothing is asked twice, and a run that breaks off goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from fake_server import FakeServer
+from qwen3_sglang import InvalidInputError, RerankClient, ServerError
+from qwen3_sglang.evaluate import evaluate, load_dataset
+from qwen3_sglang.evaluate.store import ScoreStore, score_key
+from qwen3_sglang.ranking import Score
+
+
+class Fuse(threading.Barrier):
+    """Lets that many requests through, then drops every connection, as a server that dies."""
+
+    def __init__(self, requests: int) -> None:
+        super().__init__(1)
+        self._left = requests
+        self._guard = threading.Lock()
+
+    def wait(self, timeout: float | None = None) -> int:
+        with self._guard:
+            self._left -= 1
+            if self._left < 0:
+                raise threading.BrokenBarrierError
+        return 0
+
+
+@pytest.fixture
+def scores(tmp_path: Path) -> Path:
+    return tmp_path / "kept" / "scores.sqlite"
+
+
+def rows(scores: Path) -> int:
+    with sqlite3.connect(scores) as database:
+        [[count]] = database.execute("SELECT count(*) FROM scores")
+    database.close()
+    return int(count)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 4])
+def test_a_broken_off_run_goes_on(server: FakeServer, data: Path, scores: Path, max_concurrency: int) -> None:
+    """What was scored before the server died is kept, said, and not asked again."""
+    dataset = load_dataset(data)
+    client = RerankClient(server.url, max_concurrency=max_concurrency, timeout=2)
+    server.barrier = Fuse(1)
+    with pytest.raises(ServerError) as broken:
+        evaluate(client, dataset, scores=scores)
+    kept = rows(scores)
+    assert 0 < kept < 8
+    assert f"{kept} of 8 scores are kept" in broken.value.__notes__[0]
+    assert str(scores) in broken.value.__notes__[0]
+    server.barrier = None
+    server.prompts.clear()
+    seen: list[tuple[int, int]] = []
+    report = evaluate(client, dataset, scores=scores, progress=lambda done, total: seen.append((done, total)))
+    assert len(server.prompts) == len(set(server.prompts)) == 8 - kept
+    assert (report.asked, report.kept) == (8 - kept, kept)
+    assert (seen[0], seen[-1]) == ((kept, 8), (8, 8))
+    assert report.to_dict()["variants"] == evaluate(client, dataset, scores=scores, fresh=True).to_dict()["variants"]
+
+
+def test_all_that_is_kept_needs_no_server(server: FakeServer, nobody: str, data: Path, scores: Path) -> None:
+    """With the model's name given, a report can be made again offline; another name or task is another score."""
+    dataset = load_dataset(data)
+    evaluate(RerankClient(server.url), dataset, scores=scores)
+    report = evaluate(RerankClient(nobody, model="toy"), dataset, scores=scores)
+    assert (report.asked, report.kept) == (0, 8)
+    for client, instructions in (
+        (RerankClient(nobody, model="other"), None),
+        (RerankClient(nobody, model="toy"), ["x"]),
+    ):
+        with pytest.raises(ServerError):
+            evaluate(client, dataset, scores=scores, instructions=instructions)
+
+
+def test_fresh_asks_again(server: FakeServer, data: Path, scores: Path) -> None:
+    """For a model that changed under its old name."""
+    dataset = load_dataset(data)
+    evaluate(RerankClient(server.url), dataset, scores=scores)
+    server.prompts.clear()
+    assert evaluate(RerankClient(server.url), dataset, scores=scores, fresh=True).asked == 8
+    assert len(server.prompts) == 8
+
+
+def test_a_fresh_run_that_breaks_off_leaves_no_old_scores(server: FakeServer, data: Path, scores: Path) -> None:
+    """Going on, without fresh, asks for the rest of them: old and new are never mixed."""
+    dataset, client = load_dataset(data), RerankClient(server.url, max_concurrency=1, timeout=2)
+    evaluate(client, dataset, scores=scores)
+    server.barrier = Fuse(1)
+    with pytest.raises(ServerError) as broken:
+        evaluate(client, dataset, scores=scores, fresh=True)
+    assert rows(scores) == 3
+    assert "not fresh" in broken.value.__notes__[0]
+
+
+def test_instructions_are_asked_each(server: FakeServer, data: Path, scores: Path) -> None:
+    """Given twice counts once."""
+    report = evaluate(RerankClient(server.url), load_dataset(data), scores=scores, instructions=["A", "B", "A"])
+    assert [variant.instruction for variant in report.variants] == ["A", "B"]
+    assert report.asked == 16
+    assert report.variants[0].metrics[0].to_first is None
+    assert report.variants[1].metrics[0].to_first is not None
+
+
+def test_store_keeps_what_a_score_is(tmp_path: Path) -> None:
+    """Infinite logits and the mark of a cut document come back; more keys than one statement takes."""
+    known = {score_key(str(number)): Score(number / 2000, float("-inf"), number % 2 == 0) for number in range(1200)}
+    with ScoreStore(tmp_path / "s.sqlite") as store:
+        store.add(known)
+    with ScoreStore(tmp_path / "s.sqlite") as store:
+        assert store.find(known) == known
+        assert store.find([score_key("none")]) == {}
+
+
+def test_keys_dont_run_together() -> None:
+    """The parts' borders count."""
+    assert len({score_key("ab", "c"), score_key("a", "bc"), score_key("abc"), score_key("abc", "")}) == 4
+
+
+def test_a_file_that_is_something_else_is_refused(data: Path) -> None:
+    """The user's file stays as it is."""
+    before = data.read_bytes()
+    with pytest.raises(InvalidInputError, match="scores="):
+        ScoreStore(data)
+    assert data.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"instructions": []}, "instructions"),
+        ({"instructions": "one text"}, "instructions"),
+        ({"instructions": [" "]}, "instructions"),
+        ({"target_recall": 0}, "target_recall=0"),
+        ({"target_precision": 1.5}, "target_precision=1.5"),
+        ({"recall_at": [0]}, "recall_at=0"),
+    ],
+)
+def test_bad_arguments_cost_no_request(
+    nobody: str, data: Path, scores: Path, options: dict[str, object], said: str
+) -> None:
+    """Refused before anything is sent."""
+    with pytest.raises(InvalidInputError, match=said):
+        evaluate(RerankClient(nobody), load_dataset(data), scores=scores, **options)
+    assert not scores.exists()

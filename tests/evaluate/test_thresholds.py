@@ -1,0 +1,102 @@
+"""Precision, recall and suggestions, against brute force."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen3_sglang.evaluate.statistics import mean, ratio
+from qwen3_sglang.evaluate.thresholds import Judged, Thresholds, calibration_error, roundest
+
+FOUR = [Judged(0, 0.9, True), Judged(0, 0.8, False), Judged(1, 0.8, True), Judged(1, 0.1, False)]
+SCORES = st.sampled_from([0.0, 1e-8, 0.1, 0.3, 0.30000001, 0.5, 0.99, 0.9999999, 1.0])
+JUDGED = st.lists(st.builds(Judged, st.integers(0, 4), SCORES, st.booleans()), min_size=1).filter(
+    lambda documents: any(document.relevant for document in documents)
+)
+
+
+def test_one_point() -> None:
+    """By hand: above 0.85 one document is left, a relevant one."""
+    point = Thresholds(FOUR, 3).point(0.85)
+    assert (point.precision, point.recall, point.kept_per_query, point.empty_queries) == (1, 0.5, 1 / 3, 2)
+    assert point.f1 == pytest.approx(2 / 3)
+    nothing = Thresholds(FOUR, 3).point(0.95)
+    assert (nothing.precision, nothing.recall, nothing.f1, nothing.empty_queries) == (None, 0, 0, 3)
+
+
+def test_the_curve_goes_from_all_to_nothing() -> None:
+    """0 keeps all; recall never rises."""
+    curve = Thresholds(FOUR, 2).curve()
+    assert (curve[0].threshold, curve[0].recall, curve[0].kept_per_query) == (0, 1, 2)
+    assert curve[-1].threshold == 1
+    assert all(one.recall >= other.recall for one, other in itertools.pairwise(curve))
+
+
+def test_suggestions_by_hand() -> None:
+    """The roundest number that keeps the same documents."""
+    thresholds = Thresholds(FOUR, 2)
+    assert thresholds.for_recall(0.95).min_score == 0.8
+    assert thresholds.for_recall(0.5).min_score == 0.9
+    assert thresholds.for_precision(0.9).min_score == 0.9
+    assert thresholds.for_precision(0.6).min_score == 0.8
+    assert thresholds.for_f1().min_score == 0.8
+    never = Thresholds([Judged(0, 0.9, False), Judged(0, 0.8, True)], 1).for_precision(0.9)
+    assert (never.min_score, never.point) == (None, None)
+
+
+@settings(max_examples=60, deadline=None)  # each one draws its intervals
+@given(documents=JUDGED, target=st.sampled_from([0.1, 0.5, 0.8, 0.95, 1.0]))
+def test_suggestions_are_the_best_there_are(documents: list[Judged], target: float) -> None:
+    """No score of the data does better as a threshold; what is suggested keeps its promise."""
+    thresholds = Thresholds(documents, 5)
+    tried = [thresholds.point(document.p_yes) for document in documents]
+    recall = thresholds.for_recall(target).point
+    assert recall is not None
+    assert recall.recall >= target - 1e-9
+    assert recall.kept_per_query == min(point.kept_per_query for point in tried if point.recall >= target - 1e-9)
+    precise = [point for point in tried if point.recall and (point.precision or 0) >= target - 1e-9]
+    precision = thresholds.for_precision(target).point
+    assert (precision is None) == (not precise)
+    if precision is not None:
+        assert (precision.precision or 0) >= target - 1e-9
+        assert precision.recall == max(point.recall for point in precise)
+    f1 = thresholds.for_f1().point
+    assert f1 is not None
+    assert f1.f1 == pytest.approx(max(point.f1 for point in tried))
+    assert all(0 <= point.threshold <= 1 for point in (recall, f1))
+
+
+@pytest.mark.parametrize(
+    ("below", "highest", "found"),
+    [(0.41, 0.8213, 0.8), (0.81, 0.8213, 0.82), (-1, 0.05, 0.0), (0.9999998, 0.99999991, 0.9999999), (0.3, 1.0, 1.0)],
+)
+def test_roundest(below: float, highest: float, found: float) -> None:
+    """As few decimals as keep it between the two."""
+    assert roundest(below, highest) == found
+
+
+def test_calibration() -> None:
+    """Ten bins; 1.0 belongs to the last; the error is weighted by documents."""
+    bins = Thresholds([Judged(0, 1.0, True), Judged(0, 0.95, False), Judged(0, 0.2, False)], 1).calibration()
+    assert [one.count for one in bins] == [0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
+    assert (bins[9].p_yes, bins[9].relevant) == (0.975, 0.5)
+    assert calibration_error(bins) == pytest.approx((2 * 0.475 + 0.2) / 3)
+
+
+def test_intervals() -> None:
+    """Seeded, around the value, as wide as the usual formula says; none for a single query."""
+    values = [0.0, 1.0] * 50
+    estimate = mean(values)
+    assert estimate == mean(values)
+    assert estimate.value == 0.5
+    assert estimate.low is not None
+    assert estimate.high is not None
+    half = 1.96 * 0.5 / math.sqrt(100)
+    assert (estimate.low, estimate.high) == (pytest.approx(0.5 - half, abs=0.02), pytest.approx(0.5 + half, abs=0.02))
+    assert (mean([0.3]).value, mean([0.3]).low) == (0.3, None)
+    assert ratio([0, 0], [0, 0]).value is None
+    assert ratio([0, 3], [0, 4]).value == 0.75
