@@ -88,13 +88,6 @@ def test_check_of_a_usable_server(base_url: str) -> None:
     assert (said.exit_code, said.output.count("ok ")) == (0, 3)
 
 
-def test_serve_needs_an_engine(tmp_path: Path) -> None:
-    """Until one is named, it says both ways to serve."""
-    said = CliRunner().invoke(app, ["serve", str(tmp_path)])
-    assert isinstance(said.exception, InvalidInputError)
-    assert "sglang.launch_server" in str(said.exception)
-
-
 def test_demo_runs_end_to_end() -> None:
     """Toy, convert, serve, rerank, stop."""
     said = CliRunner().invoke(app, ["demo"])
