@@ -44,8 +44,9 @@ class ScoreCache:
 
 
 def _keys(model: str, head: str, documents: Sequence[str]) -> list[bytes]:
-    # Lengths in front: no two (model, head) can run into each other.
-    shared = blake2b(f"{len(model)} {model}{len(head)} {head}".encode(), digest_size=16)
+    # The prompt, wherever its head ends: a query's documents and the pairs of several queries share what is known.
+    # The length in front: no model's name can run into a prompt.
+    shared = blake2b(f"{len(model)} {model}{head}".encode(), digest_size=16)
     keys = []
     for document in documents:
         one = shared.copy()

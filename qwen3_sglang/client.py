@@ -25,6 +25,7 @@ from qwen3_sglang.protocol import Call, Request, Served, Steps
 from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
 from qwen3_sglang.sessions import LoopSession, make_session, unreachable
 from qwen3_sglang.settings import SecretLike, Settings, make_settings
+from qwen3_sglang.several import SeveralQueries
 from qwen3_sglang.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.truncate import MAX_LENGTH
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class RerankClient:
+class RerankClient(SeveralQueries):
     """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, and from
@@ -184,7 +185,26 @@ class RerankClient:
         return partial(type(self), options.pop("base_url"), **options), ()
 
     def _scores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        head, texts = self._texts(query, documents, instruction)
+        return self._score_texts(*self._texts(query, documents, instruction))
+
+    async def _ascores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
+        return await self._ascore_texts(*self._texts(query, documents, instruction))
+
+    def _limit(self) -> int:
+        return self._call("", self._known(time.monotonic() + self.settings.timeout)).max_length
+
+    async def _alimit(self) -> int:
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                if self._served is None:
+                    self._served = await self._adrive(protocol.ask_served())
+        except TimeoutError:
+            failure = self._timed_out()
+        else:
+            return self._call("", self._served).max_length
+        raise failure
+
+    def _score_texts(self, head: str, texts: list[str]) -> list[Score]:
         if not texts:
             return []
         until = time.monotonic() + self.settings.timeout
@@ -201,8 +221,7 @@ class RerankClient:
             pool.shutdown(cancel_futures=True)  # after a failure the lists not yet sent would be for nothing
         return self._finish(call, plan, parts)
 
-    async def _ascores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        head, texts = self._texts(query, documents, instruction)
+    async def _ascore_texts(self, head: str, texts: list[str]) -> list[Score]:
         if not texts:
             return []
         try:

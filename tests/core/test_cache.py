@@ -24,12 +24,13 @@ def test_least_recently_used_goes_first() -> None:
     assert cache.find("m", "h", ["a", "b", "c"]) == {"a": ONE, "c": ONE}
 
 
-def test_model_and_head_belong_to_the_key() -> None:
-    """Also where the texts, run together, would be the same."""
+def test_model_and_prompt_are_the_key() -> None:
+    """The prompt is the same wherever its head is said to end; a model's name can't run into it."""
     cache = ScoreCache(9)
     cache.add("m", "head", ["a"], [ONE])
-    for model, head, document in (("n", "head", "a"), ("m", "hea", "da"), ("mh", "ead", "a"), ("m", "heada", "")):
+    for model, head, document in (("n", "head", "a"), ("mh", "ead", "a"), ("m", "head", "b"), ("m", "heads", "a")):
         assert cache.find(model, head, [document]) == {}
+    assert cache.find("m", "hea", ["da"]) == {"da": ONE}
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

@@ -20,6 +20,8 @@ ALLOWED = {
     "settings": {"endpoints", "errors", "prompt"},
     "truncate": {"errors", "prompt"},
     "tokenizer": {"errors"},
+    "many": {"errors", "prompt", "ranking", "truncate"},
+    "several": {"many", "ranking", "settings"},
     "protocol": {"answers", "endpoints", "errors", "ranking", "truncate"},
     "sessions": {"settings"},
     "client": {
@@ -33,6 +35,7 @@ ALLOWED = {
         "ranking",
         "sessions",
         "settings",
+        "several",
         "tokenizer",
         "truncate",
     },
