@@ -138,6 +138,11 @@ class RerankClient(SeveralQueries):
         """
         return self.settings.model or self._known(time.monotonic() + self.settings.timeout).model
 
+    @property
+    def known_model(self) -> str | None:
+        """`model()` as far as it is known without asking."""
+        return self.settings.model or (None if self._served is None else self._served.model)
+
     async def ascore(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
         """`score`, without blocking the event loop."""
         return [score.p_yes for score in await self._ascores(query, documents, instruction)]
