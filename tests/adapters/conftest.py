@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from frameworks import ADAPTERS, Adapter
-
-Ask = Callable[..., Awaitable[list[Any]]]
+from frameworks import ADAPTERS, Adapter, Ask
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.extra)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from langchain_core.documents import Document
@@ -12,6 +12,8 @@ from llama_index.core.schema import ImageNode, NodeWithScore, TextNode
 
 import langchain_qwen3_sglang
 import llama_index_qwen3_sglang
+
+Ask = Callable[..., Awaitable[list[Any]]]
 
 
 class Seen(NamedTuple):

@@ -7,11 +7,11 @@ import pickle
 from typing import Any
 
 import pytest
+from chain_parts import Found, Go, ids
 from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_classic.retrievers.document_compressors import CrossEncoderReranker
 from pydantic import ValidationError
 
-from conftest import Found, Go, ids
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangCrossEncoder, Qwen3SGLangRerank
 from qwen3_sglang.errors import AuthenticationError, InvalidInputError

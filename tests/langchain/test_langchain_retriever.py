@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import re
-import zlib
 from typing import Any
 
 import pytest
+from chain_parts import Found, Go, Runs, Words, documents, ids
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langchain_core.vectorstores import InMemoryVectorStore
-from langchain_tests.integration_tests import RetrieversIntegrationTests
 from pydantic import ValidationError
 
-from conftest import Found, Go, Runs, documents, ids
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangRerank, Qwen3SGLangRetriever
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.local import run_in_thread
 
 TEXTS = [f"passage {place} p=0.{place}" for place in range(1, 10)]
-
-
-class Words(Embeddings):
-    """Counts words in 64 buckets."""
-
-    def embed_query(self, text: str) -> list[float]:
-        counts = [0.0] * 64
-        for word in re.findall(r"\w+", text.lower()):
-            counts[zlib.crc32(word.encode()) % 64] += 1
-        length = math.hypot(*counts) or 1.0
-        return [count / length for count in counts]
-
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [self.embed_query(text) for text in texts]
 
 
 class Ranked(BaseRetriever):
@@ -146,36 +126,3 @@ async def test_runs_are_nested(server: FakeServer, go: Go, runs: Runs) -> None:
         ("chain", "Qwen3SGLangRerank"),
     ]
     await retriever.reranker.aclose()
-
-
-@pytest.fixture(scope="class")
-def embedded(request: pytest.FixtureRequest) -> Any:
-    """The toy behind the embedded server."""
-    with run_in_thread(request.getfixturevalue("converted_toy")) as url:
-        request.cls.url = url
-        yield
-
-
-@pytest.mark.usefixtures("embedded")
-class TestStandard(RetrieversIntegrationTests):
-    """LangChain's own tests of retrievers, against a real reranker."""
-
-    url: str
-
-    @property
-    def retriever_constructor(self) -> type[BaseRetriever]:
-        return Qwen3SGLangRetriever
-
-    @property
-    def retriever_constructor_params(self) -> dict[str, Any]:
-        texts = ["Gravity is a force.", "The capital of China is Beijing.", "Tea is a drink.", "China is large."]
-        base = InMemoryVectorStore.from_texts(texts, Words()).as_retriever()
-        return {"base_retriever": base, "fetch_k": 4, "reranker": Qwen3SGLangRerank(base_url=self.url)}
-
-    @property
-    def retriever_query_example(self) -> str:
-        return "What is the capital of China?"
-
-    @property
-    def num_results_arg_name(self) -> str:
-        return "top_n"

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from chain_parts import Found, Go, documents, ids
 from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_classic.retrievers.document_compressors import DocumentCompressorPipeline
 from langchain_core.documents import Document
@@ -13,7 +14,6 @@ from langchain_core.load import dumps, loads
 from langchain_core.runnables import ConfigurableField, RunnableLambda, RunnablePassthrough
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 
-from conftest import Found, Go, documents, ids
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangRerank
 from qwen3_sglang.errors import AuthenticationError, InvalidInputError

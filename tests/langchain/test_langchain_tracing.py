@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from chain_parts import Found, Go, Runs, documents, ids
 from langchain_classic.retrievers import ContextualCompressionRetriever
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 
-from conftest import Found, Go, Runs, documents, ids
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangRerank
 from qwen3_sglang.errors import AuthenticationError, InvalidInputError
