@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.documents import Document
 from langchain_core.documents.compressor import BaseDocumentCompressor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
-_TRUNCATED = "rerank_truncated"
+_SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
 
 
 class Qwen3SGLangRerank(BaseDocumentCompressor):
@@ -49,6 +49,16 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Documents a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
+    connect_timeout: float = Field(default=10.0, strict=True, frozen=True, description="Seconds to get a connection.")
+    read_timeout: float | None = Field(
+        default=None, strict=True, frozen=True, description="Seconds a request may stay silent; None: what is left."
+    )
+    max_retries: int | None = Field(
+        default=None, strict=True, frozen=True, description="Retries of a request; None: while `timeout` lasts."
+    )
+    on_error: Literal["raise", "passthrough"] = Field(
+        default="raise", frozen=True, description='"passthrough": on failure the input order, unscored and marked.'
+    )
     max_length: int | None = Field(
         default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
     )
@@ -94,7 +104,8 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
         Returns:
             Documents with ``id`` and metadata kept and ``metadata["relevance_score"]`` added; also
             ``metadata["rerank_truncated"] = True`` where only the start fitted into ``max_length``. The text
-            itself is never cut.
+            itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or in the order given
+            if nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
         """
         found = list(documents)
         results = self._connect().rerank(query, _texts(found), self.top_n, self.min_score)
@@ -129,6 +140,10 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
+                    connect_timeout=self.connect_timeout,
+                    read_timeout=self.read_timeout,
+                    max_retries=self.max_retries,
+                    on_error=self.on_error,
                     max_length=self.max_length,
                     tokenizer=self.tokenizer,
                     escape_special_tokens=self.escape_special_tokens,
@@ -164,8 +179,10 @@ def _ranked(documents: list[Document], results: list[RerankResult]) -> list[Docu
 
 
 def _scored(document: Document, result: RerankResult) -> Document:
-    metadata = document.metadata | {"relevance_score": result.score, _TRUNCATED: True}
-    if not result.truncated:
-        del metadata[_TRUNCATED]  # from an earlier reranking, if it was there
+    # Without what an earlier reranking left there.
+    metadata = {key: value for key, value in document.metadata.items() if key not in {_SCORE, _TRUNCATED, _ERROR}}
+    metadata |= {_SCORE: result.score} if result.error is None else {_ERROR: result.error}
+    if result.truncated:
+        metadata[_TRUNCATED] = True
     # model_copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own.
     return document.model_copy(update={"metadata": metadata})
