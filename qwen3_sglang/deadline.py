@@ -68,6 +68,15 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
+    def close(self) -> None:
+        """Close the connections now: urllib3 leaves that to the garbage collector, and a past error can hold it up."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - it can't be iterated
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
 
 class _Reads(io.RawIOBase):
     """A socket's bytes, each read with a timeout of its own."""

@@ -79,5 +79,7 @@ def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
 
 
 def unreachable(error: Exception) -> str:
-    what = str(error).split("(Caused by", maxsplit=1)[-1].strip(" )'\"") or type(error).__name__
+    # Without urllib3's "HTTPConnection(host=…): " in front: the address is in the message anyway.
+    what = str(error).split("(Caused by", maxsplit=1)[-1].split("): ", maxsplit=1)[-1].strip(" )'\"")
+    what = what or type(error).__name__
     return f"no answer ({what}); is the server running there, and is base_url right?"

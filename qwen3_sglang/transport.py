@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import aiohttp
 import requests
+import urllib3
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
-from urllib3.exceptions import HTTPError
 
 from qwen3_sglang import errors
 from qwen3_sglang.answers import Response, received
@@ -118,11 +118,13 @@ class Transport:
         if not self._slots.acquire(timeout=deadline.left()):
             return self.timed_out()
         try:
+            if deadline.left() <= 0:  # while it waited, for this slot or for a retry
+                return self.timed_out()
             with bounded(deadline, self._settings.read_timeout):
                 return self._exchange(request, deadline)
         except errors.ServerError as error:
             return error
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # As a value: the foreign error's frames hold the key in their locals, so it must not be a cause.
             return self._failure(request, error, over=deadline.left() <= 0)
         finally:
@@ -136,7 +138,7 @@ class Transport:
             method, url, data=request.body, timeout=timeouts, allow_redirects=False, stream=True
         )
         with asked as got:
-            body = got.raw.read(request.limit + 1, decode_content=False)
+            body = _read(got.raw, request.limit + 1)
             self._met = True
             return received(url, got.status_code, got.headers, body, limit=request.limit, now=time.time())
 
@@ -149,7 +151,7 @@ class Transport:
                 loop.slots,
                 loop.session.request(method, url, data=request.body, allow_redirects=False) as got,
             ):
-                body = await _read(got.content, request.limit + 1)
+                body = await _aread(got.content, request.limit + 1)
                 self._met = True
                 return received(url, got.status, got.headers, body, limit=request.limit, now=time.time())
         except errors.ServerError as error:
@@ -162,7 +164,7 @@ class Transport:
         if isinstance(error, (requests.ConnectTimeout, aiohttp.ConnectionTimeoutError)) and not over:
             message = f"no connection within connect_timeout={settings.connect_timeout:g} s; is base_url right?"
             return errors.ServerUnreachableError(url, message)
-        if not isinstance(error, (requests.Timeout, TimeoutError)):
+        if not isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
             return errors.ServerUnreachableError(url, unreachable(error))
         if over or settings.read_timeout is None:
             return self.timed_out()
@@ -181,8 +183,17 @@ class Transport:
         return loop
 
 
-async def _read(content: aiohttp.StreamReader, most: int) -> bytes:
+def _read(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
     """The whole body, or its first `most` bytes."""
+    body = b""
+    # Until nothing comes, also after the first piece: only then does urllib3 notice that one was cut short.
+    while len(body) < most and (part := raw.read(most - len(body), decode_content=False)):
+        body += part
+    return body
+
+
+async def _aread(content: aiohttp.StreamReader, most: int) -> bytes:
+    """The same of an async body."""
     parts, size = [], 0
     while size < most and (part := await content.readany()):
         parts.append(part)
