@@ -76,7 +76,9 @@ class Faulty:
             accepting.join()
             self._listener.close()
             for thread in self._threads:
-                thread.join()
+                thread.join(20)
+            # A connection that a closed client holds open would keep its thread waiting.
+            assert not [thread for thread in self._threads if thread.is_alive()]
 
     def _accept(self) -> None:
         with suppress(OSError):

@@ -20,12 +20,6 @@ REFUSED = faults.answer(400, b'{"message":"The input is too long"}')
 STALE = {"relevance_score": 0.9, "rerank_error": "an old one", "rerank_truncated": True}
 
 
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
 def compress(mode: str, url: str, documents: list[Document], **options: Any) -> list[Document]:
     """One call, whichever way."""
     reranker = Compressor(base_url=url, max_retries=0, **options)

@@ -231,6 +231,18 @@ def test_a_redirect_is_not_followed(faulty: Faulty, upstream: str, rerank: Reran
         assert other.asked == []
 
 
+def test_a_server_that_came_back_with_another_model(faulty: Faulty, mode: str) -> None:
+    """Its name is asked for again by the next call."""
+    client = RerankClient(faulty.url)
+    faulty.fail(LASTING["no such model"][0])
+    call = client.score if mode == "sync" else lambda *args: asyncio.run(client.ascore(*args))
+    with pytest.raises(errors.ModelNotFoundError):
+        call(QUERY, DOCUMENTS)
+    assert len(call(QUERY, DOCUMENTS)) == len(DOCUMENTS)
+    assert [asked.path for asked in faulty.asked].count("/v1/models") == 2
+    client.close()
+
+
 def test_a_wait_longer_than_the_call(faulty: Faulty, rerank: Rerank) -> None:
     """Retry-After beyond `timeout`: said at once, not slept through."""
     faulty.fail(faults.answer(429, b"later", "Retry-After: 3600"), always=True)
