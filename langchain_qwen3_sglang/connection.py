@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
@@ -34,6 +34,16 @@ class Connection(BaseModel):
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Documents a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
+    connect_timeout: float = Field(default=10.0, strict=True, frozen=True, description="Seconds to get a connection.")
+    read_timeout: float | None = Field(
+        default=None, strict=True, frozen=True, description="Seconds a request may stay silent; None: what is left."
+    )
+    max_retries: int | None = Field(
+        default=None, strict=True, frozen=True, description="Retries of a request; None: while `timeout` lasts."
+    )
+    on_error: Literal["raise", "passthrough"] = Field(
+        default="raise", frozen=True, description='"passthrough": on failure the input order, unscored and marked.'
+    )
     max_length: int | None = Field(
         default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
     )
@@ -77,6 +87,10 @@ class Connection(BaseModel):
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
+                    connect_timeout=self.connect_timeout,
+                    read_timeout=self.read_timeout,
+                    max_retries=self.max_retries,
+                    on_error=self.on_error,
                     max_length=self.max_length,
                     tokenizer=self.tokenizer,
                     escape_special_tokens=self.escape_special_tokens,

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
 
-_TRUNCATED = "rerank_truncated"
+_SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
 
 
@@ -71,8 +71,10 @@ def ranked(documents: Sequence[Document], results: Sequence[RerankResult]) -> li
 
 
 def _scored(document: Document, result: RerankResult) -> Document:
-    metadata = document.metadata | {"relevance_score": result.score, _TRUNCATED: True}
-    if not result.truncated:
-        del metadata[_TRUNCATED]  # from an earlier reranking, if it was there
+    # Without what an earlier reranking left there.
+    metadata = {key: value for key, value in document.metadata.items() if key not in {_SCORE, _TRUNCATED, _ERROR}}
+    metadata |= {_SCORE: result.score} if result.error is None else {_ERROR: result.error}
+    if result.truncated:
+        metadata[_TRUNCATED] = True
     # model_copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own.
     return document.model_copy(update={"metadata": metadata})

@@ -37,7 +37,9 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
 
     Every call returns fresh documents: ``id`` and metadata are kept, ``metadata["relevance_score"]`` is P(yes),
     in [0, 1], and ``metadata["rerank_truncated"]`` is True where only the start fitted into ``max_length``. The
-    text itself is never cut. Each query is a run of its own for callbacks and tracers.
+    text itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or in the order given if
+    nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
+    Each query is a run of its own for callbacks and tracers.
 
     Example:
         >>> reranker = Qwen3SGLangRerank(base_url="http://127.0.0.1:30000", top_n=3)

@@ -43,7 +43,7 @@ def ranked_with_outputs(
     distinct = len(set(texts))
     outputs: dict[str, Any] = {
         "documents": kept,
-        "scores": [result.score for result in results],
+        "scores": [None if result.error else result.score for result in results],
         "model": model,
         "received": len(texts),
         "duplicates": len(texts) - distinct,

@@ -4,6 +4,7 @@ from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import (
     AuthenticationError,
     ConversionError,
+    DocumentError,
     InvalidInputError,
     MissingDependencyError,
     ModelMismatchError,
@@ -30,6 +31,7 @@ __all__ = [
     "DEFAULT_INSTRUCTION",
     "AuthenticationError",
     "ConversionError",
+    "DocumentError",
     "InvalidInputError",
     "MissingDependencyError",
     "ModelMismatchError",

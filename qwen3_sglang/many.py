@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompt import check_text, escape_special_tokens, prepare, task_head
-from qwen3_sglang.ranking import Score
+from qwen3_sglang.ranking import Outcome
 from qwen3_sglang.truncate import suspects
 
 
@@ -82,7 +82,7 @@ def prepare_many(
     return Prompts(task_head(escape_special_tokens(instruction) if escape else instruction), heads, documents)
 
 
-def restore(groups: Sequence[Group], answers: Sequence[Sequence[Score]]) -> list[Score]:
+def restore(groups: Sequence[Group], answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
     """One score a prompt, in the order the prompts were given."""
     found = {
         place: score

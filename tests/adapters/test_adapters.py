@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from frameworks import ADAPTERS, Adapter
+from frameworks import ADAPTERS, Adapter, Ask
 from pydantic import ValidationError
 
-from conftest import Ask
 from fake_server import FakeServer
 from qwen3_sglang import errors
 
@@ -32,6 +31,10 @@ OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "batch_size": (1, [0, True, "2"]),
     "max_concurrency": (1, [0, 1.5]),
     "timeout": (30.0, [0.0, math.inf, "soon"]),
+    "connect_timeout": (3.0, [0.0, "soon"]),
+    "read_timeout": (5.0, [0.0, "soon"]),
+    "max_retries": (2, [-1, 1.5]),
+    "on_error": ("passthrough", ["ignore"]),
     "max_length": (700, [0, "8192"]),
     "tokenizer": (".", [" ", 3]),
     "escape_special_tokens": (False, ["no"]),
@@ -232,7 +235,7 @@ async def test_server_fault(server: FakeServer, adapter: Adapter, ask: Ask, faul
     status, body, error = FAULTS[fault]
     server.fault = status, body
     with pytest.raises(error) as caught:
-        await ask(adapter.make(base_url=server.url, api_key=KEY), [adapter.item("p=0.1")])
+        await ask(adapter.make(base_url=server.url, api_key=KEY, max_retries=0), [adapter.item("p=0.1")])
     assert server.url in str(caught.value)
     assert KEY not in f"{caught.value} {caught.value!r}"
 
@@ -240,7 +243,7 @@ async def test_server_fault(server: FakeServer, adapter: Adapter, ask: Ask, faul
 async def test_nobody_there(nobody: str, adapter: Adapter, ask: Ask) -> None:
     """A ConnectionError."""
     with pytest.raises(errors.ServerUnreachableError):
-        await ask(adapter.make(base_url=nobody, timeout=5.0), three(adapter))
+        await ask(adapter.make(base_url=nobody, timeout=5.0, max_retries=0), three(adapter))
 
 
 async def test_usable_again_after_close(server: FakeServer, adapter: Adapter, ask: Ask) -> None:

@@ -10,6 +10,7 @@ import pytest
 from fake_server import FakeServer
 from qwen3_sglang import RerankClient
 from qwen3_sglang.cache import ScoreCache
+from qwen3_sglang.errors import DocumentError
 from qwen3_sglang.ranking import Score
 
 ONE, TWO = Score(0.1, -1.0), Score(0.2, -0.5, truncated=True)
@@ -22,6 +23,13 @@ def test_least_recently_used_goes_first() -> None:
     assert cache.find("m", "h", ["a"]) == {"a": ONE}
     cache.add("m", "h", ["c"], [ONE])
     assert cache.find("m", "h", ["a", "b", "c"]) == {"a": ONE, "c": ONE}
+
+
+def test_what_has_no_score_is_not_remembered() -> None:
+    """The server may take it next time."""
+    cache = ScoreCache(9)
+    cache.add("m", "h", ["a", "b"], [DocumentError("u", "too long", [0]), TWO])
+    assert cache.find("m", "h", ["a", "b"]) == {"b": TWO}
 
 
 def test_model_and_prompt_are_the_key() -> None:
