@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
+from langchain_core.callbacks import Callbacks
 from langchain_core.documents import Document
 from langchain_core.documents.compressor import BaseDocumentCompressor
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables.config import get_config_list
+from langchain_core.runnables.utils import AnyConfigurableField
+from pydantic import ConfigDict, Field
+from typing_extensions import Unpack
 
-from qwen3_sglang import RerankClient, RerankResult
+from langchain_qwen3_sglang.configurable import ConfigurableRerank
+from langchain_qwen3_sglang.connection import Connection
+from langchain_qwen3_sglang.documents import Overrides, RerankInput, read_input, read_overrides, texts_of
+from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.settings import API_KEY_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langchain_core.callbacks import Callbacks
-
-# One for all instances: a lock per instance could be neither copied nor pickled.
-_BUILDING = threading.Lock()
-_TRUNCATED = "rerank_truncated"
+    from qwen3_sglang import RerankResult
 
 
-class Qwen3SGLangRerank(BaseDocumentCompressor):
+class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable[RerankInput, list[Document]]):
     """Order documents by P(relevant), as Qwen3-Reranker on an SGLang server judges it.
+
+    A document compressor, and a Runnable from ``{"query": str, "documents": list[Document]}`` to the
+    documents that are kept, best first.
 
     ``base_url`` and ``api_key`` fall back to ``QWEN3_SGLANG_BASE_URL`` and
     ``QWEN3_SGLANG_API_KEY``. Constructing one does no I/O; an unusable setting raises
     ``InvalidInputError`` there and then.
 
+    Every call returns fresh documents: ``id`` and metadata are kept, ``metadata["relevance_score"]`` is P(yes),
+    in [0, 1], and ``metadata["rerank_truncated"]`` is True where only the start fitted into ``max_length``. The
+    text itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or in the order given if
+    nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
+    Each query is a run of its own for callbacks and tracers.
+
     Example:
         >>> reranker = Qwen3SGLangRerank(base_url="http://127.0.0.1:30000", top_n=3)
         >>> ContextualCompressionRetriever(base_compressor=reranker, base_retriever=retriever)
+        >>> {"documents": retriever, "query": RunnablePassthrough()} | reranker
     """
 
-    # Errors must not print their input: a misspelled `api_key` would show the key.
+    # Again, since the last base in the list would let unknown names pass.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    # Frozen: the client is built from them, so a later change would be silently ignored.
-    base_url: str | None = Field(default=None, frozen=True, description="Address of the server.")
-    api_key: SecretStr | None = Field(
-        default=None, frozen=True, repr=False, description="Key that the server asks for, if any."
-    )
-    model: str | None = Field(default=None, frozen=True, description="Name of the served model; None asks the server.")
-    instruction: str | None = Field(
-        default=None, frozen=True, description="What makes a document relevant; None: the model's default."
-    )
-    batch_size: int = Field(default=128, strict=True, frozen=True, description="Documents a request.")
-    max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
-    timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
-    max_length: int | None = Field(
-        default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
-    )
-    tokenizer: str | Path | None = Field(
-        default=None, frozen=True, description="The served model's folder, to cut long texts by; None asks the server."
-    )
-    escape_special_tokens: bool = Field(
-        default=True, strict=True, frozen=True, description="Break special tokens inside texts."
-    )
-    endpoint: str = Field(
-        default="v1/classify",
-        strict=True,
-        frozen=True,
-        description="v1/classify, v1/score or (vLLM) classify.",
-    )
-    cache_size: int = Field(default=0, strict=True, frozen=True, description="Scores to remember.")
     top_n: int | None = Field(default=None, strict=True, description="Documents to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
-
-    _client: RerankClient | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
 
@@ -78,100 +61,183 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
             super().__init__(**data)
-            # With no documents the core checks the arguments and asks the server nothing.
-            self._connect().rerank("check", [], self.top_n, self.min_score)
+            self._check()
 
-    def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """`langchain_core.load.dumps` writes the settings, and for the key only where to find it."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The environment variable that holds the key."""
+        return {"api_key": API_KEY_VARIABLE}
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        callbacks: Callbacks = None,
+        **overrides: Unpack[Overrides],
     ) -> list[Document]:
         """Return fresh copies of the relevant documents, best first.
 
         Args:
-            documents: what the retriever found; never changed.
             query: what they are judged against.
-            callbacks: accepted for LangChain; no run is traced here.
+            documents: what the retriever found; never changed.
+            callbacks: handlers, or a parent run's manager, that this run is told to.
+            overrides: `top_n`, `min_score` and `instruction` of this call alone.
 
-        Returns:
-            Documents with ``id`` and metadata kept and ``metadata["relevance_score"]`` added; also
-            ``metadata["rerank_truncated"] = True`` where only the start fitted into ``max_length``. The text
-            itself is never cut.
+        Raises:
+            InvalidInputError: a blank query, or an override that can't be met; before any request.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        found = list(documents)
-        results = self._connect().rerank(query, _texts(found), self.top_n, self.min_score)
-        return _ranked(found, results)
+        asked = RerankInput(query=query, documents=documents)
+        return self.invoke(asked, {"callbacks": callbacks}, **overrides)
+
+    async def arerank(
+        self,
+        query: str,
+        documents: Sequence[Document],
+        *,
+        callbacks: Callbacks = None,
+        **overrides: Unpack[Overrides],
+    ) -> list[Document]:
+        """`rerank`, on the running event loop, with no thread."""
+        asked = RerankInput(query=query, documents=documents)
+        return await self.ainvoke(asked, {"callbacks": callbacks}, **overrides)
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> list[Document]:
+        """`rerank`, as LangChain's retrievers call it."""
+        return self.rerank(query, documents, callbacks=callbacks)
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
-        """Do the same as `compress_documents` on the running event loop, with no thread."""
-        found = list(documents)
-        results = await self._connect().arerank(query, _texts(found), self.top_n, self.min_score)
-        return _ranked(found, results)
+        """`compress_documents`, on the running event loop, with no thread."""
+        return await self.arerank(query, documents, callbacks=callbacks)
 
-    def close(self) -> None:
-        """Close the sync connections; the next call opens new ones."""
-        if self._client is not None:
-            self._client.close()
+    def invoke(
+        self,
+        input: RerankInput,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """`rerank`, as a Runnable; keyword arguments are the overrides, so `bind(top_n=1)` works."""
+        return self.batch([input], config, **kwargs)[0]
 
-    async def aclose(self) -> None:
-        """Close the running event loop's connections and the sync ones; the next call opens new ones."""
-        if self._client is not None:
-            await self._client.aclose()
+    async def ainvoke(
+        self,
+        input: RerankInput,
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """`invoke`, on the running event loop, with no thread."""
+        return (await self.abatch([input], config, **kwargs))[0]
 
-    def _connect(self) -> RerankClient:
-        with _BUILDING:
-            if self._client is None:
-                self._client = RerankClient(
-                    self.base_url,
-                    api_key=self.api_key,
-                    model=self.model,
-                    instruction=self.instruction,
-                    batch_size=self.batch_size,
-                    max_concurrency=self.max_concurrency,
-                    timeout=self.timeout,
-                    max_length=self.max_length,
-                    tokenizer=self.tokenizer,
-                    escape_special_tokens=self.escape_special_tokens,
-                    endpoint=self.endpoint,
-                    cache_size=self.cache_size,
-                )
-            return self._client
+    def batch(
+        self,
+        inputs: list[RerankInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """Rerank for several queries at once: their documents share the lists that are sent.
 
-    def __copy__(self) -> Qwen3SGLangRerank:
-        """Copy all but the client: `model_copy(update=...)` may change what it is built from."""
-        copied = super().__copy__()
-        copied._client = None
-        return copied
+        How many requests are in flight is this reranker's `max_concurrency`, not the config's.
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Qwen3SGLangRerank:
-        """Copy all but the client: open connections can't be copied."""
-        # The fields hold plain immutable values, so nothing is left to copy more deeply.
-        return self.__copy__()
+        Args:
+            inputs: one a query.
+            config: one for all, or one an input.
+            return_exceptions: an input that can't be used has its error in the result, and costs the others
+                nothing; a failure of the server is every input's.
+            kwargs: `top_n`, `min_score` and `instruction` of this call alone, for each query.
+        """
+        limits, configs = self._limits(kwargs), get_config_list(config, len(inputs))
+        with observed(self.get_name(), inputs, limits, configs) as outcomes:
+            outcomes.extend(self._outcomes(inputs, limits, apart=return_exceptions))
+        return _delivered(outcomes, return_exceptions)
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Pickle neither the client (its connections belong to one process) nor the key (the environment has it)."""
-        copied = self.__copy__()
-        copied.__dict__["api_key"] = None
-        return super(Qwen3SGLangRerank, copied).__getstate__()
+    async def abatch(
+        self,
+        inputs: list[RerankInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Document]]:
+        """`batch`, on the running event loop, with no thread."""
+        limits, configs = self._limits(kwargs), get_config_list(config, len(inputs))
+        async with aobserved(self.get_name(), inputs, limits, configs) as outcomes:
+            outcomes.extend(await self._aoutcomes(inputs, limits, apart=return_exceptions))
+        return _delivered(outcomes, return_exceptions)
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> ConfigurableRerank:
+        """As every Runnable's; calls whose config leaves the server's settings alone share the connections."""
+        plain = super().configurable_fields(**kwargs)
+        return ConfigurableRerank(default=self, fields=plain.fields)  # type: ignore[attr-defined]
+
+    def _check(self, **overrides: Unpack[Overrides]) -> None:
+        # With no documents the core checks the arguments and asks the server nothing.
+        self._connect().rerank("check", [], **self._limits(overrides))
+
+    def _limits(self, overrides: Mapping[str, Any]) -> Overrides:
+        own = Overrides(top_n=self.top_n, min_score=self.min_score, instruction=self.instruction)
+        return Overrides(**{**own, **read_overrides(overrides)})
+
+    def _outcomes(self, inputs: Sequence[object], limits: Overrides, *, apart: bool) -> Sequence[Outcome]:
+        try:
+            asked = [read_input(one) for one in inputs]
+            return self._ranked(asked, self._results(asked, limits))
+        except Exception as error:
+            if not _one_may_be_to_blame(error, inputs, apart):
+                return [error] * len(inputs)
+        return [self._outcomes([one], limits, apart=False)[0] for one in inputs]
+
+    async def _aoutcomes(self, inputs: Sequence[object], limits: Overrides, *, apart: bool) -> Sequence[Outcome]:
+        try:
+            asked = [read_input(one) for one in inputs]
+            return self._ranked(asked, await self._aresults(asked, limits))
+        except Exception as error:
+            if not _one_may_be_to_blame(error, inputs, apart):
+                return [error] * len(inputs)
+        return [(await self._aoutcomes([one], limits, apart=False))[0] for one in inputs]
+
+    def _results(self, asked: list[RerankInput], limits: Overrides) -> list[list[RerankResult]]:
+        client, queries = self._connect(), _queries(asked)
+        if len(queries) == 1:  # one query alone: errors needn't say which
+            return [client.rerank(*queries[0], **limits)]
+        return client.rerank_many(queries, **limits)
+
+    async def _aresults(self, asked: list[RerankInput], limits: Overrides) -> list[list[RerankResult]]:
+        client, queries = self._connect(), _queries(asked)
+        if len(queries) == 1:
+            return [await client.arerank(*queries[0], **limits)]
+        return await client.arerank_many(queries, **limits)
+
+    def _ranked(self, asked: list[RerankInput], results: list[list[RerankResult]]) -> list[Ranked]:
+        model, cached = self._connect().known_model, self.cache_size > 0
+        return [
+            ranked_with_outputs(one, found, model, cached=cached) for one, found in zip(asked, results, strict=True)
+        ]
 
 
-def _texts(documents: list[Document]) -> list[str]:
-    return [document.page_content for document in documents]
+def _queries(asked: list[RerankInput]) -> list[tuple[str, list[str]]]:
+    return [(one["query"], texts_of(one["documents"])) for one in asked]
 
 
-def _ranked(documents: list[Document], results: list[RerankResult]) -> list[Document]:
-    return [_scored(documents[result.index], result) for result in results]
+def _one_may_be_to_blame(error: Exception, inputs: Sequence[object], apart: bool) -> bool:
+    # Refused before anything was sent, so that asking one by one repeats nothing.
+    return apart and len(inputs) > 1 and isinstance(error, InvalidInputError)
 
 
-def _scored(document: Document, result: RerankResult) -> Document:
-    metadata = {**document.metadata, "relevance_score": result.score}
-    if result.truncated:
-        metadata[_TRUNCATED] = True
-    elif _TRUNCATED in metadata:  # from an earlier reranking
-        del metadata[_TRUNCATED]
-    # A copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own. These are the steps
-    # of model_copy(update=...), without those that take most of its time and do nothing here.
-    fresh = document.__copy__()
-    fresh.__dict__["metadata"] = metadata
-    fresh.__pydantic_fields_set__.add("metadata")
-    return fresh
+def _delivered(outcomes: Sequence[Outcome], return_exceptions: bool) -> list[list[Document]]:
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not return_exceptions:
+            raise outcome
+    delivered = [outcome.documents if isinstance(outcome, Ranked) else outcome for outcome in outcomes]
+    return cast("list[list[Document]]", delivered)  # Runnable's signature says nothing of exceptions

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.callbacks import CBEventType, EventPayload
@@ -25,7 +25,7 @@ dispatcher = get_dispatcher(__name__)
 _BUILDING = threading.Lock()
 # Events demand a name, and asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
-_RETRIEVAL_SCORE, _TRUNCATED = "retrieval_score", "rerank_truncated"
+_RETRIEVAL_SCORE, _TRUNCATED, _ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
 
 
 class Qwen3SGLangRerank(BaseNodePostprocessor):
@@ -59,6 +59,16 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Nodes a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
+    connect_timeout: float = Field(default=10.0, strict=True, frozen=True, description="Seconds to get a connection.")
+    read_timeout: float | None = Field(
+        default=None, strict=True, frozen=True, description="Seconds a request may stay silent; None: what is left."
+    )
+    max_retries: int | None = Field(
+        default=None, strict=True, frozen=True, description="Retries of a request; None: while `timeout` lasts."
+    )
+    on_error: Literal["raise", "passthrough"] = Field(
+        default="raise", frozen=True, description='"passthrough": on failure the input order, unscored and marked.'
+    )
     max_length: int | None = Field(
         default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
     )
@@ -109,7 +119,8 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         """Return fresh scored nodes, best first; what was passed in is never changed.
 
         Where only a node's start fitted into `max_length`, metadata["rerank_truncated"] is True, hidden from
-        the embedding and the language model; the text itself is never cut.
+        the embedding and the language model; the text itself is never cut. With `on_error="passthrough"`, what has
+        no score comes last, or in the order given if nothing has one: score None and metadata["rerank_error"].
         """
         query = _query(query_bundle)
         with self._observed(nodes, query) as ranked:
@@ -172,13 +183,16 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
 
     def _scored(self, found: NodeWithScore, result: RerankResult) -> NodeWithScore:
         notes: dict[str, Any] = {_TRUNCATED: True} if result.truncated else {}
+        if result.error is not None:
+            notes[_ERROR] = result.error
         if self.keep_retrieval_score and found.score is not None:
             notes[_RETRIEVAL_SCORE] = found.score
-        stale = _TRUNCATED in found.node.metadata and not result.truncated  # from an earlier reranking
+        stale = not {_TRUNCATED, _ERROR}.isdisjoint(found.node.metadata)  # from an earlier reranking
         node = _with_notes(found.node, notes) if notes or stale else found.node
+        score = result.score if result.error is None else None
         if type(found) is NodeWithScore:  # in half the time of a copy
-            return NodeWithScore(node=node, score=result.score)
-        return found.model_copy(update={"node": node, "score": result.score})
+            return NodeWithScore(node=node, score=score)
+        return found.model_copy(update={"node": node, "score": score})
 
     def _connect(self) -> RerankClient:
         with _BUILDING:
@@ -191,6 +205,10 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
+                    connect_timeout=self.connect_timeout,
+                    read_timeout=self.read_timeout,
+                    max_retries=self.max_retries,
+                    on_error=self.on_error,
                     max_length=self.max_length,
                     tokenizer=self.tokenizer,
                     escape_special_tokens=self.escape_special_tokens,
@@ -229,7 +247,7 @@ def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
     # adds must not reach the embedding or the language model.
     return node.model_copy(
         update={
-            "metadata": {key: value for key, value in node.metadata.items() if key != _TRUNCATED} | notes,
+            "metadata": {k: v for k, v in node.metadata.items() if k not in {_TRUNCATED, _ERROR}} | notes,
             "excluded_embed_metadata_keys": _with_keys(node.excluded_embed_metadata_keys, notes),
             "excluded_llm_metadata_keys": _with_keys(node.excluded_llm_metadata_keys, notes),
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qwen3_sglang.errors import (
     AuthenticationError,
     ConversionError,
+    DocumentError,
     InvalidInputError,
     MissingDependencyError,
     ModelMismatchError,
@@ -36,6 +37,7 @@ __all__ = [
     "DEFAULT_INSTRUCTION",
     "AuthenticationError",
     "ConversionError",
+    "DocumentError",
     "InvalidInputError",
     "MissingDependencyError",
     "ModelMismatchError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 
 from qwen3_sglang import errors
 from qwen3_sglang.ranking import Score, new_score, score_of
+from qwen3_sglang.retry import retry_after_seconds
 
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
@@ -20,12 +22,51 @@ _YES, _NO = ("yes", "Yes", "YES"), ("no", "No", "NO")
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back, whole."""
+    """What came back, whole.
+
+    Attributes:
+        url: the address that was asked.
+        status: the HTTP status.
+        body: the content.
+        location: where a redirect points.
+        retry_after: seconds that the server asks to wait.
+    """
 
     url: str
     status: int
     body: bytes
     location: str | None = None
+    retry_after: float | None = None
+
+
+def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float) -> Response:
+    """The response, if it is one that was asked for.
+
+    Args:
+        url: the address that was asked.
+        status: the HTTP status.
+        headers: looked up by name in any case.
+        body: the content, of which `limit` + 1 bytes are enough.
+        limit: bytes that a successful answer may have.
+        now: seconds since the epoch.
+
+    Raises:
+        ProtocolError: a successful answer is longer, or compressed. Nothing compressed was asked for, so that a few
+            bytes can't unfold into gigabytes.
+    """
+    if is_success(status):
+        if headers.get("Content-Encoding", "identity") != "identity":
+            message = f"the answer is compressed ({headers['Content-Encoding']}) though that wasn't asked for"
+            raise errors.ProtocolError(url, f"{message}; turn that off in what stands before the server")
+        if len(body) > limit:
+            message = f"an answer of more than {limit} bytes, longer than any that fits the request"
+            raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+    wait = retry_after_seconds(headers.get("Retry-After"), now)
+    return Response(url, status, body[:limit], headers.get("Location"), wait)
+
+
+def is_success(status: int) -> bool:
+    return 200 <= status < 300  # noqa: PLR2004 - the range that means success
 
 
 def parse_classes(response: Response, count: int) -> list[Score]:
@@ -135,7 +176,7 @@ def _wrong_classes(url: str, index: int, probs: list[Any], label: object) -> err
 
 
 def read_json(response: Response, what: str) -> dict[str, Any]:
-    if not 200 <= response.status < 300:  # noqa: PLR2004 - the range that means success
+    if not is_success(response.status):
         raise failure_of(response)
     try:
         parsed = orjson.loads(response.body)
@@ -152,11 +193,13 @@ def failure_of(response: Response) -> errors.ServerError:
     said = server_words(response.body)
     url, status = response.url, response.status
     if 300 <= status < 400:  # noqa: PLR2004 - redirects; following one could carry the key elsewhere
-        return errors.NotSGLangError(url, f"redirects to {response.location}; use that as base_url if you trust it")
+        message = f"redirects to {response.location}; use that as base_url if you trust it"
+        return errors.NotSGLangError(url, message, status=status)
     if status == 404 and "model" in said.lower():  # noqa: PLR2004
-        return errors.ModelNotFoundError(url, f"no such model ({said}); leave out model= to use the one served")
+        message = f"no such model ({said}); leave out model= to use the one served"
+        return errors.ModelNotFoundError(url, message, status=status)
     kind, remedy = _BY_STATUS.get(status, _OTHERWISE)
-    return kind(url, f"HTTP {status} ({said}): {remedy}")
+    return kind(url, f"HTTP {status} ({said}): {remedy}", status=status, retry_after=response.retry_after)
 
 
 _FULL = "the server is full, starting or stopping; try again, or send less at once (max_concurrency=)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qwen3_sglang.ranking import Score
+from qwen3_sglang.ranking import Outcome, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,15 @@ class Batches:
     documents: Sequence[str]
     known: Mapping[str, Score]
 
-    def restore(self, answers: Sequence[Sequence[Score]]) -> list[Score]:
-        """One score a document, in the order the documents were given."""
+    def where(self, part: Sequence[str], place: int) -> list[int]:
+        """The indices, in the list that was given, of the document at that place of one of `lists`."""
+        return [index for index, document in enumerate(self.documents) if document == part[place]]
+
+    def restore(self, answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+        """One score a document, or why it has none, in the order the documents were given."""
         if sum(map(len, self.lists)) == len(self.documents):  # all are distinct, none is known
-            return [score for scores in answers for score in scores]
-        found = dict(self.known)
+            return [outcome for outcomes in answers for outcome in outcomes]
+        found: dict[str, Outcome] = dict(self.known)
         for sent, scores in zip(self.lists, answers, strict=True):
             found.update(zip(sent, scores, strict=True))
         return [found[document] for document in self.documents]

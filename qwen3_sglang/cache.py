@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from qwen3_sglang.ranking import Score
+from qwen3_sglang.ranking import Outcome, Score
 
 
 class ScoreCache:
@@ -32,11 +32,13 @@ class ScoreCache:
                     known[document] = self._scores[key]
         return known
 
-    def add(self, model: str, head: str, documents: Sequence[str], scores: Sequence[Score]) -> None:
-        """Remember these, and forget the least recently used beyond `size`."""
+    def add(self, model: str, head: str, documents: Sequence[str], outcomes: Sequence[Outcome]) -> None:
+        """Remember the scores among these, and forget the least recently used beyond `size`."""
         keys = _keys(model, head, documents)
         with self._lock:
-            for key, score in zip(keys, scores, strict=True):
+            for key, score in zip(keys, outcomes, strict=True):
+                if not isinstance(score, Score):
+                    continue
                 self._scores[key] = score
                 self._scores.move_to_end(key)
             while len(self._scores) > self._size:
@@ -44,8 +46,9 @@ class ScoreCache:
 
 
 def _keys(model: str, head: str, documents: Sequence[str]) -> list[bytes]:
-    # Lengths in front: no two (model, head) can run into each other.
-    shared = blake2b(f"{len(model)} {model}{len(head)} {head}".encode(), digest_size=16)
+    # The prompt, wherever its head ends: a query's documents and the pairs of several queries share what is known.
+    # The length in front: no model's name can run into a prompt.
+    shared = blake2b(f"{len(model)} {model}{head}".encode(), digest_size=16)
     keys = []
     for document in documents:
         one = shared.copy()

@@ -1,38 +1,34 @@
-"""RerankClient: what is asked is decided in `protocol`; this module only carries it, sync and async."""
+"""RerankClient: what is asked is decided in `protocol`, and carried by `transport`, sync and async."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
-from typing import Any, TypeVar
-
-import aiohttp
-import requests
+from typing import Any
 
 from qwen3_sglang import batching, errors, protocol
-from qwen3_sglang.answers import Response
 from qwen3_sglang.cache import ScoreCache
+from qwen3_sglang.deadline import Deadline
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
+from qwen3_sglang.exchange import Steps
 from qwen3_sglang.prompt import prepare
-from qwen3_sglang.protocol import Call, Request, Served, Steps
-from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
-from qwen3_sglang.sessions import LoopSession, make_session, unreachable
-from qwen3_sglang.settings import SecretLike, Settings, make_settings
+from qwen3_sglang.protocol import Call, Served
+from qwen3_sglang.ranking import Outcome, RerankResult, Score, check_limits, rank, unscored
+from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff, Patience
+from qwen3_sglang.settings import OnError, SecretLike, Settings, make_settings
+from qwen3_sglang.several import SeveralQueries
 from qwen3_sglang.tokenizer import LocalTokenizer, load_tokenizer
+from qwen3_sglang.transport import Transport
 from qwen3_sglang.truncate import MAX_LENGTH
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class RerankClient:
+class RerankClient(SeveralQueries):
     """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, and from
@@ -45,7 +41,17 @@ class RerankClient:
         instruction: the task in Qwen3's template; None: Qwen's own for web search. English works best.
         batch_size: prompts a request.
         max_concurrency: requests in flight at once.
-        timeout: seconds that one call may take in all.
+        timeout: seconds that one call may take in all; no retry outlives it.
+        connect_timeout: seconds to get a connection, and to send a request over a new one.
+        read_timeout: seconds that a server may be silent while it is asked, before the request is sent again; None:
+            what is left of `timeout`. Set it where a machine can vanish without closing its connections.
+        max_retries: how often a request is sent again that met a dropped connection, a timeout, or status 408, 429,
+            500, 502, 503 or 504; None: while `timeout` lasts, so that a server may restart meanwhile. A server
+            that never answered this client is tried at most 3 times, a 500 at most 5 times.
+        on_error: "raise", or "passthrough": `rerank` and `arerank` give the documents that the server didn't score
+            back in the order given, marked by `RerankResult.error`, with one warning logged. That goes for every
+            ServerError, a wrong key included; InvalidInputError always raises, and so do `score` and `ascore`.
+        backoff: how long to wait before a retry.
         max_length: tokens that a prompt may have, template included; None: 8192, or what the server takes where
             that is less. Longer documents lose their tail, and their results say `truncated`.
         tokenizer: folder of the served model, or its tokenizer.json, by which long documents are cut; None asks
@@ -71,6 +77,11 @@ class RerankClient:
         batch_size: int = 128,
         max_concurrency: int = 8,
         timeout: float = 60.0,
+        connect_timeout: float = 10.0,
+        read_timeout: float | None = None,
+        max_retries: int | None = None,
+        on_error: OnError = "raise",
+        backoff: Backoff = DEFAULT_BACKOFF,
         max_length: int | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         escape_special_tokens: bool = True,
@@ -85,6 +96,11 @@ class RerankClient:
             batch_size=batch_size,
             max_concurrency=max_concurrency,
             timeout=timeout,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            max_retries=max_retries,
+            on_error=on_error,
+            backoff=backoff,
             max_length=max_length,
             tokenizer=tokenizer,
             escape_special_tokens=escape_special_tokens,
@@ -94,10 +110,7 @@ class RerankClient:
         self._cache = ScoreCache(cache_size) if cache_size else None
         self._served = _told(self.settings)
         self._tokenizer: LocalTokenizer | None = None
-        self._session = make_session(self.settings)
-        self._slots = threading.BoundedSemaphore(max_concurrency)
-        self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
-        self._lock = threading.Lock()
+        self._transport = Transport(self.settings)
 
     def __repr__(self) -> str:
         return f"RerankClient({self.settings.base_url!r})"
@@ -109,7 +122,7 @@ class RerankClient:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return [score.p_yes for score in self._scores(query, documents, instruction)]
+        return _p_yes(self._scores(query, documents, instruction))
 
     def rerank(
         self,
@@ -124,10 +137,14 @@ class RerankClient:
 
         Raises:
             InvalidInputError: as `score`, and for `top_n` below 1 or `min_score` outside [0, 1].
-            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+            ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        return rank(self._scores(query, documents, instruction), top_n, min_score)
+        try:
+            outcomes = self._scores(query, documents, instruction, collect=self.settings.on_error == "passthrough")
+        except errors.ServerError as failure:
+            return self._pass_through(len(documents), top_n, failure)
+        return rank(outcomes, top_n, min_score)
 
     def model(self) -> str:
         """The served model's name: the one given, or what the server answers.
@@ -135,11 +152,22 @@ class RerankClient:
         Raises:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self.settings.model or self._known(time.monotonic() + self.settings.timeout).model
+        if self.settings.model is not None:
+            return self.settings.model
+        if self._served is None:
+            deadline = Deadline(self.settings.timeout)
+            patience = self._transport.patience(deadline)
+            self._served = self._transport.drive(protocol.ask_served(patience), deadline)
+        return self._served.model
+
+    @property
+    def known_model(self) -> str | None:
+        """`model()` as far as it is known without asking."""
+        return self.settings.model or (None if self._served is None else self._served.model)
 
     async def ascore(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
         """`score`, without blocking the event loop."""
-        return [score.p_yes for score in await self._ascores(query, documents, instruction)]
+        return _p_yes(await self._ascores(query, documents, instruction))
 
     async def arerank(
         self,
@@ -152,18 +180,20 @@ class RerankClient:
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop."""
         check_limits(top_n, min_score)
-        return rank(await self._ascores(query, documents, instruction), top_n, min_score)
+        collect = self.settings.on_error == "passthrough"
+        try:
+            outcomes = await self._ascores(query, documents, instruction, collect=collect)
+        except errors.ServerError as failure:
+            return self._pass_through(len(documents), top_n, failure)
+        return rank(outcomes, top_n, min_score)
 
     def close(self) -> None:
         """Close the sync side's connections; a later call opens new ones."""
-        self._session.close()
+        self._transport.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and the sync side's."""
-        loop = self._loops.pop(asyncio.get_running_loop(), None)
-        if loop is not None:
-            await loop.keeper.aclose()
-        self.close()
+        await self._transport.aclose()
 
     def __enter__(self) -> RerankClient:
         return self
@@ -183,49 +213,79 @@ class RerankClient:
         del options["api_key"]
         return partial(type(self), options.pop("base_url"), **options), ()
 
-    def _scores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        head, texts = self._texts(query, documents, instruction)
-        if not texts:
-            return []
-        until = time.monotonic() + self.settings.timeout
-        call = self._call(head, self._known(until))
-        plan = self._plan(call, texts)
-        steps = [protocol.score_documents(call, part) for part in plan.lists]
-        if len(steps) <= 1:
-            return self._finish(call, plan, [self._drive(step, until) for step in steps])
-        workers = min(len(steps), self.settings.max_concurrency)
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="qwen3-sglang")
-        try:
-            parts = list(pool.map(lambda step: self._drive(step, until), steps))
-        finally:
-            pool.shutdown(cancel_futures=True)  # after a failure the lists not yet sent would be for nothing
-        return self._finish(call, plan, parts)
+    def _scores(
+        self, query: str, documents: Sequence[str], instruction: str | None, *, collect: bool = False
+    ) -> list[Outcome]:
+        return self._score_texts(*self._texts(query, documents, instruction), collect=collect)
 
-    async def _ascores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
-        head, texts = self._texts(query, documents, instruction)
-        if not texts:
-            return []
+    async def _ascores(
+        self, query: str, documents: Sequence[str], instruction: str | None, *, collect: bool = False
+    ) -> list[Outcome]:
+        return await self._ascore_texts(*self._texts(query, documents, instruction), collect=collect)
+
+    def _limit(self) -> int:
+        if self._served is None:
+            deadline = Deadline(self.settings.timeout)
+            self._served = self._transport.drive(protocol.ask_served(self._transport.patience(deadline)), deadline)
+        return self._max_length(self._served)
+
+    async def _alimit(self) -> int:
         try:
             async with asyncio.timeout(self.settings.timeout):
                 if self._served is None:
-                    self._served = await self._adrive(protocol.ask_served())
-                call = self._call(head, self._served)
-                plan = self._plan(call, texts)
-                parts = await self._gather([protocol.score_documents(call, part) for part in plan.lists])
-        except TimeoutError:
-            failure: Exception = self._timed_out()
-        except ExceptionGroup as several:
-            failure = several.exceptions[0]
+                    patience = self._transport.patience(Deadline(self.settings.timeout))
+                    self._served = await self._transport.adrive(protocol.ask_served(patience))
+        except TimeoutError as error:
+            failure = error if isinstance(error, errors.ServerError) else self._transport.timed_out()
         else:
-            return self._finish(call, plan, parts)
+            return self._max_length(self._served)
         raise failure
 
-    async def _gather(self, steps: list[Steps[T]]) -> list[T]:
-        if len(steps) == 1:  # the usual case, without a task of its own
-            return [await self._adrive(steps[0])]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._adrive(step)) for step in steps]
-        return [task.result() for task in tasks]
+    def _score_texts(self, head: str, texts: list[str], *, collect: bool = False) -> list[Outcome]:
+        if not texts:
+            return []
+        deadline = Deadline(self.settings.timeout)
+        patience = self._transport.patience(deadline)
+        try:
+            if self._served is None:
+                self._served = self._transport.drive(protocol.ask_served(patience), deadline)
+            call = self._call(head, self._served, patience, collect=collect)
+            plan = self._plan(call, texts)
+            parts = self._transport.drive_all(_steps(call, plan), deadline)
+        except errors.ModelNotFoundError:
+            self._served = _told(self.settings)  # the server may have come back with another one
+            raise
+        return self._finish(call, plan, parts)
+
+    async def _ascore_texts(self, head: str, texts: list[str], *, collect: bool = False) -> list[Outcome]:
+        if not texts:
+            return []
+        patience = self._transport.patience(Deadline(self.settings.timeout))
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                if self._served is None:
+                    self._served = await self._transport.adrive(protocol.ask_served(patience))
+                call = self._call(head, self._served, patience, collect=collect)
+                plan = self._plan(call, texts)
+                local = self._tokenizer is not None
+                parts = await self._transport.adrive_all(_steps(call, plan), blocking_start=local)
+        except TimeoutError as error:
+            failure: Exception = error if isinstance(error, errors.ServerError) else self._transport.timed_out()
+        except ExceptionGroup as several:
+            failure = several.exceptions[0]
+        except errors.ServerError as error:
+            failure = error
+        else:
+            return self._finish(call, plan, parts)
+        if isinstance(failure, errors.ModelNotFoundError):
+            self._served = _told(self.settings)
+        raise failure
+
+    def _pass_through(self, count: int, top_n: int | None, failure: errors.ServerError) -> list[RerankResult]:
+        if self.settings.on_error == "raise":
+            raise failure
+        _log.warning("%d documents passed through unscored: %s", count, failure)
+        return [unscored(index, failure) for index in range(count)][:top_n]
 
     def _texts(self, query: str, documents: Sequence[str], instruction: str | None) -> tuple[str, list[str]]:
         task = self.settings.instruction if instruction is None else instruction
@@ -235,97 +295,43 @@ class RerankClient:
         known = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
         return batching.split(texts, self.settings.batch_size, known)
 
-    def _finish(self, call: Call, plan: batching.Batches, parts: list[list[Score]]) -> list[Score]:
+    def _finish(self, call: Call, plan: batching.Batches, parts: list[list[Outcome]]) -> list[Outcome]:
         if self._cache is not None:
-            for documents, scores in zip(plan.lists, parts, strict=True):
-                self._cache.add(call.model, call.head, documents, scores)
-        scores = plan.restore(parts)
-        cut = [index for index, score in enumerate(scores) if score.truncated]
+            for documents, outcomes in zip(plan.lists, parts, strict=True):
+                self._cache.add(call.model, call.head, documents, outcomes)
+        outcomes = plan.restore(parts)
+        cut = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Score) and outcome.truncated]
         if cut:
-            shown = ", ".join(map(str, cut[:10])) + (", …" if len(cut) > 10 else "")  # noqa: PLR2004 - enough to see which
-            _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(scores), call.max_length, shown)
-        return scores
+            _log.info(
+                "%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), call.max_length, _some(cut)
+            )
+        guilty = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, errors.DocumentError)]
+        if guilty:
+            said = outcomes[guilty[0]]
+            _log.warning("%d of %d documents have no score: %s: %s", len(guilty), len(outcomes), _some(guilty), said)
+        return outcomes
 
-    def _call(self, head: str, served: Served) -> Call:
+    def _max_length(self, served: Served) -> int:
         wanted = self.settings.max_length or MAX_LENGTH
-        limit = wanted if served.max_length is None else min(wanted, served.max_length)
+        return wanted if served.max_length is None else min(wanted, served.max_length)
+
+    def _call(self, head: str, served: Served, patience: Patience, *, collect: bool) -> Call:
         if self._tokenizer is None and self.settings.tokenizer is not None:
             self._tokenizer = load_tokenizer(self.settings.tokenizer)
-        return Call(self.settings.model or served.model, head, limit, self._tokenizer, self.settings.endpoint)
+        model = self.settings.model or served.model
+        return Call(model, head, self._max_length(served), patience, self._tokenizer, self.settings.endpoint, collect)
 
-    def _known(self, until: float) -> Served:
-        if self._served is None:
-            self._served = self._drive(protocol.ask_served(), until)
-        return self._served
 
-    def _drive(self, steps: Steps[T], until: float) -> T:
-        try:
-            request = next(steps)
-            while True:
-                request = steps.send(self._send(request, until))
-        except StopIteration as stop:
-            result: T = stop.value
-        return result
+def _steps(call: Call, plan: batching.Batches) -> list[Steps[list[Outcome]]]:
+    return [protocol.score_documents(call, part, partial(plan.where, part)) for part in plan.lists]
 
-    async def _adrive(self, steps: Steps[T]) -> T:
-        try:
-            # A tokenizer on this machine works inside the first step: not on the event loop.
-            request = next(steps) if self._tokenizer is None else await asyncio.to_thread(next, steps)
-            while True:
-                request = steps.send(await self._asend(request))
-        except StopIteration as stop:
-            result: T = stop.value
-        return result
 
-    def _send(self, request: Request, until: float) -> Response:
-        url = self.settings.base_url + request.path
-        method = "GET" if request.body is None else "POST"
-        if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise self._timed_out()
-        try:
-            left = max(0.001, until - time.monotonic())
-            got = self._session.request(method, url, data=request.body, timeout=left, allow_redirects=False)
-            return Response(url, got.status_code, got.content, got.headers.get("Location"))
-        except requests.RequestException as error:
-            failure = self._sync_failure(url, error)
-        finally:
-            self._slots.release()
-        # Outside the except clause on purpose: the foreign error's frames hold the key in their locals.
-        raise failure
+def _some(indices: list[int], most: int = 10) -> str:
+    return ", ".join(map(str, indices[:most])) + (", …" if len(indices) > most else "")
 
-    async def _asend(self, request: Request) -> Response:
-        url = self.settings.base_url + request.path
-        method = "GET" if request.body is None else "POST"
-        loop = await self._loop()
-        try:
-            async with (
-                loop.slots,
-                loop.session.request(method, url, data=request.body, allow_redirects=False, proxy=loop.proxy) as got,
-            ):
-                return Response(url, got.status, await got.read(), got.headers.get("Location"))
-        except (aiohttp.ClientError, OSError) as error:
-            failure = errors.ServerUnreachableError(url, unreachable(error))
-        raise failure
 
-    def _sync_failure(self, url: str, error: requests.RequestException) -> errors.ServerError:
-        if isinstance(error, requests.Timeout):
-            return self._timed_out()
-        return errors.ServerUnreachableError(url, unreachable(error))
-
-    def _timed_out(self) -> errors.ServerTimeoutError:
-        message = f"no whole answer within timeout={self.settings.timeout:g} s; raise timeout= or send fewer"
-        return errors.ServerTimeoutError(self.settings.base_url, message)
-
-    async def _loop(self) -> LoopSession:
-        running = asyncio.get_running_loop()
-        with self._lock:
-            loop = self._loops.get(running)
-            if loop is None:
-                # Not weak keys: a session refers to its loop, so an entry would keep itself alive.
-                self._loops = {known: kept for known, kept in self._loops.items() if not known.is_closed()}
-                loop = self._loops[running] = LoopSession(self.settings)
-        await loop.open()
-        return loop
+def _p_yes(outcomes: Sequence[Outcome]) -> list[float]:
+    return [outcome.p_yes for outcome in outcomes if isinstance(outcome, Score)]
 
 
 def _told(settings: Settings) -> Served | None:

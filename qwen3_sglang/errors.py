@@ -6,13 +6,14 @@
     ├── InvalidInputError (ValueError)       an argument or a setting is unusable: .field .value .remedy
     ├── MissingDependencyError (ImportError) an extra of this distribution is not installed
     ├── ConversionError                      a checkpoint can't be read or converted
-    └── ServerError                          the server gave no usable score: .url
+    └── ServerError                          the server gave no usable score: .url .status .retry_after .attempts
         ├── ServerUnreachableError (ConnectionError)   refused, unknown host, connection dropped
         ├── ServerTimeoutError (TimeoutError)          no whole answer within `timeout`
         ├── AuthenticationError              401 or 403: the key is missing or wrong
         ├── NotSGLangError                   something answers, but it isn't SGLang's classify API
         ├── ModelNotFoundError               the server has no model of that name
-        ├── RequestRejectedError             400 or 422: the server refuses what was sent
+        ├── RequestRejectedError             400, 413 or 422: the server refuses what was sent
+        │   └── DocumentError                it refuses one document: .index .indices
         ├── ServerOverloadedError            429 or 503: try again later
         ├── ServerFailureError               any other failure on the server's side
         ├── ProtocolError                    200, but the scores in it can't be trusted
@@ -25,6 +26,8 @@ Every message says what happened, to which value, and what to do next. None of t
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class Qwen3SGLangError(Exception):
@@ -71,15 +74,23 @@ class ServerError(Qwen3SGLangError):
 
     Attributes:
         url: the address that was asked.
+        message: what happened there.
+        status: the HTTP status; None where none came, or where a 200's body was at fault.
+        retry_after: seconds that the server asked to wait; None where it didn't.
+        attempts: how often the request was sent.
     """
 
-    def __init__(self, url: str, message: str) -> None:
+    def __init__(self, url: str, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(url, message)
         self.url = url
         self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.attempts = 1
 
     def __str__(self) -> str:
-        return f"{self.url}: {self.message}"
+        tried = f" (tried {self.attempts} times)" if self.attempts > 1 else ""
+        return f"{self.url}: {self.message}{tried}"
 
 
 class ServerUnreachableError(ServerError, ConnectionError):
@@ -110,6 +121,25 @@ class ModelNotFoundError(ServerError):
 
 class RequestRejectedError(ServerError):
     """400, 413 or 422: the server refuses what was sent, and says why."""
+
+
+class DocumentError(RequestRejectedError):
+    """The server refuses this document, whatever it is sent together with.
+
+    Attributes:
+        indices: where the document stands in the list that the caller passed, each of its occurrences.
+    """
+
+    def __init__(self, url: str, message: str, indices: Sequence[int] = (), *, status: int | None = None) -> None:
+        more = f" (also {', '.join(map(str, indices[1:]))})" if len(indices) > 1 else ""
+        where = f"document {indices[0]}{more}: " if indices else ""  # none when it comes out of a pickle
+        super().__init__(url, f"{where}{message}", status=status)
+        self.indices = tuple(indices)
+
+    @property
+    def index(self) -> int:
+        """The first of `indices`."""
+        return self.indices[0]
 
 
 class ServerOverloadedError(ServerError):

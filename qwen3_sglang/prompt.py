@@ -63,9 +63,14 @@ def escape_special_tokens(text: str) -> str:
     return _SPECIAL.sub("< ", text) if "<" in text else text
 
 
+def task_head(instruction: str = DEFAULT_INSTRUCTION) -> str:
+    """The part that every query of one task shares."""
+    return f"{PREFIX}<Instruct>: {instruction}\n<Query>: "
+
+
 def prompt_head(query: str, instruction: str = DEFAULT_INSTRUCTION) -> str:
-    """The part that every document of one call shares; the server's prefix cache works on it."""
-    return f"{PREFIX}<Instruct>: {instruction}\n<Query>: {query}\n<Document>: "
+    """The part that every document of one query shares; the server's prefix cache works on it."""
+    return f"{task_head(instruction)}{query}\n<Document>: "
 
 
 def prepare(query: str, documents: Sequence[str], instruction: str, *, escape: bool) -> tuple[str, list[str]]:

@@ -1,41 +1,31 @@
 """The HTTP exchange without the HTTP: payloads out, checked scores in. No I/O.
 
-`score_documents` is a generator of decisions: it yields a Request, is sent the Response to it, and returns the
-scores. The client's sync and async shells only carry the two back and forth.
+`ask_served` and `score_documents` are generators of decisions (see `exchange`): they say what to send and when, are
+sent what came back, and return the model or the scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from logging import getLogger
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from qwen3_sglang import errors, truncate
-from qwen3_sglang.answers import CONVERT_REMEDY, Response, read_json, short
+from qwen3_sglang.answers import Response, read_json, short
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
-from qwen3_sglang.ranking import Score
+from qwen3_sglang.exchange import Pause, Request, Steps, ask, queue_is_full
+from qwen3_sglang.explain import MODELS, explained
+from qwen3_sglang.ranking import Outcome, Score
+from qwen3_sglang.retry import Patience
 
-T = TypeVar("T")
-MODELS, MODEL_INFO = "/v1/models", "/model_info"
 TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"
-CAUSAL_ARCHITECTURE = "Qwen3ForCausalLM"
-CONVERTED_ARCHITECTURE = "Qwen3ForSequenceClassification"
+Where = Callable[[int], Sequence[int]]
 
 _log = getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to send: GET where there is no body."""
-
-    path: str
-    body: bytes | None = None
-
-
-Steps = Generator[Request, Response, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +49,24 @@ class Call:
         model: name the server knows the model by.
         head: the prompts' common start.
         max_length: tokens that a prompt may have.
+        patience: whether and when to send a request again.
         tokenizer: finds out how many it has; None asks the server.
         endpoint: which of ENDPOINTS is asked.
+        collect: whether to go on after a document that the server refuses; else that raises.
     """
 
     model: str
     head: str
     max_length: int
+    patience: Patience
     tokenizer: truncate.Tokenizer | None = None
     endpoint: str = DEFAULT_ENDPOINT
+    collect: bool = False
 
 
-def ask_served() -> Steps[Served]:
+def ask_served(patience: Patience) -> Steps[Served]:
     """The name of the model that is served, and its limit."""
-    response = yield Request(MODELS)
+    response = yield from ask(Request(MODELS), patience)
     data = read_json(response, "model list").get("data")
     row = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
     name, context = row.get("id"), row.get("max_model_len")
@@ -82,26 +76,106 @@ def ask_served() -> Steps[Served]:
     return Served(name, context - 1 if isinstance(context, int) and context > 1 else None)
 
 
-def score_documents(call: Call, documents: Sequence[str]) -> Steps[list[Score]]:
-    """One score a document, in order; a refusal is explained by asking what is served."""
-    # The usual case, in which nothing need be made of each document.
-    whole = truncate.surely_fit(call.head, documents, call.max_length)
-    fitted = [] if whole else (yield from _fit(call, documents))
-    texts = documents if whole else [document.text for document in fitted]
-    endpoint = ENDPOINTS[call.endpoint]
-    body = endpoint.payload(call.model, call.head, texts)
-    response = yield Request(endpoint.path, orjson.dumps(body))
-    try:
-        scores = endpoint.parse(response, len(texts))
-    except (errors.AuthenticationError, errors.ModelMismatchError, errors.ModelNotFoundError):
-        raise
-    except errors.ServerError as error:
-        failure = error
-    else:
-        if whole:
-            return scores
-        return [s._replace(truncated=True) if f.truncated else s for s, f in zip(scores, fitted, strict=True)]
-    raise (yield from _explained(failure, call.endpoint))
+def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
+    """One score a document, in order, or why it has none.
+
+    A list that finds the server's queue full, or that holds a document which the server refuses, is halved, so that
+    no document costs another its score. A refusal is explained by asking what is served.
+
+    Args:
+        call: what all lists of the call share.
+        documents: this list, each document once.
+        where: a place in this list -> the document's indices in the caller's list.
+    """
+    work = _Work(call, where, *(yield from _texts(call, documents)))
+    while work.waiting:
+        part = work.waiting.popleft()
+        try:
+            scores = yield from _score(work, part)
+        except errors.ServerError as error:
+            failure = error
+        else:
+            work.found.update(zip(part, scores, strict=True))
+            continue
+        yield from _refused(work, part, failure)
+    return [work.found[index] for index in range(len(documents))]
+
+
+class _Work:
+    """How far a list has come.
+
+    Attributes:
+        texts: what is sent of its documents.
+        cut: the places of those of which that isn't all.
+        waiting: ranges of its documents, still to be sent.
+        found: outcomes by place in the list.
+    """
+
+    def __init__(self, call: Call, where: Where, texts: Sequence[str], cut: Collection[int]) -> None:
+        self.call = call
+        self.where = where
+        self.texts = texts
+        self.cut = cut
+        self.waiting = deque([range(len(texts))])
+        self.found: dict[int, Outcome] = {}
+        self.times_full = 0
+        self.explained = False
+
+
+def _score(work: _Work, part: range) -> Steps[list[Score]]:
+    call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
+    body = endpoint.payload(call.model, call.head, work.texts[part.start : part.stop])
+    response = yield from ask(Request(endpoint.path, orjson.dumps(body)), call.patience, splits=len(part) > 1)
+    scores = endpoint.parse(response, len(part))
+    if not work.cut:
+        return scores
+    return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
+
+
+def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
+    """Put smaller parts in line, or note why a document has no score, or raise."""
+    if queue_is_full(failure) and len(part) > 1:
+        yield from _make_smaller(work, part, failure)
+        return
+    if not work.explained:
+        work.explained = True
+        failure = yield from explained(failure, work.call.endpoint)
+    if not isinstance(failure, errors.RequestRejectedError) or failure.status not in _BY_DOCUMENT:
+        raise failure
+    if len(part) > 1:
+        work.waiting.extendleft(reversed(_cut(part, -(-len(part) // 2))))
+        return
+    guilty = errors.DocumentError(failure.url, failure.message, work.where(part[0]), status=failure.status)
+    if not work.call.collect:
+        raise guilty
+    work.found[part[0]] = guilty
+
+
+def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
+    """Whatever is left goes in lists of half that size, after a pause."""
+    work.times_full += 1
+    seconds = work.call.patience.pause(work.times_full, failure.retry_after)
+    if seconds is None:
+        raise failure
+    size = len(part) // 2
+    _log.info("%s: no room for a list of %d; %d from now on (batch_size=)", failure.url, len(part), size)
+    work.waiting = deque(piece for whole in (part, *work.waiting) for piece in _cut(whole, size))
+    yield Pause(seconds)
+
+
+def _cut(part: range, size: int) -> list[range]:
+    return [part[start : start + size] for start in range(0, len(part), size)]
+
+
+_BY_DOCUMENT = {400, 413}  # what one document of a list can be the cause of
+
+
+def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:
+    """What is sent of the documents, and which are cut."""
+    if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
+        return documents, ()
+    fitted = yield from _fit(call, documents)
+    return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
 
 
 def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
@@ -112,7 +186,7 @@ def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
     try:
         asked = next(steps)
         while True:
-            response = yield _tokenizing(call.model, asked)
+            response = yield from ask(_tokenizing(call.model, asked), call.patience)
             if response.status in _NO_TOKENIZER:
                 _log.warning(_CUT_BY_BYTES, response.url)
                 return truncate.fit_bytes(call.head, documents, call.max_length)
@@ -146,44 +220,3 @@ def _tokenized(response: Response, asked: truncate.Encode | truncate.Decode) -> 
     ):
         raise errors.ProtocolError(response.url, f"{count} lists asked for, {short(rows)} came back; pass tokenizer=")
     return rows
-
-
-def _explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.ServerError]:
-    """The failure, or a better one by what the server says of itself."""
-    if isinstance(failure, errors.NotSGLangError):
-        models = yield Request(MODELS)
-        return _other_endpoint(failure, models, endpoint) or failure
-    info = yield Request(MODEL_INFO)
-    return _other_model(failure, info) or failure
-
-
-def _other_endpoint(failure: errors.ServerError, models: Response, endpoint: str) -> errors.ServerError | None:
-    """The path isn't there: which one is, by who answers."""
-    try:
-        rows = read_json(models, "model list").get("data")
-    except errors.ServerError:
-        return None
-    owner = rows[0].get("owned_by") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
-    right = "classify" if owner == "vllm" else DEFAULT_ENDPOINT
-    if right == endpoint:
-        return None
-    return errors.NotSGLangError(failure.url, f'not served there: pass endpoint="{right}" ({failure.message})')
-
-
-def _other_model(failure: errors.ServerError, info: Response) -> errors.ServerError | None:
-    architecture = served_architecture(info)
-    if architecture is None or architecture == CONVERTED_ARCHITECTURE:
-        return None
-    if architecture == CAUSAL_ARCHITECTURE:
-        message = f"the server runs the original causal checkpoint ({architecture}): {CONVERT_REMEDY}"
-        return errors.UnconvertedModelError(failure.url, message)
-    return errors.ModelMismatchError(failure.url, f"the server runs {architecture}, not a reranker: {CONVERT_REMEDY}")
-
-
-def served_architecture(response: Response) -> str | None:
-    """The architecture that /model_info names; None where the server doesn't say."""
-    try:
-        names = read_json(response, "model info").get("architectures")
-    except errors.ServerError:
-        return None
-    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None

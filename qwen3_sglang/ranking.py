@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import DocumentError, InvalidInputError, Qwen3SGLangError
 
 
 class Score(NamedTuple):
@@ -38,12 +38,18 @@ class RerankResult:
         score: P(yes), in [0, 1].
         logit: log(P(yes) / P(no)), what the order is made by.
         truncated: the score is of the document's start only; the rest didn't fit into `max_length`.
+        error: why there is no score, with `on_error="passthrough"`: `score` and `logit` are NaN then. None where
+            there is one.
     """
 
     index: int
     score: float
     logit: float
     truncated: bool = False
+    error: str | None = None
+
+
+Outcome = Score | DocumentError
 
 
 def score_of(p_no: float, p_yes: float) -> Score:
@@ -55,13 +61,24 @@ def score_of(p_no: float, p_yes: float) -> Score:
     return Score(p_yes, math.log(p_yes) - math.log(p_no))
 
 
-def rank(scores: Sequence[Score], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
-    """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`."""
-    logits = [-score.logit for score in scores]
-    order = sorted(range(len(scores)), key=logits.__getitem__)
+def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
+    """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`.
+
+    What has no score comes last, in the order given; `min_score` says nothing about it.
+    """
+    scores = {index: score for index, score in enumerate(outcomes) if isinstance(score, Score)}
+    order = sorted(scores, key=lambda index: -scores[index].logit)
     if min_score is not None:
         order = [index for index in order if scores[index].p_yes >= min_score]
-    return [RerankResult(index, *scores[index]) for index in order[:top_n]]
+    ranked = [RerankResult(index, *scores[index]) for index in order[:top_n]]
+    if len(scores) < len(outcomes):
+        ranked += [unscored(i, error) for i, error in enumerate(outcomes) if isinstance(error, DocumentError)]
+    return ranked[:top_n]
+
+
+def unscored(index: int, error: Qwen3SGLangError) -> RerankResult:
+    """The result of a document that has no score, and why."""
+    return RerankResult(index, math.nan, math.nan, error=str(error))
 
 
 def check_limits(top_n: object, min_score: object) -> None:

@@ -8,13 +8,14 @@ from http.cookiejar import DefaultCookiePolicy
 
 import aiohttp
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
 
+from qwen3_sglang.deadline import BoundedAdapter
 from qwen3_sglang.settings import SecretStr, Settings
 
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+# Nothing compressed: answers are small, and a few bytes can't unfold into gigabytes.
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class LoopSession:
@@ -60,7 +61,7 @@ def make_session(settings: Settings) -> requests.Session:
     session.headers.update(HEADERS)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
     session.auth = None if settings.api_key is None else _BearerAuth(settings.api_key)
-    adapter = HTTPAdapter(pool_maxsize=settings.max_concurrency)
+    adapter = BoundedAdapter(pool_maxsize=settings.max_concurrency)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
@@ -76,12 +77,16 @@ def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         headers=headers,
         auth=None if login is None else aiohttp.BasicAuth(*login),
-        timeout=aiohttp.ClientTimeout(total=None),  # the call as a whole has one
+        # No total: the call as a whole has one.
+        timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout),
+        auto_decompress=False,
         connector=aiohttp.TCPConnector(limit=settings.max_concurrency),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
 def unreachable(error: Exception) -> str:
-    what = str(error).split("(Caused by", maxsplit=1)[-1].strip(" )'\"") or type(error).__name__
+    # Without urllib3's "HTTPConnection(host=…): " in front: the address is in the message anyway.
+    what = str(error).split("(Caused by", maxsplit=1)[-1].split("): ", maxsplit=1)[-1].strip(" )'\"")
+    what = what or type(error).__name__
     return f"no answer ({what}); is the server running there, and is base_url right?"

@@ -6,15 +6,17 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 from urllib.parse import urlsplit
 
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, check_text
+from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff
 
 BASE_URL_VARIABLE = "QWEN3_SGLANG_BASE_URL"
 API_KEY_VARIABLE = "QWEN3_SGLANG_API_KEY"
+OnError = Literal["raise", "passthrough"]
 DEFAULT_BASE_URL = "http://127.0.0.1:30000"  # the port of `sglang.launch_server`
 
 
@@ -65,7 +67,12 @@ class Settings:
         instruction: the task, in Qwen3's template.
         batch_size: prompts a request.
         max_concurrency: requests in flight at once, for one client (per event loop when async).
-        timeout: seconds that one call may take in all.
+        timeout: seconds that one call may take in all, every retry included.
+        connect_timeout: seconds to get a connection, and to send a request over a new one.
+        read_timeout: seconds between two pieces of an answer; None: what is left of `timeout`.
+        max_retries: how often a request that failed for now is sent again; None: while `timeout` lasts.
+        on_error: "raise", or "passthrough": `rerank` gives the documents back unscored and marked.
+        backoff: how long to wait before a retry.
         max_length: tokens that a prompt may have; None: 8192, or the server's limit where that is lower.
         tokenizer: folder, or tokenizer.json, that tells where to cut; None asks the server.
         escape_special_tokens: whether special tokens inside texts are broken.
@@ -80,6 +87,11 @@ class Settings:
     batch_size: int
     max_concurrency: int
     timeout: float
+    connect_timeout: float
+    read_timeout: float | None
+    max_retries: int | None
+    on_error: OnError
+    backoff: Backoff
     max_length: int | None
     tokenizer: str | None
     escape_special_tokens: bool
@@ -93,7 +105,13 @@ class Settings:
             check_text("model", self.model)
         for field in ("batch_size", "max_concurrency"):
             _check_count(field, getattr(self, field))
-        _check_seconds("timeout", self.timeout)
+        for field in ("timeout", "connect_timeout", "read_timeout"):
+            if field != "read_timeout" or self.read_timeout is not None:
+                _check_seconds(field, getattr(self, field))
+        if self.max_retries is not None:
+            _check_count("max_retries", self.max_retries, least=0)
+        if not isinstance(self.on_error, str) or self.on_error not in get_args(OnError):
+            raise InvalidInputError("on_error", self.on_error, 'pass "raise" or "passthrough"')
         if self.max_length is not None:
             _check_count("max_length", self.max_length)
         if not isinstance(self.escape_special_tokens, bool):
@@ -112,6 +130,11 @@ def make_settings(
     batch_size: int = 128,
     max_concurrency: int = 8,
     timeout: float = 60.0,
+    connect_timeout: float = 10.0,
+    read_timeout: float | None = None,
+    max_retries: int | None = None,
+    on_error: OnError = "raise",
+    backoff: Backoff = DEFAULT_BACKOFF,
     max_length: int | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     escape_special_tokens: bool = True,
@@ -134,6 +157,11 @@ def make_settings(
         batch_size=batch_size,
         max_concurrency=max_concurrency,
         timeout=timeout,
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        max_retries=max_retries,
+        on_error=on_error,
+        backoff=backoff,
         max_length=max_length,
         tokenizer=_path("tokenizer", tokenizer),
         escape_special_tokens=escape_special_tokens,

@@ -71,11 +71,11 @@ def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
         InvalidInputError: the query and the instruction leave no room for a document, or the tokenizer isn't
             the model's.
     """
-    suspects = _suspects(head, documents, limit)
-    if not suspects:
+    unsure = suspects(head, documents, limit)
+    if not unsure:
         return [Fitted(document) for document in documents]
     # The space in front of a document belongs to its first word, so the prompt is taken apart before it.
-    bodies = {index: f" {documents[index]}" for index in suspects}
+    bodies = {index: f" {documents[index]}" for index in unsure}
     ids, room = yield from _measure(head, bodies, limit)
     if room < 1:
         raise _no_room(head, limit - room, limit)
@@ -123,12 +123,12 @@ def fit_bytes(head: str, documents: Sequence[str], limit: int) -> list[Fitted]:
     Raises:
         InvalidInputError: the query and the instruction leave no room for a document.
     """
-    suspects = set(_suspects(head, documents, limit))
+    unsure = set(suspects(head, documents, limit))
     room = _room_in_bytes(head, limit)
-    if suspects and room < 1:
+    if unsure and room < 1:
         raise _no_room(head, limit - room, limit)
     return [
-        Fitted(_first_bytes(text, room), truncated=True) if index in suspects else Fitted(text)
+        Fitted(_first_bytes(text, room), truncated=True) if index in unsure else Fitted(text)
         for index, text in enumerate(documents)
     ]
 
@@ -150,7 +150,7 @@ def _room_in_bytes(head: str, limit: int) -> int:
     return limit - len(unicodedata.normalize("NFC", head).encode()) - len(SUFFIX)
 
 
-def _suspects(head: str, documents: Sequence[str], limit: int) -> list[int]:
+def suspects(head: str, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte."""
     room = _room_in_bytes(head, limit)
     return [

@@ -14,10 +14,14 @@ import pytest
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Keeps what it was asked; with a barrier, answers only once that many requests are in flight."""
+    """Keeps what it was asked; with a barrier, answers only once that many requests are in flight.
+
+    With a fault, (status, body), it answers every list with that.
+    """
 
     daemon_threads = True
     barrier: threading.Barrier | None = None
+    fault: tuple[int, dict[str, Any]] | None = None
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -49,6 +53,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.prompts.extend(body["input"])
         if self.server.barrier is not None:
             self.server.barrier.wait(timeout=10)
+        if self.server.fault is not None:
+            status, body = self.server.fault
+            self._send(body, status)
+            return
         data = [_item(index, prompt) for index, prompt in enumerate(body["input"])]
         self._send({"object": "list", "data": data, "usage": {}})
 

@@ -54,6 +54,19 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @also_through_a_gateway
+@pytest.mark.parametrize("endpoint", ["v1/classify", "v1/score"])
+def test_several_queries_share_lists(base_url: str, mode: str, endpoint: str) -> None:
+    """And score as each does alone."""
+    queries = [(QUERY, DOCUMENTS), ("What is gravity?", DOCUMENTS[:3]), ("大きな文字", DOCUMENTS[4:])]
+    client = RerankClient(base_url, endpoint=endpoint, batch_size=4)
+    alone = [score for query, own in queries for score in scores(client, mode, query, own)]
+    pairs = [(query, document) for query, own in queries for document in own]
+    found = client.score_pairs(pairs) if mode == "sync" else asyncio.run(client.ascore_pairs(pairs))
+    assert found == pytest.approx(alone, abs=0.02)
+    assert found[1] > 0.9
+    assert found[0] < 0.5
+
+
 def test_a_matching_document_scores_higher(base_url: str, mode: str) -> None:
     """The main job: P(yes) tells the answer from the rest."""
     found = scores(RerankClient(base_url), mode, QUERY, DOCUMENTS)

@@ -10,6 +10,7 @@ import pytest
 from fake_server import FakeServer
 from qwen3_sglang import RerankClient
 from qwen3_sglang.cache import ScoreCache
+from qwen3_sglang.errors import DocumentError
 from qwen3_sglang.ranking import Score
 
 ONE, TWO = Score(0.1, -1.0), Score(0.2, -0.5, truncated=True)
@@ -24,12 +25,20 @@ def test_least_recently_used_goes_first() -> None:
     assert cache.find("m", "h", ["a", "b", "c"]) == {"a": ONE, "c": ONE}
 
 
-def test_model_and_head_belong_to_the_key() -> None:
-    """Also where the texts, run together, would be the same."""
+def test_what_has_no_score_is_not_remembered() -> None:
+    """The server may take it next time."""
+    cache = ScoreCache(9)
+    cache.add("m", "h", ["a", "b"], [DocumentError("u", "too long", [0]), TWO])
+    assert cache.find("m", "h", ["a", "b"]) == {"b": TWO}
+
+
+def test_model_and_prompt_are_the_key() -> None:
+    """The prompt is the same wherever its head is said to end; a model's name can't run into it."""
     cache = ScoreCache(9)
     cache.add("m", "head", ["a"], [ONE])
-    for model, head, document in (("n", "head", "a"), ("m", "hea", "da"), ("mh", "ead", "a"), ("m", "heada", "")):
+    for model, head, document in (("n", "head", "a"), ("mh", "ead", "a"), ("m", "head", "b"), ("m", "heads", "a")):
         assert cache.find(model, head, [document]) == {}
+    assert cache.find("m", "hea", ["da"]) == {"da": ONE}
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

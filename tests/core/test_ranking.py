@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import DocumentError, InvalidInputError
 from qwen3_sglang.ranking import check_limits, rank, score_of
 
 SCORES = [score_of(1 - p, p) for p in (0.2, 0.9, 0.5, 0.9)]
@@ -56,3 +56,21 @@ def test_limits_that_cannot_be_met_are_refused(top_n: object, min_score: object,
     with pytest.raises(InvalidInputError) as caught:
         check_limits(top_n, min_score)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("top_n", "min_score", "kept"),
+    [(None, None, [3, 1, 0, 2]), (None, 0.95, [0, 2]), (3, None, [3, 1, 0]), (1, 0.95, [0])],
+)
+def test_what_has_no_score_comes_last(top_n: int | None, min_score: float | None, kept: list[int]) -> None:
+    """In the order given, marked; min_score says nothing about it, top_n does."""
+    refused = DocumentError("u", "too long", [0])
+    results = rank([refused, score_of(0.5, 0.5), refused, score_of(0.1, 0.9)], top_n, min_score)
+    assert [result.index for result in results] == kept
+    for result in results:
+        assert (
+            (result.error is not None)
+            is math.isnan(result.score)
+            is math.isnan(result.logit)
+            is (result.index in {0, 2})
+        )

@@ -58,6 +58,14 @@ def test_settings_are_frozen() -> None:
         ({"max_concurrency": True}, "max_concurrency"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("inf")}, "timeout"),
+        ({"connect_timeout": 0}, "connect_timeout"),
+        ({"connect_timeout": None}, "connect_timeout"),
+        ({"read_timeout": -1}, "read_timeout"),
+        ({"read_timeout": "soon"}, "read_timeout"),
+        ({"max_retries": -1}, "max_retries"),
+        ({"max_retries": 1.5}, "max_retries"),
+        ({"on_error": "ignore"}, "on_error"),
+        ({"on_error": None}, "on_error"),
     ],
 )
 def test_unusable_values_are_named(options: dict[str, object], field: str) -> None:

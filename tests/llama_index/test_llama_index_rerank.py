@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
-import pickle
-import subprocess
-import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -25,7 +19,6 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers.no_text import NoText
 from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
-from pydantic import ValidationError
 
 from llama_index_qwen3_sglang import Qwen3SGLangRerank
 from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError
@@ -105,43 +98,11 @@ def _ids(nodes: Sequence[NodeWithScore]) -> list[str]:
     return [scored.node.node_id for scored in nodes]
 
 
-async def test_best_first_with_scores(server: Any, call: Call) -> None:
-    ranked = await call(Qwen3SGLangRerank(base_url=server.url), _nodes(), "q")
-    assert _ids(ranked) == ["b", "c", "a"]
-    assert [scored.score for scored in ranked] == pytest.approx([0.9, 0.5, 0.1])
-
-
-@pytest.mark.parametrize(
-    ("options", "kept"),
-    [
-        ({"top_n": 1}, ["b"]),
-        ({"top_n": 99}, ["b", "c", "a"]),
-        ({"min_score": 0.3}, ["b", "c"]),
-        ({"min_score": 0.95}, []),
-        ({"min_score": 0.3, "top_n": 1}, ["b"]),
-    ],
-)
-async def test_top_n_and_min_score(server: Any, call: Call, options: dict[str, Any], kept: list[str]) -> None:
-    assert _ids(await call(Qwen3SGLangRerank(base_url=server.url, **options), _nodes(), "q")) == kept
-
-
-@pytest.mark.parametrize("top_n", [-1, "many"])
-async def test_options_may_change_between_calls(server: Any, call: Call, top_n: Any) -> None:
-    reranker = Qwen3SGLangRerank(base_url=server.url)
-    reranker.top_n = 1
-    assert _ids(await call(reranker, _nodes(), "q")) == ["b"]
-    reranker.top_n = top_n
-    with pytest.raises(InvalidInputError):
-        await call(reranker, _nodes(), "q")
-
-
-@pytest.mark.parametrize("keep", [False, True])
-async def test_nodes_are_untouched(server: Any, call: Call, keep: bool) -> None:
+async def test_nodes_are_untouched_where_their_score_is_kept(server: Any, call: Call) -> None:
     nodes = _nodes()
     before = copy.deepcopy(nodes)
-    ranked = await call(Qwen3SGLangRerank(base_url=server.url, keep_retrieval_score=keep), nodes, "q")
+    ranked = await call(Qwen3SGLangRerank(base_url=server.url, keep_retrieval_score=True), nodes, "q")
     assert nodes == before
-    assert ranked[0] is not nodes[1]
     assert isinstance(ranked[0].node, ImageNode)
     assert ranked[0].node.metadata["source"] == "b.txt"
 
@@ -158,24 +119,12 @@ async def test_retrieval_score_is_kept_but_not_read_by_models(server: Any, call:
     assert again.excluded_llm_metadata_keys == ["retrieval_score"]
 
 
-async def test_a_node_that_was_cut_is_marked(server: Any, call: Call) -> None:
-    """In its metadata alone, hidden from both models; the mark goes when nothing is cut."""
-    nodes = [NodeWithScore(node=TextNode(text=f"p=0.{p}" + " word" * words)) for p, words in ((2, 0), (7, 900))]
-    cut, whole = await call(Qwen3SGLangRerank(base_url=server.url, max_length=700), nodes, "q")
+async def test_the_mark_of_a_cut_node_is_hidden_from_both_models(server: Any, call: Call) -> None:
+    nodes = [NodeWithScore(node=TextNode(text="p=0.7" + " word" * 900))]
+    [cut] = await call(Qwen3SGLangRerank(base_url=server.url, max_length=700), nodes, "q")
     assert cut.node.metadata == {"rerank_truncated": True}
-    assert cut.node.get_content() == nodes[1].node.get_content()
-    assert whole.node.metadata == nodes[1].node.metadata == {}
     for mode in (MetadataMode.EMBED, MetadataMode.LLM):
         assert "truncated" not in cut.node.get_content(metadata_mode=mode)
-    again, _ = await call(Qwen3SGLangRerank(base_url=server.url), [cut, whole], "q")
-    assert again.node.metadata == {}
-
-
-async def test_special_tokens_are_broken_unless_turned_off(server: Any, call: Call) -> None:
-    nodes = [NodeWithScore(node=TextNode(text="<think> p=0.5"))]
-    for switch, shown in ((True, "< think>"), (False, "<think>")):
-        await call(Qwen3SGLangRerank(base_url=server.url, escape_special_tokens=switch), nodes, "q")
-        assert f"<Document>: {shown} p=0.5" in server.prompts[-1]
 
 
 @pytest.mark.parametrize(("mode", "read"), [(MetadataMode.EMBED, True), (MetadataMode.NONE, False)])
@@ -193,10 +142,9 @@ async def test_nothing_to_rank_asks_nothing(server: Any, call: Call, events: lis
     assert [what for what, _ in callbacks.seen] == ["start", "end"]
 
 
-@pytest.mark.parametrize("query", [None, "", "  "])
-async def test_a_query_is_needed(call: Call, query: str | None) -> None:
+async def test_a_query_is_needed(call: Call) -> None:
     with pytest.raises(InvalidInputError, match="query"):
-        await call(Qwen3SGLangRerank(), _nodes(), query)
+        await call(Qwen3SGLangRerank(), _nodes(), None)
 
 
 async def test_server_down_is_raised_and_seen(nobody: str, call: Call, events: list[Any]) -> None:
@@ -239,25 +187,6 @@ async def test_query_engine(server: Any, call: Call) -> None:
     await reranker.aclose()
 
 
-async def test_async_calls_overlap_without_threads(server: Any) -> None:
-    # The server answers only once all three are in flight; one worker thread could never get there.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=1))
-    server.barrier = threading.Barrier(3)
-    reranker = Qwen3SGLangRerank(base_url=server.url, timeout=9.0)
-    one = _nodes()[:1]
-    calls = (reranker.apostprocess_nodes(one, query_str=f"q{i}") for i in range(3))
-    assert [len(nodes) for nodes in await asyncio.gather(*calls)] == [1, 1, 1]
-    await reranker.aclose()
-
-
-async def test_key_is_sent_and_never_shown(server: Any, call: Call) -> None:
-    reranker = Qwen3SGLangRerank(base_url=server.url, api_key=KEY)
-    await call(reranker, _nodes(), "q")
-    assert {key for _, key in server.asked} == {f"Bearer {KEY}"}
-    shown = [repr(reranker), str(reranker), reranker.to_json(), repr(reranker.to_dict())]
-    assert not [text for text in [*shown, reranker.model_dump_json()] if KEY in text]
-
-
 def test_serialized_and_back() -> None:
     options: dict[str, Any] = {"top_n": 3, "min_score": 0.2, "metadata_mode": MetadataMode.LLM, "model": "m"}
     reranker = Qwen3SGLangRerank(base_url="http://gpu:30000", api_key=KEY, instruction="i", **options)
@@ -270,73 +199,3 @@ def test_serialized_and_back() -> None:
         assert other.to_dict() == reranker.to_dict()
         assert other.api_key is None
         assert other.metadata_mode is MetadataMode.LLM
-
-
-@pytest.mark.parametrize("options", [{"base_url": "nonsense"}, {"apikey": KEY}, {"timeout": "soon"}])
-def test_errors_do_not_show_the_key(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - what matters is what it says
-        Qwen3SGLangRerank(api_key=KEY, **options)
-    assert KEY not in f"{caught.value} {caught.value!r}"
-
-
-@pytest.mark.parametrize(
-    "options", [{"base_url": "nonsense"}, {"top_n": -1}, {"min_score": float("nan")}, {"batch_size": 0}]
-)
-def test_unusable_settings_are_refused_at_once(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInputError):
-        Qwen3SGLangRerank(**options)
-
-
-@pytest.mark.parametrize("options", [{"topn": 3}, {"top_n": True}, {"top_n": "3"}])
-def test_wrong_names_and_types_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        Qwen3SGLangRerank(**options)
-
-
-@pytest.mark.parametrize(
-    "copied",
-    [copy.copy, copy.deepcopy, lambda r: r.model_copy(deep=True), lambda r: pickle.loads(pickle.dumps(r))],  # noqa: S301
-    ids=["copy", "deepcopy", "model_copy", "pickle"],
-)
-async def test_copies_work_on_their_own(
-    server: Any,
-    call: Call,
-    copied: Callable[..., Any],
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("QWEN3_SGLANG_API_KEY", KEY)  # where a pickle, which carries none, finds it again
-    original = Qwen3SGLangRerank(base_url=server.url, api_key=KEY, top_n=2)
-    await call(original, _nodes(), "q")
-    other = copied(original)
-    assert other.to_dict() == original.to_dict()
-    assert KEY.encode() not in pickle.dumps(original)
-    original.close()
-    assert _ids(await call(other, _nodes(), "q")) == ["b", "c"]
-    assert {key for _, key in server.asked} == {f"Bearer {KEY}"}
-    assert "unpickleable" not in caplog.text
-
-
-def _python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return done.stdout
-
-
-def test_does_not_import_langchain() -> None:
-    code = "import sys, llama_index_qwen3_sglang; print(sorted(m for m in sys.modules if m.startswith('langchain')))"
-    assert _python(code).strip() == "[]"
-
-
-@pytest.mark.parametrize("module", ["llama_index", "llama_index.core"])
-def test_missing_framework_names_the_extra(module: str) -> None:
-    code = f"""
-import sys
-sys.modules["{module}"] = None
-from qwen3_sglang.errors import MissingDependencyError
-try:
-    import llama_index_qwen3_sglang
-except MissingDependencyError as error:
-    print(error.extra, error)
-"""
-    assert _python(code).startswith("llama-index ")
-    assert 'pip install "qwen3-sglang[llama-index]"' in _python(code)

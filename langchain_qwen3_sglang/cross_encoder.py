@@ -1,0 +1,44 @@
+"""A LangChain cross encoder: scores of (query, document) pairs by Qwen3-Reranker on SGLang."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.cross_encoders import BaseCrossEncoder
+
+from langchain_qwen3_sglang.connection import Connection
+
+
+class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
+    """P(relevant) of pairs of texts, as Qwen3-Reranker on an SGLang server judges them.
+
+    For LangChain's ``CrossEncoderReranker`` and whatever else takes a ``BaseCrossEncoder``; the settings are those
+    of ``Qwen3SGLangRerank``, and so are the errors. To rerank documents, ``Qwen3SGLangRerank`` keeps the scores.
+
+    Example:
+        >>> encoder = Qwen3SGLangCrossEncoder(base_url="http://127.0.0.1:30000")
+        >>> CrossEncoderReranker(model=encoder, top_n=3)
+    """
+
+    if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
+
+        def __init__(self, **data: Any) -> None:
+            """Check every setting."""
+            super().__init__(**data)
+            # With no pairs the core checks the settings and asks the server nothing.
+            self.score([])
+
+    def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """P(yes) of each (query, document), in [0, 1], in the pairs' order.
+
+        Pairs of several queries share the lists that are sent; a pair that occurs twice is sent once.
+
+        Raises:
+            InvalidInputError: a blank query, or anything that isn't a string; before any request.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        return self._connect().score_pairs(text_pairs, instruction=self.instruction)
+
+    async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
+        """`score`, on the running event loop, with no thread; LangChain's interface has no such method yet."""
+        return await self._connect().ascore_pairs(text_pairs, instruction=self.instruction)

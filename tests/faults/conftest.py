@@ -1,0 +1,73 @@
+"""The embedded server, and a faulty one in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty import Faulty
+
+from qwen3_sglang import RerankClient, RerankResult
+from qwen3_sglang.local import run_in_thread
+from qwen3_sglang.retry import Backoff
+
+QUERY = "What is the capital of China?"
+DOCUMENTS = [
+    "Gravity is a force that attracts two bodies.",
+    "The capital of China is Beijing.",
+    "Tea is a drink.",
+    "Beijing is the capital.",
+    "Tea is a drink.",
+    "Rivers flow to the sea.",
+    "China is a country.",
+]
+Rerank = Callable[..., list[RerankResult]]
+
+
+@pytest.fixture(scope="session")
+def upstream(converted_toy: Path) -> Iterator[str]:
+    """A server without a fault."""
+    with run_in_thread(converted_toy) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def truth(upstream: str) -> list[float]:
+    """P(yes) of each document, asked without anything in between."""
+    with RerankClient(upstream) as client:
+        return client.score(QUERY, DOCUMENTS)
+
+
+@pytest.fixture
+def faulty(upstream: str) -> Iterator[Faulty]:
+    """Without a fault until told."""
+    with Faulty(upstream).running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sync", "async"])
+def rerank(request: pytest.FixtureRequest) -> Rerank:
+    """rerank(url, documents=DOCUMENTS, **options): one call with a client of its own; no wait before a retry."""
+
+    def call(url: str, documents: list[str] = DOCUMENTS, top_n: int | None = None, **options: Any) -> Any:
+        client = RerankClient(url, **{"timeout": 30.0, "backoff": Backoff(0, 0)} | options)
+        if request.param == "sync":
+            with client:
+                return client.rerank(QUERY, documents, top_n)
+
+        async def work() -> list[RerankResult]:
+            async with client:
+                return await client.arerank(QUERY, documents, top_n)
+
+        return asyncio.run(work())
+
+    return call
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Every behaviour holds for both."""
+    return str(request.param)
