@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -102,6 +103,7 @@ class Tally:
 def main() -> None:
     """Every scenario, from threads and from async tasks."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives the script
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         build_toy(Path(folder, "toy"))
         model = convert(Path(folder, "toy"), Path(folder, "model"), verify=False)

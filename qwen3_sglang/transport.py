@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from functools import partial
 from typing import TypeVar
 
 import aiohttp
@@ -47,8 +46,12 @@ class Transport:
     def drive(self, steps: Steps[T], deadline: Deadline) -> T:
         """What the steps come to."""
         run = Run(steps)
-        sleep = sleep_using_event(deadline.stopped)
-        Retrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=sleep)(self._until_pause, run, deadline)
+        first = [self._until_pause(run, deadline)]
+        if first[0] is not None:  # without a fault, tenacity would cost more than the rest of the call
+            retrying = Retrying(
+                retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=sleep_using_event(deadline.stopped)
+            )
+            retrying(lambda: first.pop() if first else self._until_pause(run, deadline))
         return run.result
 
     def drive_all(self, several: list[Steps[T]], deadline: Deadline) -> list[T]:
@@ -73,9 +76,14 @@ class Transport:
             blocking_start: the first step computes for long, so it belongs into a thread.
         """
         run = Run(steps)
-        first = await asyncio.to_thread(run.step) if blocking_start else run.step()
-        waiting = partial(self._auntil_pause, run, [first])
-        await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(waiting)
+        asked = await asyncio.to_thread(run.step) if blocking_start else run.step()
+        first = [await self._auntil_pause(run, asked)]
+
+        async def resume() -> Pause | None:
+            return first.pop() if first else await self._auntil_pause(run, run.step())
+
+        if first[0] is not None:
+            await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
         return run.result
 
     async def adrive_all(self, several: list[Steps[T]], *, blocking_start: bool = False) -> list[T]:
@@ -108,8 +116,7 @@ class Transport:
             asked = run.step(self._send(asked, deadline))
         return asked
 
-    async def _auntil_pause(self, run: Run[T], first: list[Request | Pause | None]) -> Pause | None:
-        asked = first.pop() if first else run.step()
+    async def _auntil_pause(self, run: Run[T], asked: Request | Pause | None) -> Pause | None:
         while isinstance(asked, Request):
             asked = run.step(await self._asend(asked))
         return asked
