@@ -86,7 +86,7 @@ def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
 
 def surely_fit(head: str, documents: Sequence[str], limit: int) -> bool:
     """Whether no prompt can have more than `limit` tokens, by its bytes alone: `fit` would ask nothing."""
-    return not _suspects(head, documents, limit)
+    return not suspects(head, documents, limit)
 
 
 def _measure(head: str, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
