@@ -21,7 +21,7 @@ from qwen3_sglang.errors import (
     SwappedLabelsError,
     UnconvertedModelError,
 )
-from qwen3_sglang.prompt import DEFAULT_INSTRUCTION
+from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, Prompt
 from qwen3_sglang.ranking import RerankResult
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __all__ = [
     "ModelNotFoundError",
     "NotSGLangError",
     "OneLabelModelError",
+    "Prompt",
     "ProtocolError",
     "Qwen3SGLangError",
     "RequestRejectedError",

@@ -20,7 +20,7 @@ from qwen3_sglang import batching, errors, protocol
 from qwen3_sglang.answers import Response
 from qwen3_sglang.cache import ScoreCache
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
-from qwen3_sglang.prompt import prepare
+from qwen3_sglang.prompt import Prompt, prepare
 from qwen3_sglang.protocol import Call, Request, Served, Steps
 from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
 from qwen3_sglang.sessions import LoopSession, make_session, unreachable
@@ -154,6 +154,39 @@ class RerankClient:
         check_limits(top_n, min_score)
         return rank(await self._ascores(query, documents, instruction), top_n, min_score)
 
+    def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
+        """What the model reads for each document: escaped, cut and counted as `score` sends it.
+
+        It asks the server to count the tokens where no `tokenizer` is given; behind a gateway, `tokens` is None.
+
+        Raises:
+            InvalidInputError: as `score`.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        head, texts = self._texts(query, documents, instruction)
+        if not texts:
+            return []
+        until = time.monotonic() + self.settings.timeout
+        call = self._call(head, self._known(until))
+        plan: batching.Batches[Prompt] = batching.split(texts, self.settings.batch_size)
+        return plan.restore([self._drive(protocol.describe_prompts(call, part), until) for part in plan.lists])
+
+    async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
+        """`prompts`, without blocking the event loop."""
+        head, texts = self._texts(query, documents, instruction)
+        if not texts:
+            return []
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                call = self._call(head, await self._aknown())
+                plan: batching.Batches[Prompt] = batching.split(texts, self.settings.batch_size)
+                parts = [await self._adrive(protocol.describe_prompts(call, part)) for part in plan.lists]
+        except TimeoutError:
+            failure = self._timed_out()
+        else:
+            return plan.restore(parts)
+        raise failure
+
     def close(self) -> None:
         """Close the sync side's connections; a later call opens new ones."""
         self._session.close()
@@ -207,9 +240,7 @@ class RerankClient:
             return []
         try:
             async with asyncio.timeout(self.settings.timeout):
-                if self._served is None:
-                    self._served = await self._adrive(protocol.ask_served())
-                call = self._call(head, self._served)
+                call = self._call(head, await self._aknown())
                 plan = self._plan(call, texts)
                 parts = await self._gather([protocol.score_documents(call, part) for part in plan.lists])
         except TimeoutError:
@@ -231,11 +262,11 @@ class RerankClient:
         task = self.settings.instruction if instruction is None else instruction
         return prepare(query, documents, task, escape=self.settings.escape_special_tokens)
 
-    def _plan(self, call: Call, texts: list[str]) -> batching.Batches:
+    def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Score]:
         known = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
         return batching.split(texts, self.settings.batch_size, known)
 
-    def _finish(self, call: Call, plan: batching.Batches, parts: list[list[Score]]) -> list[Score]:
+    def _finish(self, call: Call, plan: batching.Batches[Score], parts: list[list[Score]]) -> list[Score]:
         if self._cache is not None:
             for documents, scores in zip(plan.lists, parts, strict=True):
                 self._cache.add(call.model, call.head, documents, scores)
@@ -256,6 +287,11 @@ class RerankClient:
     def _known(self, until: float) -> Served:
         if self._served is None:
             self._served = self._drive(protocol.ask_served(), until)
+        return self._served
+
+    async def _aknown(self) -> Served:
+        if self._served is None:
+            self._served = await self._adrive(protocol.ask_served())
         return self._served
 
     def _drive(self, steps: Steps[T], until: float) -> T:

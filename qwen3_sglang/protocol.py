@@ -16,6 +16,7 @@ import orjson
 from qwen3_sglang import errors, truncate
 from qwen3_sglang.answers import CONVERT_REMEDY, Response, read_json, short
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
+from qwen3_sglang.prompt import SUFFIX, Prompt
 from qwen3_sglang.ranking import Score
 
 T = TypeVar("T")
@@ -99,6 +100,24 @@ def score_documents(call: Call, documents: Sequence[str]) -> Steps[list[Score]]:
     raise (yield from _explained(failure, call.endpoint))
 
 
+def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
+    """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
+    fitted = yield from _fit(call, documents)
+    texts = [f"{call.head}{document.text}{SUFFIX}" for document in fitted]
+    counts = yield from _count(call, texts)
+    return [Prompt(text, n, f.truncated) for text, n, f in zip(texts, counts, fitted, strict=True)]
+
+
+def _count(call: Call, texts: list[str]) -> Steps[list[int] | list[None]]:
+    if call.tokenizer is not None:
+        return [len(ids) for ids in call.tokenizer.encode(texts)]
+    asked = truncate.Encode(texts)
+    response = yield _tokenizing(call.model, asked)
+    if response.status in _NO_TOKENIZER | _NO_LISTS:
+        return [None] * len(texts)
+    return [len(ids) for ids in _tokenized(response, asked)]
+
+
 def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
     """The documents, cut where they are too long; the server counts where no tokenizer is at hand."""
     if call.tokenizer is not None:
@@ -118,6 +137,7 @@ def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
 
 
 _NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
+_NO_LISTS = {400, 422}  # vLLM's takes one text at a time
 _CUT_BY_BYTES = (
     "%s isn't there, so long documents are cut after max_length bytes, not tokens; "
     "pass tokenizer= (the served model's folder) to keep more of them"

@@ -13,14 +13,14 @@ ALLOWED = {
     "errors": set[str](),
     "prompt": {"errors"},
     "ranking": {"errors"},
-    "batching": {"ranking"},
+    "batching": set(),
     "cache": {"ranking"},
     "answers": {"errors", "ranking"},
     "endpoints": {"answers", "prompt", "ranking"},
     "settings": {"endpoints", "errors", "prompt"},
     "truncate": {"errors", "prompt"},
     "tokenizer": {"errors"},
-    "protocol": {"answers", "endpoints", "errors", "ranking", "truncate"},
+    "protocol": {"answers", "endpoints", "errors", "prompt", "ranking", "truncate"},
     "sessions": {"settings"},
     "client": {
         "answers",
@@ -36,12 +36,14 @@ ALLOWED = {
         "tokenizer",
         "truncate",
     },
+    "running": {"errors"},
     "findings": set(),
     "check": {"client", "errors", "findings"},
     "serve": {"errors", "prompt"},
     "toy": {"errors", "prompt"},
     "convert": {"errors", "prompt", "findings", "convert"},
-    "local": {"errors", "prompt", "local"},
+    "playground": {"client", "errors", "playground", "prompt", "ranking", "running"},
+    "local": {"errors", "local", "playground", "prompt", "ranking", "running", "truncate"},
 }
 
 
