@@ -19,15 +19,13 @@ from qwen3_sglang.errors import MissingDependencyError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from qwen3_sglang.settings import SecretLike
-
 __all__ = ["run_in_thread"]
 
 
 def run_in_thread(
     base_url: str | None = None,
     *,
-    api_key: str | SecretLike | None = None,
+    api_key: str | None = None,
     endpoint: str = "v1/classify",
     port: int = 0,
 ) -> AbstractContextManager[str]:

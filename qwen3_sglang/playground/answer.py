@@ -76,13 +76,14 @@ def read_ask(raw: bytes) -> Ask:
         raise InvalidInputError("body", body, "send a JSON object with query and documents")
     for name in body.keys() - _FIELDS:
         raise InvalidInputError(name, body[name], f"leave it out; the fields are {', '.join(sorted(_FIELDS))}")
-    ask = Ask(body.get("query"), body.get("documents"), body.get("instruction", DEFAULT_INSTRUCTION))
-    check_text("query", ask.query)
-    check_text("instruction", ask.instruction)
-    check_documents(ask.documents)
-    if not ask.documents:
-        raise InvalidInputError("documents", ask.documents, "pass at least one document")
-    return ask
+    query, documents = body.get("query"), body.get("documents")
+    instruction = body.get("instruction", DEFAULT_INSTRUCTION)
+    check_text("query", query)
+    check_text("instruction", instruction)
+    check_documents(documents)
+    if not documents:
+        raise InvalidInputError("documents", documents, "pass at least one document")
+    return Ask(query, documents, instruction)
 
 
 def answer(ask: Ask, ranked: Ranked) -> dict[str, Any]:

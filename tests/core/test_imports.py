@@ -42,7 +42,7 @@ ALLOWED = {
     "serve": {"errors", "prompt"},
     "toy": {"errors", "prompt"},
     "convert": {"errors", "prompt", "findings", "convert"},
-    "playground": {"client", "errors", "playground", "prompt", "ranking", "running"},
+    "playground": {"cli_options", "client", "errors", "playground", "prompt", "ranking", "running"},
     "local": {"errors", "local", "playground", "prompt", "ranking", "running", "truncate"},
 }
 

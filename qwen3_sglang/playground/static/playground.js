@@ -245,9 +245,11 @@ function limitsChanged() {
   waiting = setTimeout(showLink, 400);
 }
 
-$("ask").addEventListener("submit", (event) => {
+$("ask").addEventListener("submit", async (event) => {
   event.preventDefault();
-  rerank();
+  await rerank();
+  // On a narrow screen the results are below what was just pressed.
+  if ($("results").getBoundingClientRect().top > innerHeight * 0.8) $("results").scrollIntoView();
 });
 $("ask").noValidate = true; // its own messages name the field and keep it in view
 $("ask").addEventListener("input", showFields);

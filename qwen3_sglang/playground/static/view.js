@@ -67,7 +67,7 @@ function promptView(result, prompt, name) {
   const parts = [...prompt.before, ...result.document, ...prompt.after];
   const kinds = new Set(parts.map((part) => part.kind));
   const legend = element("p", { class: "legend" }, element("span", { class: "special" }, "special token"));
-  if (kinds.has("broken")) legend.append(element("span", { class: "broken" }, "broken: sent with a space, read as plain text"));
+  if (kinds.has("broken")) legend.append(element("span", { class: "broken" }, "broken special token: plain text"));
   for (const kind of ["instruction", "query", "document"]) legend.append(element("span", { class: kind }, kind));
   const copy = element("button", { type: "button", class: "link copy" }, "Copy prompt");
   copy.addEventListener("click", async () => {
