@@ -306,7 +306,10 @@ class RerankClient:
     async def _adrive(self, steps: Steps[T]) -> T:
         try:
             # A tokenizer on this machine works inside the first step: not on the event loop.
-            request = next(steps) if self._tokenizer is None else await asyncio.to_thread(next, steps)
+            first = _first(steps) if self._tokenizer is None else await asyncio.to_thread(_first, steps)
+            if not isinstance(first, Request):
+                return first[0]
+            request = first
             while True:
                 request = steps.send(await self._asend(request))
         except StopIteration as stop:
@@ -362,6 +365,14 @@ class RerankClient:
                 loop = self._loops[running] = LoopSession(self.settings)
         await loop.open()
         return loop
+
+
+def _first(steps: Steps[T]) -> Request | tuple[T]:
+    """The first request, or the result where none is needed: a StopIteration can't come out of a thread."""
+    try:
+        return next(steps)
+    except StopIteration as stop:
+        return (stop.value,)
 
 
 def _told(settings: Settings) -> Served | None:

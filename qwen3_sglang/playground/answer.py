@@ -76,7 +76,7 @@ def read_ask(raw: bytes) -> Ask:
         raise InvalidInputError("body", body, "send a JSON object with query and documents")
     for name in body.keys() - _FIELDS:
         raise InvalidInputError(name, body[name], f"leave it out; the fields are {', '.join(sorted(_FIELDS))}")
-    query, documents = body.get("query"), body.get("documents")
+    query, documents = body.get("query", ""), body.get("documents", [])
     instruction = body.get("instruction", DEFAULT_INSTRUCTION)
     check_text("query", query)
     check_text("instruction", instruction)
