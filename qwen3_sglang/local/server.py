@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import math
 import secrets
+import socket
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -21,17 +24,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher
 from qwen3_sglang.local.engine import ARCHITECTURE, Engine
 from qwen3_sglang.local.playground import EngineReranker
 from qwen3_sglang.playground.app import OPEN_PATHS, routes
-from qwen3_sglang.playground.guard import is_loopback
-from qwen3_sglang.running import STOP_SECONDS, run_app
 
 Handler = Callable[[Request], Awaitable[Response]]
 Prompts = list[list[int]]
+
+STOP_SECONDS = 5  # how long requests in flight may take once the server is told to stop
+
+
+class StartupError(Qwen3SGLangError, RuntimeError):
+    """The embedded server did not come up."""
 
 
 class _Endpoints:
@@ -126,8 +133,8 @@ def create_app(engine: Engine, *, api_key: str | None = None) -> Starlette:
 
     middleware = [] if api_key is None else [Middleware(_RequireKey, api_key=api_key)]
     handlers: dict[Any, Any] = {checks.RejectedError: _rejected, HTTPException: _http_error}
-    playground = routes(EngineReranker(engine, endpoints.batcher, endpoints.name), needs_key=api_key is not None)
-    paths = _routes(endpoints) + playground
+    paths = _routes(endpoints)
+    paths += routes(EngineReranker(engine, endpoints.batcher, endpoints.name), needs_key=api_key is not None)
     return Starlette(routes=paths, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
 
 
@@ -157,8 +164,27 @@ def run_in_thread(
     """See `qwen3_sglang.local.run_in_thread`."""
     _check_access(host, api_key)
     app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
-    with run_app(app, host=host, port=port) as base_url:
-        yield base_url
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Bound here, so that a taken port is raised to the caller and a free one is known before the start.
+    with socket.create_server((host, port), family=family) as listener:
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), name="local-reranker", daemon=True)
+        thread.start()
+        try:
+            _wait(server, thread)
+            name = f"[{host}]" if ":" in host else host
+            yield f"http://{name}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
+    while not server.started:
+        if not thread.is_alive():
+            raise StartupError("the embedded server stopped before it answered; its log says why")
+        time.sleep(0.01)
 
 
 def _routes(endpoints: _Endpoints) -> list[Route]:
@@ -174,8 +200,15 @@ def _routes(endpoints: _Endpoints) -> list[Route]:
 def _check_access(host: str, api_key: str | None) -> None:
     if api_key is not None and not api_key.strip():
         raise InvalidInputError("api_key", api_key, "pass a key that is not blank, or None for no key")
-    if api_key is None and not is_loopback(host):
+    if api_key is None and not _is_loopback(host):
         raise InvalidInputError("host", host, "pass api_key too: others can reach this address")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _body(request: Request) -> checks.Body:

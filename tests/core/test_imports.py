@@ -43,7 +43,7 @@ ALLOWED = {
     "toy": {"errors", "prompt"},
     "convert": {"errors", "prompt", "findings", "convert"},
     "playground": {"cli_options", "client", "errors", "playground", "prompt", "ranking", "running"},
-    "local": {"errors", "local", "playground", "prompt", "ranking", "running", "truncate"},
+    "local": {"errors", "local", "playground", "prompt", "ranking", "truncate"},
 }
 
 
