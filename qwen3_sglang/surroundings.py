@@ -1,0 +1,69 @@
+"""What requests reads from the environment, read alike for aiohttp: proxies, CA bundles, netrc."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    get_auth_from_url,
+    get_environ_proxies,
+    get_netrc_auth,
+    select_proxy,
+)
+
+from qwen3_sglang.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # its repr would show passwords
+class Proxy:
+    """The proxy that an address is asked through, and its credentials."""
+
+    url: str
+    auth: aiohttp.BasicAuth | None
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """By HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as requests chooses it.
+
+    Raises:
+        InvalidInputError: a kind of proxy that aiohttp can't speak to.
+    """
+    found = select_proxy(url, get_environ_proxies(url))
+    if not found:
+        return None
+    address = found if "://" in found else f"http://{found}"
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"}:
+        remedy = "name an http:// or https:// proxy, or list the server's host in NO_PROXY"
+        raise InvalidInputError(f"{urlsplit(url).scheme.upper()}_PROXY", f"{parts.scheme}://…", remedy)
+    user, password = get_auth_from_url(address)
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return Proxy(bare, aiohttp.BasicAuth(user, password) if user else None)
+
+
+def netrc_auth(url: str) -> aiohttp.BasicAuth | None:
+    """The login that ~/.netrc, or the file that NETRC names, has for the address's host."""
+    found = get_netrc_auth(url)
+    return aiohttp.BasicAuth(*found) if found else None
+
+
+def tls_for(url: str, verify: bool | str) -> ssl.SSLContext | bool:
+    """What aiohttp is to check certificates by: the same bundle as requests, not the operating system's."""
+    if verify is False or not url.startswith("https:"):
+        return bool(verify)
+    bundle = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+    return _context(bundle, os.stat(bundle).st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _context(bundle: str, _changed: int) -> ssl.SSLContext:
+    """Loading a bundle takes some milliseconds: once, until the file changes."""
+    if os.path.isdir(bundle):
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
