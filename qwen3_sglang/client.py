@@ -122,7 +122,8 @@ class RerankClient:
         self._start()
 
     def __repr__(self) -> str:
-        return f"RerankClient({self.settings.base_url!r})"
+        # Half made it is shown too, by tracebacks with locals.
+        return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
     def score(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
         """P(yes) of each document, in the documents' order.

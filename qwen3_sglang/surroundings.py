@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from base64 import b64encode
 from functools import lru_cache
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-import aiohttp
 from requests.utils import (
     DEFAULT_CA_BUNDLE_PATH,
-    get_auth_from_url,
     get_environ_proxies,
     get_netrc_auth,
     select_proxy,
@@ -20,16 +18,8 @@ from requests.utils import (
 from qwen3_sglang.errors import InvalidInputError
 
 
-@dataclass(frozen=True, slots=True, repr=False)  # its repr would show passwords
-class Proxy:
-    """The proxy that an address is asked through, and its credentials."""
-
-    url: str
-    auth: aiohttp.BasicAuth | None
-
-
-def proxy_for(url: str) -> Proxy | None:
-    """By HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as requests chooses it.
+def proxy_for(url: str) -> str | None:
+    """The proxy, by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as requests chooses it.
 
     Raises:
         InvalidInputError: a kind of proxy that aiohttp can't speak to.
@@ -38,19 +28,17 @@ def proxy_for(url: str) -> Proxy | None:
     if not found:
         return None
     address = found if "://" in found else f"http://{found}"
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"}:
+    scheme = urlsplit(address).scheme
+    if scheme not in {"http", "https"}:
         remedy = "name an http:// or https:// proxy, or list the server's host in NO_PROXY"
-        raise InvalidInputError(f"{urlsplit(url).scheme.upper()}_PROXY", f"{parts.scheme}://…", remedy)
-    user, password = get_auth_from_url(address)
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return Proxy(bare, aiohttp.BasicAuth(user, password) if user else None)
+        raise InvalidInputError(f"{urlsplit(url).scheme.upper()}_PROXY", f"{scheme}://…", remedy)
+    return address
 
 
-def netrc_auth(url: str) -> aiohttp.BasicAuth | None:
-    """The login that ~/.netrc, or the file that NETRC names, has for the address's host."""
+def netrc_login(url: str) -> str | None:
+    """The Authorization header by what ~/.netrc, or the file that NETRC names, has for the address's host."""
     found = get_netrc_auth(url)
-    return aiohttp.BasicAuth(*found) if found else None
+    return found and "Basic " + b64encode(":".join(found).encode("latin-1")).decode()
 
 
 def tls_for(url: str, verify: bool | str) -> ssl.SSLContext | bool:

@@ -108,11 +108,16 @@ def test_a_stream_without_end_is_refused(url: str) -> None:
     assert got.startswith(b"HTTP/1.1 413 ")
 
 
-@pytest.mark.parametrize(
-    ("path", "name", "item"),
-    [("/v1/classify", "input", "a"), ("/v1/score", "items", "a"), ("/v1/score", "items", [1])]
-    + [("/tokenize", "prompt", "a"), ("/detokenize", "tokens", [1])],
-)
+LISTS: list[tuple[str, str, object]] = [
+    ("/v1/classify", "input", "a"),
+    ("/v1/score", "items", "a"),
+    ("/v1/score", "items", [1]),
+    ("/tokenize", "prompt", "a"),
+    ("/detokenize", "tokens", [1]),
+]
+
+
+@pytest.mark.parametrize(("path", "name", "item"), LISTS)
 def test_a_list_has_a_limit(url: str, path: str, name: str, item: object) -> None:
     """413, as for a body: send fewer."""
     answer = requests.post(url + path, json={name: [item] * (MAX_ITEMS + 1)}, timeout=20)
