@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.documents.compressor import BaseDocumentCompressor
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, StrictBool
 
 from qwen3_sglang import RerankClient, RerankResult
 
@@ -65,6 +65,9 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
         description="v1/classify, v1/score or (vLLM) classify.",
     )
     cache_size: int = Field(default=0, strict=True, frozen=True, description="Scores to remember.")
+    verify: StrictBool | str | Path = Field(
+        default=True, frozen=True, description="Check TLS certificates, or the CA bundle to check by."
+    )
     top_n: int | None = Field(default=None, strict=True, description="Documents to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
 
@@ -77,6 +80,11 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
 
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
+            # What may be a key, misspelled too, is wrapped: a traceback with locals shows `data`.
+            data = {
+                name: SecretStr(value) if "key" in name and isinstance(value, str) else value
+                for name, value in data.items()
+            }
             super().__init__(**data)
             # With no documents the core checks the arguments and asks the server nothing.
             self._connect().rerank("check", [], self.top_n, self.min_score)
@@ -134,6 +142,7 @@ class Qwen3SGLangRerank(BaseDocumentCompressor):
                     escape_special_tokens=self.escape_special_tokens,
                     endpoint=self.endpoint,
                     cache_size=self.cache_size,
+                    verify=self.verify,
                 )
             return self._client
 

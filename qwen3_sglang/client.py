@@ -20,11 +20,13 @@ from qwen3_sglang import batching, errors, protocol
 from qwen3_sglang.answers import Response
 from qwen3_sglang.cache import ScoreCache
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
+from qwen3_sglang.forks import restart_in_child
 from qwen3_sglang.prompt import Prompt, prepare
 from qwen3_sglang.protocol import Call, Request, Served, Steps
 from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
+from qwen3_sglang.secret import SecretLike, SecretStr, hide
 from qwen3_sglang.sessions import LoopSession, make_session, unreachable
-from qwen3_sglang.settings import SecretLike, Settings, make_settings
+from qwen3_sglang.settings import Settings, make_settings
 from qwen3_sglang.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.truncate import MAX_LENGTH
 
@@ -35,8 +37,8 @@ _log = logging.getLogger(__name__)
 class RerankClient:
     """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
 
-    One client is meant to be kept: it pools its connections. It may be used from several threads, and from
-    several event loops; making one does no I/O.
+    One client is meant to be kept: it pools its connections. It may be used from several threads, from several
+    event loops, and in a process that is forked after it was made; making one does no I/O.
 
     Args:
         base_url: SGLang's address; None: `QWEN3_SGLANG_BASE_URL`, then http://127.0.0.1:30000.
@@ -56,6 +58,8 @@ class RerankClient:
         endpoint: "v1/classify" (SGLang, and the only one its gateway routes), "v1/score" (SGLang; sends and
             tokenises the query once a list) or "classify" (vLLM).
         cache_size: scores to remember, by model, instruction, query and document; 0 remembers none.
+        verify: True checks TLS certificates by requests' own CA bundle, or by what REQUESTS_CA_BUNDLE names; a path
+            by that bundle; False checks none.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -76,7 +80,10 @@ class RerankClient:
         escape_special_tokens: bool = True,
         endpoint: str = DEFAULT_ENDPOINT,
         cache_size: int = 0,
+        verify: bool | str | os.PathLike[str] = True,
     ) -> None:
+        # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
+        api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self.settings: Settings = make_settings(
             base_url,
             api_key=api_key,
@@ -90,17 +97,33 @@ class RerankClient:
             escape_special_tokens=escape_special_tokens,
             endpoint=endpoint,
             cache_size=cache_size,
+            verify=verify,
         )
-        self._cache = ScoreCache(cache_size) if cache_size else None
         self._served = _told(self.settings)
         self._tokenizer: LocalTokenizer | None = None
+        self._parents: list[object] = []
+        self._start()
+        restart_in_child(self._restart)
+
+    def _start(self) -> None:
+        self._cache = ScoreCache(self.settings.cache_size) if self.settings.cache_size else None
         self._session = make_session(self.settings)
-        self._slots = threading.BoundedSemaphore(max_concurrency)
+        self._slots = threading.BoundedSemaphore(self.settings.max_concurrency)
         self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
 
+    def _restart(self) -> None:
+        """In a forked child: new connections and locks, since another thread may have held the old ones.
+
+        The parent's are kept, untouched: to close a socket of an event loop would also stop the parent from
+        being told of it, as both share the selector.
+        """
+        self._parents.append((self._session, self._loops))
+        self._start()
+
     def __repr__(self) -> str:
-        return f"RerankClient({self.settings.base_url!r})"
+        # Half made it is shown too, by tracebacks with locals.
+        return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
     def score(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
         """P(yes) of each document, in the documents' order.
@@ -193,7 +216,8 @@ class RerankClient:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and the sync side's."""
-        loop = self._loops.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            loop = self._loops.pop(asyncio.get_running_loop(), None)
         if loop is not None:
             await loop.keeper.aclose()
         self.close()
@@ -323,10 +347,19 @@ class RerankClient:
             raise self._timed_out()
         try:
             left = max(0.001, until - time.monotonic())
-            got = self._session.request(method, url, data=request.body, timeout=left, allow_redirects=False)
-            return Response(url, got.status_code, got.content, got.headers.get("Location"))
-        except requests.RequestException as error:
+            got = self._session.request(
+                method,
+                url,
+                data=request.body,
+                timeout=left,
+                allow_redirects=False,
+                verify=self.settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
+            )
+            return self._answer(url, got.status_code, got.content, got.headers.get("Location"))
+        except (requests.RequestException, OSError) as error:
             failure = self._sync_failure(url, error)
+        except BaseException as error:  # Ctrl-C
+            raise _bare(error)  # noqa: B904 - it is the same one
         finally:
             self._slots.release()
         # Outside the except clause on purpose: the foreign error's frames hold the key in their locals.
@@ -341,12 +374,21 @@ class RerankClient:
                 loop.slots,
                 loop.session.request(method, url, data=request.body, allow_redirects=False) as got,
             ):
-                return Response(url, got.status, await got.read(), got.headers.get("Location"))
+                return self._answer(url, got.status, await got.read(), got.headers.get("Location"))
         except (aiohttp.ClientError, OSError) as error:
             failure = errors.ServerUnreachableError(url, unreachable(error))
+        except BaseException as error:  # the task was cancelled
+            raise _bare(error)  # noqa: B904 - it is the same one
         raise failure
 
-    def _sync_failure(self, url: str, error: requests.RequestException) -> errors.ServerError:
+    def _answer(self, url: str, status: int, body: bytes, location: str | None) -> Response:
+        """What came back, without the key where the server repeats it."""
+        key, succeeded = self.settings.api_key, 200 <= status < 300  # noqa: PLR2004 - the range that means success
+        if location is not None:
+            location = hide(location.encode(), key, succeeded=False).decode()
+        return Response(url, status, hide(body, key, succeeded=succeeded), location)
+
+    def _sync_failure(self, url: str, error: requests.RequestException | OSError) -> errors.ServerError:
         if isinstance(error, requests.Timeout):
             return self._timed_out()
         return errors.ServerUnreachableError(url, unreachable(error))
@@ -380,3 +422,9 @@ def _told(settings: Settings) -> Served | None:
     if settings.model is None or settings.max_length is None:
         return None
     return Served(settings.model)
+
+
+def _bare(error: BaseException) -> BaseException:
+    """`error` without the frames it went through: they hold the key in their locals."""
+    error.__context__ = None
+    return error.with_traceback(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from http.cookiejar import DefaultCookiePolicy
 
@@ -11,7 +12,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from qwen3_sglang.settings import SecretStr, Settings
+from qwen3_sglang.secret import Bearer, SecretStr
+from qwen3_sglang.settings import Settings
+from qwen3_sglang.surroundings import netrc_login, proxy_for, tls_for
 
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
 
@@ -47,7 +50,7 @@ class _BearerAuth(AuthBase):
         self._key = key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        request.headers["Authorization"] = Bearer(self._key)
         return request
 
 
@@ -63,18 +66,20 @@ def make_session(settings: Settings) -> requests.Session:
 
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
-    headers = dict(HEADERS)
-    if settings.api_key is not None:
-        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+    login = netrc_login(settings.base_url) if settings.api_key is None else Bearer(settings.api_key)
     return aiohttp.ClientSession(
-        headers=headers,
+        headers=HEADERS if login is None else {**HEADERS, "Authorization": login},
         timeout=aiohttp.ClientTimeout(total=None),  # the call as a whole has one
-        connector=aiohttp.TCPConnector(limit=settings.max_concurrency),
+        connector=aiohttp.TCPConnector(limit=settings.max_concurrency, ssl=tls_for(settings.base_url, settings.verify)),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,
+        # Not trust_env: it chooses proxies otherwise than requests, and in a thread before every request.
+        proxy=proxy_for(settings.base_url),
     )
 
 
 def unreachable(error: Exception) -> str:
     what = str(error).split("(Caused by", maxsplit=1)[-1].strip(" )'\"") or type(error).__name__
+    what = re.sub(r"//[^/@\s]*@", "//…@", what)  # a proxy's password
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        return f"its certificate isn't trusted ({what}); if it is the right one, pass its CA's file as verify="
     return f"no answer ({what}); is the server running there, and is base_url right?"
