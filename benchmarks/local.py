@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 import transformers
-from ways import Texts, machine
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
@@ -27,6 +26,7 @@ from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.prompt import build_prompts
 from qwen3_sglang.toy import build_toy
+from ways import Texts, machine
 
 GOAL, DOCUMENTS, SIZES = 1.3, 100, (8, 16, 32, 64)
 Way = Callable[[str, list[str]], list[float]]

@@ -7,12 +7,17 @@ import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, StrictBool
 
 from qwen3_sglang import RerankClient
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
+
+
+def _plain(value: Any) -> Any:
+    """A path as a string, which can be written as JSON."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 class Connection(BaseModel):
@@ -47,7 +52,7 @@ class Connection(BaseModel):
     max_length: int | None = Field(
         default=None, strict=True, frozen=True, description="Tokens of a prompt; None: 8192 or the server's limit."
     )
-    tokenizer: Annotated[str | Path | None, AfterValidator(lambda path: path and os.fspath(path))] = Field(
+    tokenizer: Annotated[str | Path | None, AfterValidator(_plain)] = Field(
         default=None, frozen=True, description="The served model's folder, to cut long texts by; None asks the server."
     )
     escape_special_tokens: bool = Field(
@@ -60,6 +65,9 @@ class Connection(BaseModel):
         description="v1/classify, v1/score or (vLLM) classify.",
     )
     cache_size: int = Field(default=0, strict=True, frozen=True, description="Scores to remember.")
+    verify: Annotated[StrictBool | str | Path, AfterValidator(_plain)] = Field(
+        default=True, frozen=True, description="Check TLS certificates, or the CA bundle to check by."
+    )
     # Sent with each call, so it may change between two.
     instruction: str | None = Field(
         default=None, description="What makes a document relevant; None: the model's default."
@@ -96,6 +104,7 @@ class Connection(BaseModel):
                     escape_special_tokens=self.escape_special_tokens,
                     endpoint=self.endpoint,
                     cache_size=self.cache_size,
+                    verify=self.verify,
                 )
             return self._client
 

@@ -15,6 +15,7 @@ from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from pydantic import StrictBool
 
 from qwen3_sglang import RerankClient, RerankResult
 from qwen3_sglang.errors import InvalidInputError
@@ -85,6 +86,9 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         description="v1/classify, v1/score or (vLLM) classify.",
     )
     cache_size: int = Field(default=0, strict=True, frozen=True, description="Scores to remember.")
+    verify: StrictBool | str | Path = Field(
+        default=True, frozen=True, description="Check TLS certificates, or the CA bundle to check by."
+    )
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
     metadata_mode: MetadataMode = Field(
@@ -103,6 +107,11 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
 
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
+            # What may be a key, misspelled too, is wrapped: a traceback with locals shows `data`.
+            data = {
+                name: SecretStr(value) if "key" in name and isinstance(value, str) else value
+                for name, value in data.items()
+            }
             super().__init__(**data)
             # With no documents the core checks the arguments and asks the server nothing.
             self._connect().rerank("check", [], self.top_n, self.min_score)
@@ -214,6 +223,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                     escape_special_tokens=self.escape_special_tokens,
                     endpoint=self.endpoint,
                     cache_size=self.cache_size,
+                    verify=self.verify,
                 )
             return self._client
 

@@ -25,7 +25,7 @@ from qwen3_sglang.errors import (
     SwappedLabelsError,
     UnconvertedModelError,
 )
-from qwen3_sglang.prompt import DEFAULT_INSTRUCTION
+from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, Prompt
 from qwen3_sglang.ranking import RerankResult
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ __all__ = [
     "ModelNotFoundError",
     "NotSGLangError",
     "OneLabelModelError",
+    "Prompt",
     "ProtocolError",
     "Qwen3SGLangError",
     "RequestRejectedError",

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from qwen3_sglang.ranking import Outcome, Score
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
+class Batches(Generic[T]):
     """What to send.
 
     Attributes:
-        lists: the distinct documents whose score isn't known.
+        lists: the distinct documents whose answer isn't known.
         documents: all documents, as given.
-        known: scores that needn't be asked for.
+        known: answers that needn't be asked for.
     """
 
     lists: list[list[str]]
     documents: Sequence[str]
-    known: Mapping[str, Score]
+    known: Mapping[str, T]
 
     def where(self, part: Sequence[str], place: int) -> list[int]:
         """The indices, in the list that was given, of the document at that place of one of `lists`."""
         return [index for index, document in enumerate(self.documents) if document == part[place]]
 
-    def restore(self, answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
-        """One score a document, or why it has none, in the order the documents were given."""
+    def restore(self, answers: Sequence[Sequence[T]]) -> list[T]:
+        """One answer a document, in the order the documents were given."""
         if sum(map(len, self.lists)) == len(self.documents):  # all are distinct, none is known
-            return [outcome for outcomes in answers for outcome in outcomes]
-        found: dict[str, Outcome] = dict(self.known)
-        for sent, scores in zip(self.lists, answers, strict=True):
-            found.update(zip(sent, scores, strict=True))
+            return [one for answer in answers for one in answer]
+        found = dict(self.known)
+        for sent, answer in zip(self.lists, answers, strict=True):
+            found.update(zip(sent, answer, strict=True))
         return [found[document] for document in self.documents]
 
 
-def split(documents: Sequence[str], batch_size: int, known: Mapping[str, Score] | None = None) -> Batches:
+def split(documents: Sequence[str], batch_size: int, known: Mapping[str, T] | None = None) -> Batches[T]:
     """Lists of at most `batch_size`; a document that occurs twice is sent once, one that is known never."""
     known = known or {}
     distinct = list(dict.fromkeys(documents))

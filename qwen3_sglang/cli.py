@@ -1,4 +1,7 @@
-"""qwen3-sglang convert | serve | rerank | check | evaluate | demo. Library errors: one line, exit code 1."""
+"""qwen3-sglang convert | serve | rerank | check | evaluate | playground | demo.
+
+Errors of the library become one line and exit code 1.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,11 @@ except ModuleNotFoundError as missing:
     raise MissingDependencyError(missing.name or "typer", "cli") from None
 
 from qwen3_sglang.check import check_server
+from qwen3_sglang.cli_options import Key, Url
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.evaluate import command as evaluation
 from qwen3_sglang.findings import Finding
+from qwen3_sglang.playground.command import EXAMPLE, playground
 from qwen3_sglang.ranking import RerankResult
 
 if TYPE_CHECKING:
@@ -40,14 +45,7 @@ app = typer.Typer(
 )
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
-
-Url = Annotated[
-    str | None, typer.Option("--url", help="SGLang's address; default: $QWEN3_SGLANG_BASE_URL or port 30000.")
-]
-Key = Annotated[
-    str | None,
-    typer.Option("--api-key", envvar="QWEN3_SGLANG_API_KEY", show_envvar=True, help="The server's key."),
-]
+app.command(epilog=EXAMPLE)(playground)
 
 
 class Engine(StrEnum):

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from qwen3_sglang import batching, errors, protocol
 from qwen3_sglang.cache import ScoreCache
 from qwen3_sglang.deadline import Deadline
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.exchange import Steps
-from qwen3_sglang.prompt import prepare
+from qwen3_sglang.forks import restart_in_child
+from qwen3_sglang.prompt import Prompt, prepare
 from qwen3_sglang.protocol import Call, Served
 from qwen3_sglang.ranking import Outcome, RerankResult, Score, check_limits, rank, unscored
-from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff, Patience
-from qwen3_sglang.settings import OnError, SecretLike, Settings, make_settings
+from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff
+from qwen3_sglang.secret import SecretLike, SecretStr
+from qwen3_sglang.settings import OnError, Settings, make_settings
 from qwen3_sglang.several import SeveralQueries
 from qwen3_sglang.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.transport import Transport
 from qwen3_sglang.truncate import MAX_LENGTH
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
 class RerankClient(SeveralQueries):
     """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
 
-    One client is meant to be kept: it pools its connections. It may be used from several threads, and from
-    several event loops; making one does no I/O.
+    One client is meant to be kept: it pools its connections. It may be used from several threads, from several
+    event loops, and in a process that is forked after it was made; making one does no I/O.
 
     Args:
         base_url: SGLang's address; None: `QWEN3_SGLANG_BASE_URL`, then http://127.0.0.1:30000.
@@ -62,6 +64,8 @@ class RerankClient(SeveralQueries):
         endpoint: "v1/classify" (SGLang, and the only one its gateway routes), "v1/score" (SGLang; sends and
             tokenises the query once a list) or "classify" (vLLM).
         cache_size: scores to remember, by model, instruction, query and document; 0 remembers none.
+        verify: True checks TLS certificates by requests' own CA bundle, or by what REQUESTS_CA_BUNDLE names; a path
+            by that bundle; False checks none.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -87,7 +91,10 @@ class RerankClient(SeveralQueries):
         escape_special_tokens: bool = True,
         endpoint: str = DEFAULT_ENDPOINT,
         cache_size: int = 0,
+        verify: bool | str | os.PathLike[str] = True,
     ) -> None:
+        # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
+        api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         self.settings: Settings = make_settings(
             base_url,
             api_key=api_key,
@@ -106,14 +113,20 @@ class RerankClient(SeveralQueries):
             escape_special_tokens=escape_special_tokens,
             endpoint=endpoint,
             cache_size=cache_size,
+            verify=verify,
         )
-        self._cache = ScoreCache(cache_size) if cache_size else None
+        self._empty_cache()
         self._served = _told(self.settings)
         self._tokenizer: LocalTokenizer | None = None
         self._transport = Transport(self.settings)
+        restart_in_child(self._empty_cache)  # its lock may have been held by another thread when the process forked
+
+    def _empty_cache(self) -> None:
+        self._cache = ScoreCache(self.settings.cache_size) if self.settings.cache_size else None
 
     def __repr__(self) -> str:
-        return f"RerankClient({self.settings.base_url!r})"
+        # Half made it is shown too, by tracebacks with locals.
+        return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
     def score(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
         """P(yes) of each document, in the documents' order.
@@ -152,13 +165,7 @@ class RerankClient(SeveralQueries):
         Raises:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        if self.settings.model is not None:
-            return self.settings.model
-        if self._served is None:
-            deadline = Deadline(self.settings.timeout)
-            patience = self._transport.patience(deadline)
-            self._served = self._transport.drive(protocol.ask_served(patience), deadline)
-        return self._served.model
+        return self.settings.model or self._known(Deadline(self.settings.timeout)).model
 
     @property
     def known_model(self) -> str | None:
@@ -186,6 +193,29 @@ class RerankClient(SeveralQueries):
         except errors.ServerError as failure:
             return self._pass_through(len(documents), top_n, failure)
         return rank(outcomes, top_n, min_score)
+
+    def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
+        """What the model reads for each document: escaped, cut and counted as `score` sends it.
+
+        It asks the server to count the tokens where no `tokenizer` is given; behind a gateway, `tokens` is None.
+
+        Raises:
+            InvalidInputError: as `score`.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        head, texts = self._texts(query, documents, instruction)
+        if not texts:
+            return []
+        deadline = Deadline(self.settings.timeout)
+        call = self._call(head, self._known(deadline), deadline)
+        plan: batching.Batches[Prompt] = batching.split(texts, self.settings.batch_size)
+        steps = [protocol.describe_prompts(call, part) for part in plan.lists]
+        return plan.restore(self._transport.drive_all(steps, deadline))
+
+    async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
+        """`prompts`, without blocking the event loop."""
+        head, texts = self._texts(query, documents, instruction)
+        return await self._transport.within(self._aprompts_now(head, texts)) if texts else []
 
     def close(self) -> None:
         """Close the sync side's connections; a later call opens new ones."""
@@ -224,32 +254,17 @@ class RerankClient(SeveralQueries):
         return await self._ascore_texts(*self._texts(query, documents, instruction), collect=collect)
 
     def _limit(self) -> int:
-        if self._served is None:
-            deadline = Deadline(self.settings.timeout)
-            self._served = self._transport.drive(protocol.ask_served(self._transport.patience(deadline)), deadline)
-        return self._max_length(self._served)
+        return self._max_length(self._known(Deadline(self.settings.timeout)))
 
     async def _alimit(self) -> int:
-        try:
-            async with asyncio.timeout(self.settings.timeout):
-                if self._served is None:
-                    patience = self._transport.patience(Deadline(self.settings.timeout))
-                    self._served = await self._transport.adrive(protocol.ask_served(patience))
-        except TimeoutError as error:
-            failure = error if isinstance(error, errors.ServerError) else self._transport.timed_out()
-        else:
-            return self._max_length(self._served)
-        raise failure
+        return self._max_length(await self._transport.within(self._aknown(Deadline(self.settings.timeout))))
 
     def _score_texts(self, head: str, texts: list[str], *, collect: bool = False) -> list[Outcome]:
         if not texts:
             return []
         deadline = Deadline(self.settings.timeout)
-        patience = self._transport.patience(deadline)
         try:
-            if self._served is None:
-                self._served = self._transport.drive(protocol.ask_served(patience), deadline)
-            call = self._call(head, self._served, patience, collect=collect)
+            call = self._call(head, self._known(deadline), deadline, collect=collect)
             plan = self._plan(call, texts)
             parts = self._transport.drive_all(_steps(call, plan), deadline)
         except errors.ModelNotFoundError:
@@ -260,26 +275,38 @@ class RerankClient(SeveralQueries):
     async def _ascore_texts(self, head: str, texts: list[str], *, collect: bool = False) -> list[Outcome]:
         if not texts:
             return []
-        patience = self._transport.patience(Deadline(self.settings.timeout))
         try:
-            async with asyncio.timeout(self.settings.timeout):
-                if self._served is None:
-                    self._served = await self._transport.adrive(protocol.ask_served(patience))
-                call = self._call(head, self._served, patience, collect=collect)
-                plan = self._plan(call, texts)
-                local = self._tokenizer is not None
-                parts = await self._transport.adrive_all(_steps(call, plan), blocking_start=local)
-        except TimeoutError as error:
-            failure: Exception = error if isinstance(error, errors.ServerError) else self._transport.timed_out()
-        except ExceptionGroup as several:
-            failure = several.exceptions[0]
-        except errors.ServerError as error:
-            failure = error
-        else:
-            return self._finish(call, plan, parts)
-        if isinstance(failure, errors.ModelNotFoundError):
+            return await self._transport.within(self._ascore_now(head, texts, collect=collect))
+        except errors.ModelNotFoundError:
             self._served = _told(self.settings)
-        raise failure
+            raise
+
+    async def _ascore_now(self, head: str, texts: list[str], *, collect: bool) -> list[Outcome]:
+        deadline = Deadline(self.settings.timeout)
+        call = self._call(head, await self._aknown(deadline), deadline, collect=collect)
+        plan = self._plan(call, texts)
+        return self._finish(call, plan, await self._adrive_all(_steps(call, plan)))
+
+    async def _aprompts_now(self, head: str, texts: list[str]) -> list[Prompt]:
+        deadline = Deadline(self.settings.timeout)
+        call = self._call(head, await self._aknown(deadline), deadline)
+        plan: batching.Batches[Prompt] = batching.split(texts, self.settings.batch_size)
+        return plan.restore(await self._adrive_all([protocol.describe_prompts(call, part) for part in plan.lists]))
+
+    async def _adrive_all(self, several: list[Steps[list[T]]]) -> list[list[T]]:
+        # A tokenizer on this machine works inside the first step: not on the event loop.
+        return await self._transport.adrive_all(several, blocking_start=self._tokenizer is not None)
+
+    def _known(self, deadline: Deadline) -> Served:
+        if self._served is None:
+            patience = self._transport.patience(deadline)
+            self._served = self._transport.drive(protocol.ask_served(patience), deadline)
+        return self._served
+
+    async def _aknown(self, deadline: Deadline) -> Served:
+        if self._served is None:
+            self._served = await self._transport.adrive(protocol.ask_served(self._transport.patience(deadline)))
+        return self._served
 
     def _pass_through(self, count: int, top_n: int | None, failure: errors.ServerError) -> list[RerankResult]:
         if self.settings.on_error == "raise":
@@ -291,11 +318,11 @@ class RerankClient(SeveralQueries):
         task = self.settings.instruction if instruction is None else instruction
         return prepare(query, documents, task, escape=self.settings.escape_special_tokens)
 
-    def _plan(self, call: Call, texts: list[str]) -> batching.Batches:
-        known = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
+    def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Outcome]:
+        known: Mapping[str, Outcome] = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
         return batching.split(texts, self.settings.batch_size, known)
 
-    def _finish(self, call: Call, plan: batching.Batches, parts: list[list[Outcome]]) -> list[Outcome]:
+    def _finish(self, call: Call, plan: batching.Batches[Outcome], parts: list[list[Outcome]]) -> list[Outcome]:
         if self._cache is not None:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
                 self._cache.add(call.model, call.head, documents, outcomes)
@@ -315,14 +342,14 @@ class RerankClient(SeveralQueries):
         wanted = self.settings.max_length or MAX_LENGTH
         return wanted if served.max_length is None else min(wanted, served.max_length)
 
-    def _call(self, head: str, served: Served, patience: Patience, *, collect: bool) -> Call:
+    def _call(self, head: str, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
         if self._tokenizer is None and self.settings.tokenizer is not None:
             self._tokenizer = load_tokenizer(self.settings.tokenizer)
-        model = self.settings.model or served.model
+        model, patience = self.settings.model or served.model, self._transport.patience(deadline)
         return Call(model, head, self._max_length(served), patience, self._tokenizer, self.settings.endpoint, collect)
 
 
-def _steps(call: Call, plan: batching.Batches) -> list[Steps[list[Outcome]]]:
+def _steps(call: Call, plan: batching.Batches[Outcome]) -> list[Steps[list[Outcome]]]:
     return [protocol.score_documents(call, part, partial(plan.where, part)) for part in plan.lists]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError
 
@@ -53,6 +54,21 @@ SPECIAL_TOKENS = (
 # One pass is enough: each has its only "<" at its start and none has a space, so two can't overlap and
 # breaking one can't make another.
 _SPECIAL = re.compile("<(?=(?:" + "|".join(re.escape(token[1:]) for token in SPECIAL_TOKENS) + "))")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads for one document.
+
+    Attributes:
+        text: the whole prompt, as it is sent.
+        tokens: how many tokens it has; None where nobody could count them.
+        truncated: the document lost its tail, so that the prompt fits.
+    """
+
+    text: str
+    tokens: int | None = None
+    truncated: bool = False
 
 
 def escape_special_tokens(text: str) -> str:

@@ -19,6 +19,7 @@ from qwen3_sglang.answers import Response, read_json, short
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.exchange import Pause, Request, Steps, ask, queue_is_full
 from qwen3_sglang.explain import MODELS, explained
+from qwen3_sglang.prompt import SUFFIX, Prompt
 from qwen3_sglang.ranking import Outcome, Score
 from qwen3_sglang.retry import Patience
 
@@ -178,6 +179,24 @@ def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], C
     return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
 
 
+def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
+    """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
+    fitted = yield from _fit(call, documents)
+    texts = [f"{call.head}{document.text}{SUFFIX}" for document in fitted]
+    counts = yield from _count(call, texts)
+    return [Prompt(text, n, f.truncated) for text, n, f in zip(texts, counts, fitted, strict=True)]
+
+
+def _count(call: Call, texts: list[str]) -> Steps[list[int] | list[None]]:
+    if call.tokenizer is not None:
+        return [len(ids) for ids in call.tokenizer.encode(texts)]
+    asked = truncate.Encode(texts)
+    response = yield from ask(_tokenizing(call.model, asked), call.patience)
+    if response.status in _NO_TOKENIZER | _NO_LISTS:
+        return [None] * len(texts)
+    return [len(ids) for ids in _tokenized(response, asked)]
+
+
 def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
     """The documents, cut where they are too long; the server counts where no tokenizer is at hand."""
     if call.tokenizer is not None:
@@ -197,6 +216,7 @@ def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
 
 
 _NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
+_NO_LISTS = {400, 422}  # vLLM's takes one text at a time
 _CUT_BY_BYTES = (
     "%s isn't there, so long documents are cut after max_length bytes, not tokens; "
     "pass tokenizer= (the served model's folder) to keep more of them"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from http.cookiejar import DefaultCookiePolicy
 
 import aiohttp
 import requests
 from requests.auth import AuthBase
-from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
 
 from qwen3_sglang.deadline import BoundedAdapter
-from qwen3_sglang.settings import SecretStr, Settings
+from qwen3_sglang.secret import Bearer, SecretStr
+from qwen3_sglang.settings import Settings
+from qwen3_sglang.surroundings import netrc_login, proxy_for, tls_for
 
 # Nothing compressed: answers are small, and a few bytes can't unfold into gigabytes.
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -25,9 +27,6 @@ class LoopSession:
         self.slots = asyncio.Semaphore(settings.max_concurrency)
         self.session = _make_async_session(settings)
         self.keeper = _keep(self.session)
-        # Read once: aiohttp's trust_env reads the environment and ~/.netrc in a thread before each request, which
-        # takes longer than the rest of it.
-        self.proxy = select_proxy(settings.base_url, get_environ_proxies(settings.base_url))
         self._opened = False
 
     async def open(self) -> None:
@@ -52,7 +51,7 @@ class _BearerAuth(AuthBase):
         self._key = key
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        request.headers["Authorization"] = Bearer(self._key)
         return request
 
 
@@ -68,20 +67,17 @@ def make_session(settings: Settings) -> requests.Session:
 
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
-    headers = dict(HEADERS)
-    login = None
-    if settings.api_key is None:
-        login = get_netrc_auth(settings.base_url)  # as requests does without a key
-    else:
-        headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+    login = netrc_login(settings.base_url) if settings.api_key is None else Bearer(settings.api_key)
     return aiohttp.ClientSession(
-        headers=headers,
-        auth=None if login is None else aiohttp.BasicAuth(*login),
+        headers=HEADERS if login is None else {**HEADERS, "Authorization": login},
         # No total: the call as a whole has one.
         timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout),
         auto_decompress=False,
-        connector=aiohttp.TCPConnector(limit=settings.max_concurrency),
+        connector=aiohttp.TCPConnector(limit=settings.max_concurrency, ssl=tls_for(settings.base_url, settings.verify)),
         cookie_jar=aiohttp.DummyCookieJar(),
+        # Not trust_env: it chooses proxies otherwise than requests, and in a thread before every request, which takes
+        # longer than the rest of it.
+        proxy=proxy_for(settings.base_url),
     )
 
 
@@ -89,4 +85,7 @@ def unreachable(error: Exception) -> str:
     # Without urllib3's "HTTPConnection(host=…): " in front: the address is in the message anyway.
     what = str(error).split("(Caused by", maxsplit=1)[-1].split("): ", maxsplit=1)[-1].strip(" )'\"")
     what = what or type(error).__name__
+    what = re.sub(r"//[^/@\s]*@", "//…@", what)  # a proxy's password
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        return f"its certificate isn't trusted ({what}); if it is the right one, pass its CA's file as verify="
     return f"no answer ({what}); is the server running there, and is base_url right?"

@@ -4,56 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, check_text
 from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff
+from qwen3_sglang.secret import API_KEY_VARIABLE, MASK, SecretLike, SecretStr
 
 BASE_URL_VARIABLE = "QWEN3_SGLANG_BASE_URL"
-API_KEY_VARIABLE = "QWEN3_SGLANG_API_KEY"
 OnError = Literal["raise", "passthrough"]
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 DEFAULT_BASE_URL = "http://127.0.0.1:30000"  # the port of `sglang.launch_server`
-
-
-@runtime_checkable
-class SecretLike(Protocol):
-    """pydantic's SecretStr, or ours."""
-
-    def get_secret_value(self) -> str:
-        """The secret itself."""
-
-
-class SecretStr:
-    """A string that no repr, str, format, pickle or copy shows.
-
-    pydantic has the same type; the base install goes without pydantic.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def get_secret_value(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "SecretStr('**********')"
-
-    def __copy__(self) -> SecretStr:
-        return self
-
-    def __deepcopy__(self, _memo: object) -> SecretStr:  # so that dataclasses.asdict works
-        return self
-
-    def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError(f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +44,7 @@ class Settings:
         escape_special_tokens: whether special tokens inside texts are broken.
         endpoint: which of ENDPOINTS is asked.
         cache_size: scores to remember; 0 remembers none.
+        verify: whether TLS certificates are checked, or the CA bundle (file or folder) to check them by.
     """
 
     base_url: str
@@ -97,6 +64,7 @@ class Settings:
     escape_special_tokens: bool
     endpoint: str
     cache_size: int
+    verify: bool | str
 
     def __post_init__(self) -> None:
         _check_base_url(self.base_url)
@@ -119,6 +87,7 @@ class Settings:
         if not isinstance(self.endpoint, str) or self.endpoint not in ENDPOINTS:
             raise InvalidInputError("endpoint", self.endpoint, f"pass one of {', '.join(map(repr, ENDPOINTS))}")
         _check_count("cache_size", self.cache_size, least=0)
+        _check_verify(self.verify)
 
 
 def make_settings(
@@ -140,6 +109,7 @@ def make_settings(
     escape_special_tokens: bool = True,
     endpoint: str = DEFAULT_ENDPOINT,
     cache_size: int = 0,
+    verify: bool | str | os.PathLike[str] = True,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments; what is None comes from the environment, then from the defaults.
@@ -147,11 +117,11 @@ def make_settings(
     Raises:
         InvalidInputError: any value that can't be used; the message names it and what to pass.
     """
-    environ = os.environ if environ is None else environ
-    url = base_url if base_url is not None else environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+    api_key = _secret(api_key if api_key is not None else _variable(API_KEY_VARIABLE, environ))
+    url = base_url if base_url is not None else _variable(BASE_URL_VARIABLE, environ) or DEFAULT_BASE_URL
     return Settings(
         base_url=url.rstrip("/") if isinstance(url, str) else url,
-        api_key=_secret(api_key if api_key is not None else environ.get(API_KEY_VARIABLE)),
+        api_key=api_key,
         model=model,
         instruction=DEFAULT_INSTRUCTION if instruction is None else instruction,
         batch_size=batch_size,
@@ -167,7 +137,20 @@ def make_settings(
         escape_special_tokens=escape_special_tokens,
         endpoint=endpoint,
         cache_size=cache_size,
+        verify=_bundle(verify, url, environ),
     )
+
+
+def _variable(name: str, environ: Mapping[str, str] | None) -> str | None:
+    # os.environ is never a local: a traceback with locals would print all of it.
+    return (os.environ if environ is None else environ).get(name)
+
+
+def _bundle(verify: object, url: object, environ: Mapping[str, str] | None) -> Any:
+    """`verify`, or the bundle that requests' own variables name, where there is something to verify."""
+    if verify is True and isinstance(url, str) and url.startswith("https:"):
+        return next(filter(None, (_variable(name, environ) for name in BUNDLE_VARIABLES)), True)
+    return str(verify) if isinstance(verify, os.PathLike) else verify
 
 
 def _path(field: str, value: object) -> str | None:
@@ -179,32 +162,41 @@ def _path(field: str, value: object) -> str | None:
 
 
 def _secret(value: object) -> SecretStr | None:
-    if isinstance(value, SecretLike):
-        value = value.get_secret_value()
-    if value is None or value == "":
+    key = SecretStr(value) if isinstance(value, str) else value
+    del value  # from here on no local shows it
+    if isinstance(key, SecretLike):
+        key = SecretStr(key.get_secret_value())
+    if key is None or (isinstance(key, SecretStr) and key.get_secret_value() == ""):
         return None
-    if not isinstance(value, str):
-        raise InvalidInputError("api_key", type(value), "pass a string or a SecretStr")
-    if not value.isascii() or not value.isprintable() or value != value.strip():
+    if not isinstance(key, SecretStr) or not isinstance(key.get_secret_value(), str):
+        raise InvalidInputError("api_key", type(key), "pass a string or a SecretStr")
+    if not _fits_a_header(key):
         remedy = "pass printable ASCII without spaces or line ends around it (was it read from a file?)"
-        raise InvalidInputError("api_key", "**********", remedy)
-    return SecretStr(value)
+        raise InvalidInputError("api_key", MASK, remedy)
+    return key
+
+
+def _fits_a_header(key: SecretStr) -> bool:
+    value = key.get_secret_value()
+    return value.isascii() and value.isprintable() and value == value.strip()
 
 
 def _check_base_url(url: object) -> None:
     if not isinstance(url, str):
         raise InvalidInputError("base_url", url, "pass a string such as http://127.0.0.1:30000")
+    # What may hold a password isn't shown.
+    shown = "…@…" if "@" in url else url.partition("?")[0].partition("#")[0]
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number, a broken IPv6 address
         raise InvalidInputError("base_url", "…", f"pass scheme://host:port, such as {DEFAULT_BASE_URL}") from None
-    if "@" in parts.netloc:  # the value isn't shown: it holds a password
-        raise InvalidInputError("base_url", "…@…", f"take the credentials out of the address; use {API_KEY_VARIABLE}")
+    if "@" in parts.netloc:
+        raise InvalidInputError("base_url", shown, f"take the credentials out of the address; use {API_KEY_VARIABLE}")
     if not usable:
-        raise InvalidInputError("base_url", url, f"pass scheme, host and port, such as {DEFAULT_BASE_URL}")
+        raise InvalidInputError("base_url", shown, f"pass scheme, host and port, such as {DEFAULT_BASE_URL}")
     if parts.query or parts.fragment:
-        raise InvalidInputError("base_url", url, "leave out what follows ? or #")
+        raise InvalidInputError("base_url", shown, "leave out what follows ? or #")
     if url.endswith("/v1"):
         raise InvalidInputError("base_url", url, "leave out the trailing /v1; it is added for you")
 
@@ -218,3 +210,16 @@ def _check_seconds(field: str, value: object) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value < math.inf:  # type: ignore[operator]
         raise InvalidInputError(field, value, "pass a number of seconds above 0")
+
+
+def _check_verify(value: object) -> None:
+    if isinstance(value, bool):
+        return
+    remedy = "pass True, False, or the path of a CA bundle: a file of PEM certificates, or a folder c_rehash made"
+    if not isinstance(value, str) or not os.path.exists(value):
+        raise InvalidInputError("verify", value, remedy)
+    try:
+        if not os.path.isdir(value):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+    except OSError as error:  # ssl.SSLError is one
+        raise InvalidInputError("verify", value, f"{remedy} ({error.strerror or error})") from None

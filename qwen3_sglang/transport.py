@@ -6,8 +6,10 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import aiohttp
 import requests
@@ -15,10 +17,12 @@ import urllib3
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
 
 from qwen3_sglang import errors
-from qwen3_sglang.answers import Response, received
+from qwen3_sglang.answers import Response, is_success, received
 from qwen3_sglang.deadline import LEAST_TIMEOUT, Deadline, bounded
 from qwen3_sglang.exchange import Pause, Request, Run, Steps
+from qwen3_sglang.forks import restart_in_child
 from qwen3_sglang.retry import Patience
+from qwen3_sglang.secret import hide
 from qwen3_sglang.sessions import LoopSession, make_session, unreachable
 from qwen3_sglang.settings import Settings
 
@@ -27,15 +31,29 @@ _PAUSED = retry_if_result(lambda pause: pause is not None)
 
 
 class Transport:
-    """The connections of one client; safe from several threads and several event loops."""
+    """The connections of one client; safe from several threads, several event loops and across a fork."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._met = False
-        self._session = make_session(settings)
-        self._slots = threading.BoundedSemaphore(settings.max_concurrency)
+        self._parents: list[object] = []
+        self._start()
+        restart_in_child(self._restart)
+
+    def _start(self) -> None:
+        self._session = make_session(self._settings)
+        self._slots = threading.BoundedSemaphore(self._settings.max_concurrency)
         self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
+
+    def _restart(self) -> None:
+        """In a forked child: new connections and locks, since another thread may have held the old ones.
+
+        The parent's are kept, untouched: what closes them could wait for a lock that nobody holds any more, or
+        take the parent's turn at the selector that both share.
+        """
+        self._parents.append((self._session, self._loops))
+        self._start()
 
     def patience(self, deadline: Deadline) -> Patience:
         """When a call with that deadline sends a request again."""
@@ -54,7 +72,7 @@ class Transport:
             retrying(lambda: first.pop() if first else self._until_pause(run, deadline))
         return run.result
 
-    def drive_all(self, several: list[Steps[T]], deadline: Deadline) -> list[T]:
+    def drive_all(self, several: Sequence[Steps[T]], deadline: Deadline) -> list[T]:
         """The same for each, at most `max_concurrency` at once; the first failure ends them all."""
         if len(several) <= 1:
             return [self.drive(steps, deadline) for steps in several]
@@ -86,7 +104,7 @@ class Transport:
             await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
         return run.result
 
-    async def adrive_all(self, several: list[Steps[T]], *, blocking_start: bool = False) -> list[T]:
+    async def adrive_all(self, several: Sequence[Steps[T]], *, blocking_start: bool = False) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others."""
         if len(several) <= 1:  # the usual case, without a task of its own
             return [await self.adrive(steps, blocking_start=blocking_start) for steps in several]
@@ -94,13 +112,28 @@ class Transport:
             tasks = [group.create_task(self.adrive(steps, blocking_start=blocking_start)) for steps in several]
         return [task.result() for task in tasks]
 
+    async def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """The work's result, in the time that a call may take."""
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                return await work
+        except TimeoutError as error:
+            failure: Exception = error if isinstance(error, errors.ServerError) else self.timed_out()
+        except ExceptionGroup as several:
+            failure = several.exceptions[0]
+        except errors.ServerError as error:
+            failure = error
+        # Outside the except clauses on purpose: the foreign error's frames hold the key in their locals.
+        raise failure
+
     def close(self) -> None:
         """Close the sync side's connections; the next request opens new ones."""
         self._session.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and the sync side's."""
-        loop = self._loops.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            loop = self._loops.pop(asyncio.get_running_loop(), None)
         if loop is not None:
             await loop.keeper.aclose()
         self.close()
@@ -134,6 +167,8 @@ class Transport:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # As a value: the foreign error's frames hold the key in their locals, so it must not be a cause.
             return self._failure(request, error, over=deadline.left() <= 0)
+        except BaseException as error:  # Ctrl-C
+            raise _bare(error)  # noqa: B904 - it is the same one
         finally:
             self._slots.release()
 
@@ -142,12 +177,16 @@ class Transport:
         method = "GET" if request.body is None else "POST"
         timeouts = min(self._settings.connect_timeout, left), min(self._settings.read_timeout or left, left)
         asked = self._session.request(
-            method, url, data=request.body, timeout=timeouts, allow_redirects=False, stream=True
+            method,
+            url,
+            data=request.body,
+            timeout=timeouts,
+            allow_redirects=False,
+            stream=True,
+            verify=self._settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
-            body = _read(got.raw, request.limit + 1)
-            self._met = True
-            return received(url, got.status_code, got.headers, body, limit=request.limit, now=time.time())
+            return self._answer(request, got.status_code, got.headers, _read(got.raw, request.limit + 1))
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
         url = self._settings.base_url + request.path
@@ -158,13 +197,23 @@ class Transport:
                 loop.slots,
                 loop.session.request(method, url, data=request.body, allow_redirects=False) as got,
             ):
-                body = await _aread(got.content, request.limit + 1)
-                self._met = True
-                return received(url, got.status, got.headers, body, limit=request.limit, now=time.time())
+                return self._answer(request, got.status, got.headers, await _aread(got.content, request.limit + 1))
         except errors.ServerError as error:
             return error
         except (aiohttp.ClientError, OSError) as error:
             return self._failure(request, error, over=False)
+        except BaseException as error:  # the task was cancelled
+            raise _bare(error)  # noqa: B904 - it is the same one
+
+    def _answer(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Response:
+        """What came back, without the key where the server repeats it."""
+        self._met, key = True, self._settings.api_key
+        url = self._settings.base_url + request.path
+        response = received(url, status, headers, body, limit=request.limit, now=time.time())
+        if key is None:
+            return response
+        location = response.location and hide(response.location.encode(), key, succeeded=False).decode()
+        return replace(response, body=hide(response.body, key, succeeded=is_success(status)), location=location)
 
     def _failure(self, request: Request, error: Exception, *, over: bool) -> errors.ServerError:
         url, settings = self._settings.base_url + request.path, self._settings
@@ -206,6 +255,12 @@ async def _aread(content: aiohttp.StreamReader, most: int) -> bytes:
         parts.append(part)
         size += len(part)
     return b"".join(parts)[:most]
+
+
+def _bare(error: BaseException) -> BaseException:
+    """`error` without the frames it went through: they hold the key in their locals."""
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _as_decided(state: RetryCallState) -> float:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int], bool], str]
 Body = dict[str, Any]
 
+MAX_ITEMS = 1024  # in one list; SGLang has no limit, but one request shouldn't keep a CPU busy for hours
+_IDS_END = 2**32  # what a tokenizer can look up at all
+
 
 class RejectedError(Exception):
-    """A request that is answered with 400.
+    """A request that is answered with an error.
 
     Attributes:
         message: what SGLang says.
         kind: its error type; "Bad Request" when the body has the wrong shape, else "BadRequestError".
+        status: HTTP's.
     """
 
-    def __init__(self, message: str, kind: str = "BadRequestError") -> None:
-        super().__init__(message, kind)
+    def __init__(self, message: str, kind: str = "BadRequestError", status: int = 400) -> None:
+        super().__init__(message, kind, status)
         self.message = message
         self.kind = kind
+        self.status = status
 
 
 def parse_body(raw: bytes, content_type: str) -> Body:
@@ -36,10 +41,12 @@ def parse_body(raw: bytes, content_type: str) -> Body:
         raise _malformed("JSON decode error", "body") from error
     if not isinstance(body, dict):
         raise _malformed("Input should be a valid dictionary or object to extract fields from", "body")
+    if not (body.get("model") is None or _is_text(body["model"])):
+        raise _malformed("Input should be a valid string", "body", "model")
     return body
 
 
-def classify_prompts(body: Body, encode: Encode) -> list[list[int]]:
+def classify_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
     """The prompts of a /v1/classify request: one text, a list of texts, or one list of token ids."""
     given = _field(body, "input")
     if not (_is_text(given) or _all_str(given) or _all_int(given)):
@@ -52,14 +59,15 @@ def classify_prompts(body: Body, encode: Encode) -> list[list[int]]:
         return [encode(given)]
     if _all_int(given):
         _check_ids(given)
-        return [list(given)]
+        return [given]
+    _check_items(given)
     for index, text in enumerate(given):
         if not text.strip():
             raise RejectedError(f"Input at index {index} cannot be empty or whitespace only")
-    return [encode(text) for text in given]
+    return map(encode, given)
 
 
-def score_prompts(body: Body, encode: Encode) -> list[list[int]]:
+def score_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
     """The prompts of a /v1/score request: the query joined with each item, as texts or as token ids."""
     query, items = body.get("query"), body.get("items")
     if not (query is None or _is_text(query) or _all_int(query)):
@@ -70,20 +78,22 @@ def score_prompts(body: Body, encode: Encode) -> list[list[int]]:
         raise RejectedError("items must be provided")
     if isinstance(items, str):
         items = [items]
+    _check_items(items)
     return _join(query, items, encode, item_first=bool(body.get("item_first", False)))
 
 
-def _join(query: Any, items: list[Any], encode: Encode, *, item_first: bool) -> list[list[int]]:
+def _join(query: Any, items: list[Any], encode: Encode, *, item_first: bool) -> Iterable[list[int]]:
+    """One at a time: joined all at once, a long query and many items would take their product in memory."""
     if not items:
         return []
     if isinstance(items[0], str):
         query = "" if query is None else query
         if not isinstance(query, str):
             raise RejectedError("Invalid combination of query/items types for score_request.")
-        return [encode(item + query if item_first else query + item) for item in items]
+        return (encode(item + query if item_first else query + item) for item in items)
     # SGLang takes a query in text with items in ids, and encodes it.
     ids = encode(query) if isinstance(query, str) else list(query or [])
-    return [[*item, *ids] if item_first else [*ids, *item] for item in items]
+    return ([*item, *ids] if item_first else [*ids, *item] for item in items)
 
 
 def tokenize_prompt(body: Body, encode: Encode) -> tuple[Any, Any]:
@@ -96,6 +106,7 @@ def tokenize_prompt(body: Body, encode: Encode) -> tuple[Any, Any]:
     if isinstance(prompt, str):
         tokens = encode(prompt)
         return tokens, len(tokens)
+    _check_items(prompt)
     lists = [encode(text) for text in prompt]
     return lists, [len(tokens) for tokens in lists]
 
@@ -106,13 +117,16 @@ def detokenize_tokens(body: Body, decode: Decode) -> Any:
     skip = bool(body.get("skip_special_tokens", True))
     if not (_all_int(tokens) or _all_ids(tokens)):
         raise _malformed("Input should be a valid list[int] or list[list[int]]", "body", "tokens")
+    for ids in [tokens] if _all_int(tokens) else tokens:
+        _check_ids(ids, _IDS_END)
     if _all_int(tokens):
         return decode(tokens, skip)
+    _check_items(tokens)
     return [decode(ids, skip) for ids in tokens]
 
 
-def check_prompts(prompts: list[list[int]], max_length: int, vocab_size: int) -> None:
-    """Refuse the whole list if one prompt can't be scored, as SGLang does.
+def check_prompts(prompts: Iterable[list[int]], max_length: int, vocab_size: int) -> Iterator[list[int]]:
+    """The prompts; refuses the whole list at the first that can't be scored, as SGLang does.
 
     An empty prompt and an id outside the vocabulary take SGLang 0.5.23 on a CPU down; here they are a 400.
     """
@@ -122,15 +136,21 @@ def check_prompts(prompts: list[list[int]], max_length: int, vocab_size: int) ->
             raise RejectedError(f"The input ({size}")
         if not prompt:
             raise RejectedError("Input cannot be empty")
-        _check_ids(prompt)
-        if max(prompt) >= vocab_size:
-            raise RejectedError(f"Token ID {max(prompt)} is out of vocabulary (vocab size: {vocab_size})")
+        _check_ids(prompt, vocab_size)
+        yield prompt
 
 
-def _check_ids(ids: list[int]) -> None:
+def _check_ids(ids: list[int], end: int | None = None) -> None:
     for index, token in enumerate(ids):
         if token < 0:
             raise RejectedError(f"Token ID at index {index} must be non-negative")
+        if end is not None and token >= end:
+            raise RejectedError(f"Token ID {token} is out of vocabulary (vocab size: {end})")
+
+
+def _check_items(items: list[Any]) -> None:
+    if len(items) > MAX_ITEMS:
+        raise RejectedError(f"{len(items)} items in one list, at most {MAX_ITEMS} are taken; send fewer", status=413)
 
 
 def _field(body: Body, name: str) -> Any:

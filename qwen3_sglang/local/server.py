@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,16 @@ from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher
 from qwen3_sglang.local.engine import ARCHITECTURE, Engine
+from qwen3_sglang.local.limits import BODY_SECONDS, MAX_BODY, Limits, PatientProtocol
+from qwen3_sglang.local.openapi import OPERATIONS, describe
+from qwen3_sglang.local.playground import EngineReranker
+from qwen3_sglang.playground.app import OPEN_PATHS, routes
 
-Handler = Callable[[Request], Awaitable[Response]]
 Prompts = list[list[int]]
 
+VERSION = "0.5"  # of the SGLang whose endpoints these are
 STOP_SECONDS = 5  # how long requests in flight may take once the server is told to stop
+_HTTP: dict[str, Any] = {"timeout_graceful_shutdown": STOP_SECONDS, "http": PatientProtocol, "ws": "none"}
 
 
 class StartupError(Qwen3SGLangError, RuntimeError):
@@ -42,8 +47,9 @@ class StartupError(Qwen3SGLangError, RuntimeError):
 class _Endpoints:
     """The handlers; one for each route."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, with_key: bool) -> None:
         self.engine = engine
+        self.description = describe(VERSION, with_key=with_key)
         self.batcher = Batcher(engine.score)
         self.name = str(engine.model_dir)
 
@@ -62,7 +68,7 @@ class _Endpoints:
         logits = await self.batcher.score(prompts)
         scores = [_softmax(pair) if body.get("apply_softmax") else list(pair) for pair in logits]
         head = {"scores": scores, "pooled_hidden_states": None, "token_logprobs": None}
-        model = body.get("model", "default")
+        model = body.get("model") or "default"
         return JSONResponse({**head, "model": model, "usage": _usage(prompts), "object": "scoring"})
 
     async def tokenize(self, request: Request) -> Response:
@@ -87,10 +93,12 @@ class _Endpoints:
     async def health(self, request: Request) -> Response:
         return Response(status_code=200)
 
-    def _checked(self, read: Callable[[checks.Body, checks.Encode], Prompts], body: checks.Body) -> Prompts:
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(self.description)
+
+    def _checked(self, read: Callable[[checks.Body, checks.Encode], Iterable[list[int]]], body: checks.Body) -> Prompts:
         prompts = read(body, self.engine.encode)
-        checks.check_prompts(prompts, self.engine.max_length, self.engine.vocab_size)
-        return prompts
+        return list(checks.check_prompts(prompts, self.engine.max_length, self.engine.vocab_size))
 
     def _class(self, index: int, logits: tuple[float, float]) -> dict[str, Any]:
         label = self.engine.labels[int(logits[1] > logits[0])]
@@ -98,14 +106,16 @@ class _Endpoints:
 
 
 class _RequireKey:
-    """401 for requests without the key; /health stays open, as a load balancer has no key."""
+    """401 for requests without the key; /health stays open, as a load balancer has no key, and so does the page."""
+
+    _open = OPEN_PATHS | {"/health"}
 
     def __init__(self, app: ASGIApp, api_key: str) -> None:
         self._app = app
         self._expected = f"Bearer {api_key}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == "/health" or self._allows(scope):
+        if scope["type"] != "http" or scope["path"] in self._open or self._allows(scope):
             await self._app(scope, receive, send)
             return
         await JSONResponse({"error": "Unauthorized"}, status_code=401)(scope, receive, send)
@@ -117,9 +127,11 @@ class _RequireKey:
         return secrets.compare_digest(scheme.title() + b" " + key.strip(), self._expected)
 
 
-def create_app(engine: Engine, *, api_key: str | None = None) -> Starlette:
+def create_app(
+    engine: Engine, *, api_key: str | None = None, max_body: int = MAX_BODY, body_seconds: float = BODY_SECONDS
+) -> Starlette:
     """The application that serves `engine`; with `api_key`, requests must carry it as a bearer token."""
-    endpoints = _Endpoints(engine)
+    endpoints = _Endpoints(engine, with_key=api_key is not None)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -127,9 +139,13 @@ def create_app(engine: Engine, *, api_key: str | None = None) -> Starlette:
         yield
         await endpoints.batcher.stop()
 
-    middleware = [] if api_key is None else [Middleware(_RequireKey, api_key=api_key)]
+    middleware = [Middleware(Limits, max_body=max_body, seconds=body_seconds)]
+    if api_key is not None:
+        middleware.insert(0, Middleware(_RequireKey, api_key=api_key))
     handlers: dict[Any, Any] = {checks.RejectedError: _rejected, HTTPException: _http_error}
-    return Starlette(routes=_routes(endpoints), middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
+    paths = _routes(endpoints)
+    paths += routes(EngineReranker(engine, endpoints.batcher, endpoints.name), needs_key=api_key is not None)
+    return Starlette(routes=paths, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
 
 
 def serve(
@@ -143,7 +159,7 @@ def serve(
     """See `qwen3_sglang.local.serve`."""
     _check_access(host, api_key)
     app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
-    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=STOP_SECONDS)
+    uvicorn.run(app, host=host, port=port, log_level="info", **_HTTP)
 
 
 @contextlib.contextmanager
@@ -157,11 +173,17 @@ def run_in_thread(
 ) -> Iterator[str]:
     """See `qwen3_sglang.local.run_in_thread`."""
     _check_access(host, api_key)
-    app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
+    with run_app(create_app(Engine(model_dir, threads=threads), api_key=api_key), host, port) as base_url:
+        yield base_url
+
+
+@contextlib.contextmanager
+def run_app(app: Starlette, host: str, port: int, protocol: type[PatientProtocol] = PatientProtocol) -> Iterator[str]:
+    """Serve `app` from a thread; yields the base URL."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Bound here, so that a taken port is raised to the caller and a free one is known before the start.
     with socket.create_server((host, port), family=family) as listener:
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS)
+        config = uvicorn.Config(app, log_level="warning", **(_HTTP | {"http": protocol}))
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name="local-reranker", daemon=True)
         thread.start()
@@ -182,13 +204,10 @@ def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
 
 
 def _routes(endpoints: _Endpoints) -> list[Route]:
-    posts: dict[str, Handler] = {"/v1/classify": endpoints.classify, "/v1/score": endpoints.score}
-    posts |= {"/tokenize": endpoints.tokenize, "/v1/tokenize": endpoints.tokenize}
-    posts |= {"/detokenize": endpoints.detokenize, "/v1/detokenize": endpoints.detokenize}
-    gets: dict[str, Handler] = {"/v1/models": endpoints.models, "/model_info": endpoints.model_info}
-    gets |= {"/health": endpoints.health}
-    routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
-    return routes + [Route(path, handler, methods=["GET"]) for path, handler in gets.items()]
+    return [
+        Route(path, getattr(endpoints, operation.handler), methods=[operation.method])
+        for path, operation in OPERATIONS.items()
+    ]
 
 
 def _check_access(host: str, api_key: str | None) -> None:
@@ -206,20 +225,23 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _body(request: Request) -> checks.Body:
-    return checks.parse_body(await request.body(), request.headers.get("content-type", ""))
+    raw = await request.body()
+    return await run_in_threadpool(checks.parse_body, raw, request.headers.get("content-type", ""))
 
 
 async def _rejected(request: Request, error: checks.RejectedError) -> Response:
-    return _error(error.message, error.kind, 400)
+    # After 408 the rest of the body may still come; nobody waits for it.
+    headers = {"connection": "close"} if error.status == 408 else None  # noqa: PLR2004 - request timeout
+    return _error(error.message, error.kind, error.status, headers)
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
-    return JSONResponse({"detail": error.detail}, status_code=error.status_code)
+    return JSONResponse({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
 
 
-def _error(message: str, kind: str, code: int) -> Response:
+def _error(message: str, kind: str, code: int, headers: dict[str, str] | None) -> Response:
     body = {"object": "error", "message": message, "type": kind, "param": None, "code": code}
-    return JSONResponse(body, status_code=code)
+    return JSONResponse(body, status_code=code, headers=headers)
 
 
 def _usage(prompts: Prompts) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def test_demo_runs_end_to_end() -> None:
     assert said.output.index("Beijing") < said.output.index("Gravity")
 
 
-@pytest.mark.parametrize("command", ["convert", "serve", "rerank", "check", "evaluate", "demo"])
+@pytest.mark.parametrize("command", ["convert", "serve", "rerank", "check", "evaluate", "playground", "demo"])
 def test_help_has_an_example(command: str) -> None:
     """Every command shows how it is called."""
     said = CliRunner().invoke(app, [command, "--help"])

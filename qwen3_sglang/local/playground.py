@@ -1,0 +1,73 @@
+"""The playground's model in the embedded server: the engine itself, without a request to itself."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+
+from qwen3_sglang.local.batcher import Batcher, Logits
+from qwen3_sglang.local.engine import Engine
+from qwen3_sglang.playground.answer import Ask, Ranked
+from qwen3_sglang.prompt import SUFFIX, Prompt, prepare
+from qwen3_sglang.ranking import Score, rank
+from qwen3_sglang.truncate import MAX_LENGTH, fit_with
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    engine: Engine
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        return [self.engine.encode(text) for text in texts]
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        return [self.engine.decode(row, skip_special_tokens=False) for row in ids]
+
+
+@dataclass(frozen=True)
+class EngineReranker:
+    """Scores by `batcher`, together with what other requests wait for."""
+
+    engine: Engine
+    batcher: Batcher
+    name: str
+
+    async def info(self) -> dict[str, object]:
+        """The model's name; the server is the page's own."""
+        return {"model": self.name}
+
+    async def rerank(self, ask: Ask) -> Ranked:
+        """Every document of `ask`, scored; long ones cut as `RerankClient` cuts them.
+
+        Raises:
+            InvalidInputError: the query and the instruction leave no room for a document.
+        """
+        start = time.perf_counter()
+        prompts, ids = await run_in_threadpool(self._prompts, ask)
+        logits = await self.batcher.score(ids)
+        milliseconds = (time.perf_counter() - start) * 1000
+        scores = [_score(pair, prompt) for pair, prompt in zip(logits, prompts, strict=True)]
+        return Ranked(rank(scores), prompts, self.name, milliseconds)
+
+    def _prompts(self, ask: Ask) -> tuple[list[Prompt], list[list[int]]]:
+        head, texts = prepare(ask.query, ask.documents, ask.instruction, escape=True)
+        limit = min(MAX_LENGTH, self.engine.max_length - 1)  # a token has to come after it, as on SGLang
+        fitted = fit_with(_Tokenizer(self.engine), head, texts, limit)
+        whole = [f"{head}{document.text}{SUFFIX}" for document in fitted]
+        ids = _Tokenizer(self.engine).encode(whole)
+        prompts = [Prompt(t, len(i), f.truncated) for t, i, f in zip(whole, ids, fitted, strict=True)]
+        return prompts, ids
+
+
+def _score(logits: Logits, prompt: Prompt) -> Score:
+    no, yes = logits
+    return Score(_sigmoid(yes - no), yes - no, prompt.truncated)
+
+
+def _sigmoid(logit: float) -> float:
+    """P(yes) from log(P(yes) / P(no)), without overflow on either side."""
+    power = math.exp(-abs(logit))
+    return 1 / (1 + power) if logit >= 0 else power / (1 + power)

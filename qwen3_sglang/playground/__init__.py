@@ -1,0 +1,64 @@
+"""A page to try a reranker on: paste texts, see P(yes), what a threshold keeps, and the exact prompt.
+
+::
+
+    with run_in_thread("http://127.0.0.1:30000") as address:
+        ...  # open address in a browser
+
+The embedded server (`qwen3_sglang.local`) has the same page at "/". The web server is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from qwen3_sglang.client import RerankClient
+from qwen3_sglang.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["run_in_thread"]
+
+
+def run_in_thread(
+    base_url: str | None = None,
+    *,
+    api_key: str | None = None,
+    endpoint: str = "v1/classify",
+    port: int = 0,
+) -> AbstractContextManager[str]:
+    """Serve the playground for one server from a thread of this process; yields its address, stops on exit.
+
+    It listens on the loopback address only: whoever reaches it uses the server with this key.
+
+    Args:
+        base_url: the server's address, as `RerankClient` takes it.
+        api_key: the server's key; it stays in this process.
+        endpoint: which of the server's endpoints is asked, as `RerankClient` takes it.
+        port: port to listen on; 0 takes a free one.
+
+    Raises:
+        InvalidInputError: an argument can't be used.
+        MissingDependencyError: the extra `playground` is not installed.
+        OSError: the port is taken.
+    """
+
+    def make_client() -> RerankClient:
+        return RerankClient(base_url, api_key=api_key, endpoint=endpoint)
+
+    make_client().close()  # so that an unusable argument is raised here, not on the page
+    running: AbstractContextManager[str] = _web().run(make_client, port)
+    return running
+
+
+def _web() -> ModuleType:
+    try:
+        from qwen3_sglang.playground import proxy  # noqa: PLC0415 - only who serves it needs the web server
+    except ModuleNotFoundError as error:
+        name = error.name or ""
+        if name.startswith("qwen3_sglang"):
+            raise
+        raise MissingDependencyError(name, "playground") from error
+    return proxy

@@ -1,0 +1,59 @@
+"""The playground of any server: this process asks it by `RerankClient`, so the browser never sees the key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from starlette.applications import Starlette
+
+from qwen3_sglang.client import RerankClient
+from qwen3_sglang.errors import ServerError
+from qwen3_sglang.playground.answer import Ask, Ranked
+from qwen3_sglang.playground.app import describe, routes
+from qwen3_sglang.running import run_app
+
+
+class ClientReranker:
+    """Asks the server behind `make_client()`.
+
+    A client of its own for each question: the server may have been started again with another model meanwhile.
+    """
+
+    def __init__(self, make_client: Callable[[], RerankClient]) -> None:
+        self._make_client = make_client
+
+    async def info(self) -> dict[str, object]:
+        """The server's address, and its model or why it doesn't answer."""
+        async with self._make_client() as client:
+            try:
+                known: dict[str, object] = {"model": await asyncio.to_thread(client.model)}
+            except ServerError as error:
+                known = {"problem": describe(error)}
+            return {"server": client.settings.base_url, **known}
+
+    async def rerank(self, ask: Ask) -> Ranked:
+        """Every document of `ask`, scored by the server.
+
+        Raises:
+            Qwen3SGLangError: as `RerankClient.arerank`.
+        """
+        async with self._make_client() as client:
+            # First, so that asking for the model and connecting aren't counted as the server's time.
+            prompts = await client.aprompts(ask.query, ask.documents, instruction=ask.instruction)
+            start = time.perf_counter()
+            results = await client.arerank(ask.query, ask.documents, instruction=ask.instruction)
+            milliseconds = (time.perf_counter() - start) * 1000
+            return Ranked(results, prompts, client.model(), milliseconds)
+
+
+def create_app(make_client: Callable[[], RerankClient]) -> Starlette:
+    """The playground for the server that `make_client` makes clients of."""
+    return Starlette(routes=routes(ClientReranker(make_client)))
+
+
+def run(make_client: Callable[[], RerankClient], port: int) -> AbstractContextManager[str]:
+    """See `qwen3_sglang.playground.run_in_thread`."""
+    return run_app(create_app(make_client), port=port)

@@ -1,0 +1,57 @@
+"""What requests reads from the environment, read alike for aiohttp: proxies, CA bundles, netrc."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from base64 import b64encode
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    get_environ_proxies,
+    get_netrc_auth,
+    select_proxy,
+)
+
+from qwen3_sglang.errors import InvalidInputError
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy, by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as requests chooses it.
+
+    Raises:
+        InvalidInputError: a kind of proxy that aiohttp can't speak to.
+    """
+    found = select_proxy(url, get_environ_proxies(url))
+    if not found:
+        return None
+    address = found if "://" in found else f"http://{found}"
+    scheme = urlsplit(address).scheme
+    if scheme not in {"http", "https"}:
+        remedy = "name an http:// or https:// proxy, or list the server's host in NO_PROXY"
+        raise InvalidInputError(f"{urlsplit(url).scheme.upper()}_PROXY", f"{scheme}://…", remedy)
+    return address
+
+
+def netrc_login(url: str) -> str | None:
+    """The Authorization header by what ~/.netrc, or the file that NETRC names, has for the address's host."""
+    found = get_netrc_auth(url)
+    return found and "Basic " + b64encode(":".join(found).encode("latin-1")).decode()
+
+
+def tls_for(url: str, verify: bool | str) -> ssl.SSLContext | bool:
+    """What aiohttp is to check certificates by: the same bundle as requests, not the operating system's."""
+    if verify is False or not url.startswith("https:"):
+        return bool(verify)
+    bundle = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+    return _context(bundle, os.stat(bundle).st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _context(bundle: str, _changed: int) -> ssl.SSLContext:
+    """Loading a bundle takes some milliseconds: once, until the file changes."""
+    if os.path.isdir(bundle):
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
