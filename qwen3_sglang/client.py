@@ -115,8 +115,8 @@ class RerankClient:
     def _restart(self) -> None:
         """In a forked child: new connections and locks, since another thread may have held the old ones.
 
-        The parent's are kept, untouched: to close a socket of an event loop would also stop the parent from
-        being told of it, as both share the selector.
+        The parent's are kept, untouched: what closes them could wait for a lock that nobody holds any more, or
+        take the parent's turn at the selector that both share.
         """
         self._parents.append((self._session, self._loops))
         self._start()
