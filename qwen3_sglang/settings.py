@@ -189,6 +189,7 @@ def _check_base_url(url: object) -> None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = usable and url.isprintable() and " " not in url  # urlsplit overlooks line ends
     except ValueError:  # a port that is no number, a broken IPv6 address
         raise InvalidInputError("base_url", "…", f"pass scheme://host:port, such as {DEFAULT_BASE_URL}") from None
     if "@" in parts.netloc:

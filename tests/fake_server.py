@@ -27,6 +27,8 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[tuple[str, str | None]] = []
         self.prompts: list[str] = []
+        self.ports: list[int] = []  # the client's, one a request: who shares a connection
+        self.arrived = threading.Event()  # a request waits at the barrier
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that gave up, or a broken barrier, is part of a test: keep its output clean."""
@@ -42,16 +44,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.server.ports.append(self.client_address[1])
         self._send({"object": "list", "data": [{"id": "toy", "object": "model", "max_model_len": 8192}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append((self.path, self.headers["Authorization"]))
+        self.server.ports.append(self.client_address[1])
         if self.path != "/v1/classify":  # as a gateway answers
             self._send({"error": {"message": "not found"}}, 404)
             return
         self.server.prompts.extend(body["input"])
         if self.server.barrier is not None:
+            self.server.arrived.set()
             self.server.barrier.wait(timeout=10)
         if self.server.fault is not None:
             status, body = self.server.fault
