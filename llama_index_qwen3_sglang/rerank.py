@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.prompts.mixin import PromptDictType
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from qwen3_sglang import RerankClient, RerankResult
-from qwen3_sglang.errors import InvalidInputError
+from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
+from llama_index_qwen3_sglang.progress import progress_bar
+from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, prompt_text, query_instruction, query_text
+from qwen3_sglang import DEFAULT_INSTRUCTION, RerankClient
 
 dispatcher = get_dispatcher(__name__)
 
@@ -25,7 +29,6 @@ dispatcher = get_dispatcher(__name__)
 _BUILDING = threading.Lock()
 # Events demand a name, and asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
-_RETRIEVAL_SCORE, _TRUNCATED = "retrieval_score", "rerank_truncated"
 
 
 class Qwen3SGLangRerank(BaseNodePostprocessor):
@@ -53,9 +56,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         description="Key that the server asks for, if any. Never serialized.",
     )
     model: str | None = Field(default=None, frozen=True, description="Name of the served model; None asks the server.")
-    instruction: str | None = Field(
-        default=None, frozen=True, description="What makes a node relevant; None: the model's default."
-    )
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Nodes a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
@@ -75,6 +75,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         description="v1/classify, v1/score or (vLLM) classify.",
     )
     cache_size: int = Field(default=0, strict=True, frozen=True, description="Scores to remember.")
+    instruction: str | None = Field(default=None, description="What makes a node relevant; None: the model's default.")
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
     metadata_mode: MetadataMode = Field(
@@ -83,8 +84,13 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     keep_retrieval_score: bool = Field(
         default=False, description='Keep the retriever\'s score in metadata["retrieval_score"].'
     )
+    show_progress: bool = Field(default=False, description="Draw a progress bar.")
 
     _client: RerankClient | None = PrivateAttr(default=None)
+
+    @field_serializer("tokenizer")
+    def _tokenizer_as_text(self, tokenizer: str | Path | None) -> str | None:
+        return None if tokenizer is None else str(tokenizer)  # to_json can't write a Path
 
     if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
 
@@ -94,13 +100,55 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
             super().__init__(**data)
-            # With no documents the core checks the arguments and asks the server nothing.
-            self._connect().rerank("check", [], self.top_n, self.min_score)
+            # With no nodes the core checks the arguments and asks the server nothing.
+            client, asked = self._connect(), self._asked("check")
+            client.rerank(asked.query, [], asked.top_n, asked.min_score, instruction=asked.instruction)
 
     @classmethod
     def class_name(cls) -> str:
         """Name under which LlamaIndex serializes this component."""
         return "Qwen3SGLangRerank"
+
+    @dispatcher.span
+    def rerank(
+        self,
+        query: str | QueryBundle,
+        nodes: Sequence[NodeWithScore],
+        *,
+        top_n: int | Unset | None = UNSET,
+        min_score: float | Unset | None = UNSET,
+        instruction: str | Unset | None = UNSET,
+    ) -> list[NodeWithScore]:
+        """Do as `postprocess_nodes`, with other limits or another instruction for this call.
+
+        Args:
+            query: what nodes are judged against; a RerankQueryBundle may bring its own instruction.
+            nodes: what the retriever found; never changed.
+            top_n: nodes to keep; None keeps all. Not given: the field's value, as for the next two.
+            min_score: least P(yes) to keep, in [0, 1]; None keeps all.
+            instruction: the task; None is Qwen's own. It wins over the query's.
+
+        Returns:
+            Fresh nodes, best first, each with P(yes) as its score.
+
+        Raises:
+            InvalidInputError: a blank query, something that isn't a NodeWithScore, or unusable limits.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        return self._rerank(list(nodes), self._asked(query, top_n, min_score, instruction))
+
+    @dispatcher.span
+    async def arerank(
+        self,
+        query: str | QueryBundle,
+        nodes: Sequence[NodeWithScore],
+        *,
+        top_n: int | Unset | None = UNSET,
+        min_score: float | Unset | None = UNSET,
+        instruction: str | Unset | None = UNSET,
+    ) -> list[NodeWithScore]:
+        """Do the same as `rerank` on the running event loop, with no thread."""
+        return await self._arerank(list(nodes), self._asked(query, top_n, min_score, instruction))
 
     @dispatcher.span
     def _postprocess_nodes(
@@ -111,11 +159,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         Where only a node's start fitted into `max_length`, metadata["rerank_truncated"] is True, hidden from
         the embedding and the language model; the text itself is never cut.
         """
-        query = _query(query_bundle)
-        with self._observed(nodes, query) as ranked:
-            results = self._connect().rerank(query, self._texts(nodes), self.top_n, self.min_score)
-            ranked.extend(self._ranked(nodes, results))
-        return ranked
+        return self._rerank(nodes, self._asked(query_bundle))
 
     # The base class adds a span to the sync method only.
     @dispatcher.span
@@ -123,11 +167,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Do the same as `_postprocess_nodes` on the running event loop, with no thread."""
-        query = _query(query_bundle)
-        with self._observed(nodes, query) as ranked:
-            results = await self._connect().arerank(query, self._texts(nodes), self.top_n, self.min_score)
-            ranked.extend(self._ranked(nodes, results))
-        return ranked
+        return await self._arerank(nodes, self._asked(query_bundle))
 
     def close(self) -> None:
         """Close the sync connections; the next call opens new ones."""
@@ -139,21 +179,70 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         if self._client is not None:
             await self._client.aclose()
 
+    def _get_prompts(self) -> PromptDictType:
+        return {"instruction": PromptTemplate(self.instruction or DEFAULT_INSTRUCTION)}
+
+    def _update_prompts(self, prompts: PromptDictType) -> None:
+        if "instruction" in prompts:
+            self.instruction = prompt_text(prompts["instruction"])
+
+    def _asked(
+        self,
+        query: str | QueryBundle | None,
+        top_n: int | Unset | None = UNSET,
+        min_score: float | Unset | None = UNSET,
+        instruction: str | Unset | None = UNSET,
+    ) -> Asked:
+        """The call's own wish, else the query's, else the field's."""
+        brought = query_instruction(query)
+        own = self.instruction if brought is None else brought
+        return Asked(
+            query_text(query), given(top_n, self.top_n), given(min_score, self.min_score), given(instruction, own)
+        )
+
+    def _rerank(self, nodes: list[NodeWithScore], asked: Asked) -> list[NodeWithScore]:
+        texts = node_texts(nodes, self.metadata_mode)
+        with self._observed(nodes, asked) as ranked, progress_bar(self.show_progress) as tell:
+            results = self._connect().rerank(
+                asked.query,
+                texts,
+                asked.top_n,
+                asked.min_score,
+                instruction=asked.instruction,
+                on_progress=tell,
+            )
+            ranked.extend(ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score))
+        return ranked
+
+    async def _arerank(self, nodes: list[NodeWithScore], asked: Asked) -> list[NodeWithScore]:
+        texts = node_texts(nodes, self.metadata_mode)
+        with self._observed(nodes, asked) as ranked, progress_bar(self.show_progress) as tell:
+            results = await self._connect().arerank(
+                asked.query,
+                texts,
+                asked.top_n,
+                asked.min_score,
+                instruction=asked.instruction,
+                on_progress=tell,
+            )
+            ranked.extend(ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score))
+        return ranked
+
     @contextmanager
-    def _observed(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:
+    def _observed(self, nodes: list[NodeWithScore], asked: Asked) -> Iterator[list[NodeWithScore]]:
         """Tell callback and instrumentation handlers; the caller fills the list that is yielded."""
         ranked: list[NodeWithScore] = []
         # top_n can be assigned without a check: the core is to complain about it, not the event.
-        top_n = self.top_n if isinstance(self.top_n, int) else len(nodes)
-        model = self._connect().settings.model or _UNNAMED_MODEL
+        top_n = asked.top_n if isinstance(asked.top_n, int) else len(nodes)
+        model = self.model or _UNNAMED_MODEL
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: model,
-            EventPayload.QUERY_STR: query,
+            EventPayload.QUERY_STR: asked.query,
             EventPayload.TOP_K: top_n,
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=model))
+            dispatcher.event(ReRankStartEvent(query=asked.query, nodes=nodes, top_n=top_n, model_name=model))
             try:
                 yield ranked
             except BaseException as error:
@@ -164,20 +253,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                 dispatcher.event(ReRankEndEvent(nodes=ranked))
             event.on_end(payload={EventPayload.NODES: ranked})
 
-    def _texts(self, nodes: list[NodeWithScore]) -> list[str]:
-        return [scored.node.get_content(metadata_mode=self.metadata_mode) for scored in nodes]
-
-    def _ranked(self, nodes: list[NodeWithScore], results: list[RerankResult]) -> list[NodeWithScore]:
-        return [self._scored(nodes[result.index], result) for result in results]
-
-    def _scored(self, found: NodeWithScore, result: RerankResult) -> NodeWithScore:
-        notes: dict[str, Any] = {_TRUNCATED: True} if result.truncated else {}
-        if self.keep_retrieval_score and found.score is not None:
-            notes[_RETRIEVAL_SCORE] = found.score
-        stale = _TRUNCATED in found.node.metadata and not result.truncated  # from an earlier reranking
-        node = _with_notes(found.node, notes) if notes or stale else found.node
-        return found.model_copy(update={"node": node, "score": result.score})
-
     def _connect(self) -> RerankClient:
         with _BUILDING:
             if self._client is None:
@@ -185,7 +260,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                     self.base_url,
                     api_key=self.api_key,
                     model=self.model,
-                    instruction=self.instruction,
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
@@ -213,26 +287,3 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         copied = self.__copy__()
         copied.__dict__["api_key"] = None
         return super(Qwen3SGLangRerank, copied).__getstate__()
-
-
-def _query(query_bundle: QueryBundle | None) -> str:
-    if query_bundle is None or not query_bundle.query_str.strip():
-        value = query_bundle and query_bundle.query_str
-        raise InvalidInputError("query_bundle", value, "pass query_bundle or query_str with some text")
-    return query_bundle.query_str
-
-
-def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
-    # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: what this class
-    # adds must not reach the embedding or the language model.
-    return node.model_copy(
-        update={
-            "metadata": {key: value for key, value in node.metadata.items() if key != _TRUNCATED} | notes,
-            "excluded_embed_metadata_keys": _with_keys(node.excluded_embed_metadata_keys, notes),
-            "excluded_llm_metadata_keys": _with_keys(node.excluded_llm_metadata_keys, notes),
-        }
-    )
-
-
-def _with_keys(keys: list[str], notes: dict[str, Any]) -> list[str]:
-    return [*keys, *(key for key in notes if key not in keys)]

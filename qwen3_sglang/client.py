@@ -20,6 +20,7 @@ from qwen3_sglang import batching, errors, protocol
 from qwen3_sglang.answers import Response
 from qwen3_sglang.cache import ScoreCache
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
+from qwen3_sglang.progress import OnProgress, Progress
 from qwen3_sglang.prompt import prepare
 from qwen3_sglang.protocol import Call, Request, Served, Steps
 from qwen3_sglang.ranking import RerankResult, Score, check_limits, rank
@@ -102,14 +103,24 @@ class RerankClient:
     def __repr__(self) -> str:
         return f"RerankClient({self.settings.base_url!r})"
 
-    def score(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
+    def score(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """P(yes) of each document, in the documents' order.
+
+        `on_progress` is called after every answered list with (documents scored, documents to score), those that
+        occur twice or are remembered left out; from a worker thread where several lists are in flight.
 
         Raises:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return [score.p_yes for score in self._scores(query, documents, instruction)]
+        return [score.p_yes for score in self._scores(query, documents, instruction, on_progress)]
 
     def rerank(
         self,
@@ -119,15 +130,18 @@ class RerankClient:
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[RerankResult]:
         """Best first; documents under `min_score` are dropped, then the list is cut to `top_n`.
+
+        `on_progress` is called as by `score`.
 
         Raises:
             InvalidInputError: as `score`, and for `top_n` below 1 or `min_score` outside [0, 1].
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        return rank(self._scores(query, documents, instruction), top_n, min_score)
+        return rank(self._scores(query, documents, instruction, on_progress), top_n, min_score)
 
     def model(self) -> str:
         """The served model's name: the one given, or what the server answers.
@@ -137,9 +151,16 @@ class RerankClient:
         """
         return self.settings.model or self._known(time.monotonic() + self.settings.timeout).model
 
-    async def ascore(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
+    async def ascore(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """`score`, without blocking the event loop."""
-        return [score.p_yes for score in await self._ascores(query, documents, instruction)]
+        return [score.p_yes for score in await self._ascores(query, documents, instruction, on_progress)]
 
     async def arerank(
         self,
@@ -149,10 +170,11 @@ class RerankClient:
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop."""
         check_limits(top_n, min_score)
-        return rank(await self._ascores(query, documents, instruction), top_n, min_score)
+        return rank(await self._ascores(query, documents, instruction, on_progress), top_n, min_score)
 
     def close(self) -> None:
         """Close the sync side's connections; a later call opens new ones."""
@@ -183,14 +205,16 @@ class RerankClient:
         del options["api_key"]
         return partial(type(self), options.pop("base_url"), **options), ()
 
-    def _scores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
+    def _scores(
+        self, query: str, documents: Sequence[str], instruction: str | None, on_progress: OnProgress | None
+    ) -> list[Score]:
         head, texts = self._texts(query, documents, instruction)
         if not texts:
             return []
         until = time.monotonic() + self.settings.timeout
         call = self._call(head, self._known(until))
         plan = self._plan(call, texts)
-        steps = [protocol.score_documents(call, part) for part in plan.lists]
+        steps = _steps(call, plan, on_progress)
         if len(steps) <= 1:
             return self._finish(call, plan, [self._drive(step, until) for step in steps])
         workers = min(len(steps), self.settings.max_concurrency)
@@ -201,7 +225,9 @@ class RerankClient:
             pool.shutdown(cancel_futures=True)  # after a failure the lists not yet sent would be for nothing
         return self._finish(call, plan, parts)
 
-    async def _ascores(self, query: str, documents: Sequence[str], instruction: str | None) -> list[Score]:
+    async def _ascores(
+        self, query: str, documents: Sequence[str], instruction: str | None, on_progress: OnProgress | None
+    ) -> list[Score]:
         head, texts = self._texts(query, documents, instruction)
         if not texts:
             return []
@@ -211,7 +237,7 @@ class RerankClient:
                     self._served = await self._adrive(protocol.ask_served())
                 call = self._call(head, self._served)
                 plan = self._plan(call, texts)
-                parts = await self._gather([protocol.score_documents(call, part) for part in plan.lists])
+                parts = await self._gather(_steps(call, plan, on_progress))
         except TimeoutError:
             failure: Exception = self._timed_out()
         except ExceptionGroup as several:
@@ -326,6 +352,15 @@ class RerankClient:
                 loop = self._loops[running] = LoopSession(self.settings)
         await loop.open()
         return loop
+
+
+def _steps(call: Call, plan: batching.Batches, on_progress: OnProgress | None) -> list[Steps[list[Score]]]:
+    """One exchange a list; their ends are told where somebody listens."""
+    steps = [protocol.score_documents(call, part) for part in plan.lists]
+    if on_progress is None:
+        return steps
+    progress = Progress(on_progress, sum(map(len, plan.lists)))
+    return [progress.watch(step) for step in steps]
 
 
 def _told(settings: Settings) -> Served | None:

@@ -21,6 +21,7 @@ ALLOWED = {
     "truncate": {"errors", "prompt"},
     "tokenizer": {"errors"},
     "protocol": {"answers", "endpoints", "errors", "ranking", "truncate"},
+    "progress": {"protocol", "ranking"},
     "sessions": {"settings"},
     "client": {
         "answers",
@@ -28,6 +29,7 @@ ALLOWED = {
         "cache",
         "endpoints",
         "errors",
+        "progress",
         "prompt",
         "protocol",
         "ranking",
