@@ -24,7 +24,12 @@ def node_texts(nodes: Sequence[NodeWithScore], mode: MetadataMode) -> list[str]:
     for index, scored in enumerate(nodes):
         if not isinstance(scored, NodeWithScore):
             raise InvalidInputError(f"nodes[{index}]", type(scored).__name__, "pass NodeWithScore(node=...)")
-    return [scored.node.get_content(metadata_mode=mode) for scored in nodes]
+    return [_text(scored.node, mode) for scored in nodes]
+
+
+def _text(node: BaseNode, mode: MetadataMode) -> str:
+    # A Node without a text resource keeps quiet about its metadata too; a TextNode without text doesn't.
+    return node.get_content(metadata_mode=mode) or node.get_metadata_str(mode=mode)
 
 
 def ranked_nodes(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.schema import QueryBundle
 
 from qwen3_sglang.errors import InvalidInputError
@@ -81,15 +80,3 @@ def query_text(query: str | QueryBundle | None) -> str:
 def query_instruction(query: str | QueryBundle | None) -> str | None:
     """The instruction that a RerankQueryBundle brings; None for any other query."""
     return query.instruction if isinstance(query, RerankQueryBundle) else None
-
-
-def prompt_text(prompt: BasePromptTemplate) -> str:
-    """The instruction that a prompt template holds.
-
-    Raises:
-        InvalidInputError: a variable in it has no value; an instruction is the same for every query.
-    """
-    empty = [name for name in prompt.template_vars if name not in prompt.kwargs]
-    if empty:
-        raise InvalidInputError("instruction", prompt.get_template(), f"fill {', '.join(empty)} by partial_format")
-    return prompt.format()

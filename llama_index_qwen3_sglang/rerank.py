@@ -14,14 +14,12 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.prompts import PromptTemplate
-from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
 from llama_index_qwen3_sglang.progress import progress_bar
-from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, prompt_text, query_instruction, query_text
-from qwen3_sglang import DEFAULT_INSTRUCTION, RerankClient
+from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
+from qwen3_sglang import RerankClient
 
 dispatcher = get_dispatcher(__name__)
 
@@ -178,13 +176,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         """Close the running event loop's connections and the sync ones; the next call opens new ones."""
         if self._client is not None:
             await self._client.aclose()
-
-    def _get_prompts(self) -> PromptDictType:
-        return {"instruction": PromptTemplate(self.instruction or DEFAULT_INSTRUCTION)}
-
-    def _update_prompts(self, prompts: PromptDictType) -> None:
-        if "instruction" in prompts:
-            self.instruction = prompt_text(prompts["instruction"])
 
     def _asked(
         self,

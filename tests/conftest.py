@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fake_server import nobody, server  # noqa: F401 - fixtures for every folder
 from qwen3_sglang.convert import convert
+from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 
 
@@ -30,3 +33,14 @@ def causal_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted_toy(causal_toy: Path) -> Path:
     """The toy, converted by the project's own converter."""
     return convert(causal_toy, causal_toy.parent / "converted", verify=False)  # its own tests verify in full
+
+
+@pytest.fixture(scope="session")
+def toy_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The converted toy behind the embedded server; the version matrix, which has no torch, brings one."""
+    running = os.environ.get("QWEN3_SGLANG_TEST_TOY")
+    if running:
+        yield running
+        return
+    with run_in_thread(request.getfixturevalue("converted_toy")) as url:
+        yield url
