@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 from llama_index.core.callbacks import CBEventType, EventPayload
@@ -21,12 +21,20 @@ from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
 from qwen3_sglang import RerankClient
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
 dispatcher = get_dispatcher(__name__)
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
 # Events demand a name, and asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
+
+
+def _span(method: Method) -> Method:
+    """`dispatcher.span`, whose own annotation would hide a method's arguments from type checkers."""
+    spanned: Method = dispatcher.span(method)  # type: ignore[assignment]
+    return spanned
 
 
 class Qwen3SGLangRerank(BaseNodePostprocessor):
@@ -107,7 +115,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         """Name under which LlamaIndex serializes this component."""
         return "Qwen3SGLangRerank"
 
-    @dispatcher.span
+    @_span
     def rerank(
         self,
         query: str | QueryBundle,
@@ -135,7 +143,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         """
         return self._rerank(list(nodes), self._asked(query, top_n, min_score, instruction))
 
-    @dispatcher.span
+    @_span
     async def arerank(
         self,
         query: str | QueryBundle,
@@ -148,7 +156,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         """Do the same as `rerank` on the running event loop, with no thread."""
         return await self._arerank(list(nodes), self._asked(query, top_n, min_score, instruction))
 
-    @dispatcher.span
+    @_span
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
@@ -160,7 +168,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         return self._rerank(nodes, self._asked(query_bundle))
 
     # The base class adds a span to the sync method only.
-    @dispatcher.span
+    @_span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:

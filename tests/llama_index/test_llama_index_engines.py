@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from llama_index.core import VectorStoreIndex
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload, LlamaDebugHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
@@ -82,6 +85,37 @@ async def test_retriever_query_engine(index: VectorStoreIndex, reranker: Qwen3SG
     retriever = index.as_retriever(similarity_top_k=TOP_K)
     engine = RetrieverQueryEngine.from_args(retriever, llm=MockLLM(), node_postprocessors=[reranker])
     _check((await ask(engine)).source_nodes)
+
+
+class Spans(SimpleSpanHandler):
+    """Keeps what ended."""
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    root, handler = get_dispatcher(), Spans()
+    root.add_span_handler(handler)
+    yield handler
+    root.span_handlers.remove(handler)
+
+
+async def test_it_is_seen_inside_the_query(
+    index: VectorStoreIndex, reranker: Qwen3SGLangRerank, ask: Any, spans: Spans
+) -> None:
+    """The engine's callback manager gets the event, and the span lies within the query's."""
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    engine = RetrieverQueryEngine.from_args(
+        index.as_retriever(similarity_top_k=TOP_K),
+        llm=MockLLM(),
+        node_postprocessors=[reranker],
+        callback_manager=CallbackManager([debug]),
+    )
+    await ask(engine)
+    [(start, end)] = debug.get_event_pairs(CBEventType.RERANKING)
+    assert (start.payload or {})[EventPayload.QUERY_STR] == QUESTION
+    _check((end.payload or {})[EventPayload.NODES])
+    [span] = [span for span in spans.completed_spans if span.id_.startswith("Qwen3SGLangRerank.")]
+    assert (span.parent_id or "").startswith(f"RetrieverQueryEngine.{'_query' if ask is _query else '_aquery'}-")
 
 
 async def _chat(engine: Any) -> Any:
