@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tqdm.auto import tqdm  # type: ignore[import-untyped] # llama-index-core brings it; it has no types
-
 
 @contextmanager
 def progress_bar(show: bool) -> Iterator[Callable[[int, int], None] | None]:
@@ -14,6 +12,9 @@ def progress_bar(show: bool) -> Iterator[Callable[[int, int], None] | None]:
     if not show:
         yield None
         return
+    # Here, since in a notebook its import may print a warning. llama-index-core brings it; it has no types.
+    from tqdm.auto import tqdm  # type: ignore[import-untyped] # noqa: PLC0415
+
     with tqdm(desc="Reranking", unit="node") as bar:
 
         def tell(done: int, total: int) -> None:
