@@ -62,7 +62,9 @@ async def run_cells(cells: Sequence[str], swaps: Mapping[str, str], name: str) -
         code = code.replace(old, new)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for number, cell in enumerate(code.split("\0"), 1):
-        compiled = compile(cell, f"{name}, code cell {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        place, flags = f"{name}, code cell {number}", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        # Not inheriting this module's own `annotations`: a page's classes are read at run time.
+        compiled = compile(cell, place, "exec", flags=flags, dont_inherit=True)
         result = eval(compiled, namespace)  # noqa: S307 - the documentation's own code
         if inspect.iscoroutine(result):
             await result
