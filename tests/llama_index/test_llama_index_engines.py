@@ -11,6 +11,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayloa
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import MockLLM
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import NodeWithScore
@@ -144,7 +145,11 @@ async def _astream_chat(engine: Any) -> Any:
 async def test_chat_engine(index: VectorStoreIndex, reranker: Qwen3SGLangRerank, chat: Any, mode: str) -> None:
     """Sync, async and streamed, in both modes that retrieve."""
     engine: Any = index.as_chat_engine(
-        chat_mode=mode, similarity_top_k=TOP_K, node_postprocessors=[reranker], llm=MockLLM(max_tokens=5)
+        chat_mode=mode,
+        similarity_top_k=TOP_K,
+        node_postprocessors=[reranker],
+        llm=MockLLM(max_tokens=5),
+        memory=ChatMemoryBuffer.from_defaults(),  # the default one's sqlite thread outlives the test's event loop
     )
     _check((await chat(engine)).source_nodes)
 
