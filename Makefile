@@ -1,7 +1,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup demo test lint format cassettes clean
+.PHONY: setup demo test test-matrix lint format dist cassettes clean
 
 setup: $(VENV)/.ok
 
@@ -16,6 +16,10 @@ demo: setup
 test: setup
 	$(PY) -m pytest
 
+# The oldest and the newest LangChain and LlamaIndex; ROWS="langchain-oldest" runs one of them.
+test-matrix: setup
+	$(PY) .ci/matrix.py $(ROWS)
+
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -25,8 +29,12 @@ format: setup
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# Wheel and sdist, each used in a fresh environment; CASES="none langchain" uses some of them only.
+dist: setup
+	$(PY) .ci/dist.py $(CASES)
+
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .matrix dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Needs real SGLang: see CONTRIBUTING.md.
 cassettes: setup

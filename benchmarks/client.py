@@ -20,11 +20,11 @@ from typing import Any
 import aiohttp
 from frameworks import as_documents, as_nodes
 from instant_server import instant_server
-from ways import Texts, async_lists, lists, machine, usual_loop
 
 import langchain_qwen3_sglang
 import llama_index_qwen3_sglang
 from qwen3_sglang import RerankClient
+from ways import Texts, async_lists, lists, machine, usual_loop
 
 CORE, ADAPTER, IN_FLIGHT = 1.3, 1.6, 0.8
 FLAT = 1.5  # a step of ten times the documents may cost at most that much more a document

@@ -14,9 +14,9 @@ from typing import Any
 
 import aiohttp
 from frameworks import as_documents, as_nodes, document_scores, node_scores
-from ways import async_lists, lists, usual_loop
 
 from qwen3_sglang import RerankClient
+from ways import async_lists, lists, usual_loop
 
 Query = tuple[str, Sequence[Any]]
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import requests
 from load import WAYS, Load, Target, Way, ours, run
+
 from ways import Texts, machine
 
 MOST_A_SECOND = 2500  # documents prepared for a row, by its seconds; where a server is faster, the row ends early

@@ -20,6 +20,13 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def masked(data: dict[str, Any]) -> dict[str, Any]:
+    """A constructor's arguments, what may be a key (misspelled too) wrapped: a traceback with locals shows them."""
+    return {
+        name: SecretStr(value) if "key" in name and isinstance(value, str) else value for name, value in data.items()
+    }
+
+
 class Connection(BaseModel):
     """Settings of the server and of the requests to it.
 

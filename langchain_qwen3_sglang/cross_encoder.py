@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from langchain_qwen3_sglang.connection import Connection
+from langchain_qwen3_sglang.connection import Connection, masked
 
 
 class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
@@ -24,6 +24,7 @@ class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
 
         def __init__(self, **data: Any) -> None:
             """Check every setting."""
+            data = masked(data)
             super().__init__(**data)
             # With no pairs the core checks the settings and asks the server nothing.
             self.score([])

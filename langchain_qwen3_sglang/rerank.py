@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import Unpack
 
 from langchain_qwen3_sglang.configurable import ConfigurableRerank
-from langchain_qwen3_sglang.connection import Connection
+from langchain_qwen3_sglang.connection import Connection, masked
 from langchain_qwen3_sglang.documents import Overrides, RerankInput, read_input, read_overrides, texts_of
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
 from qwen3_sglang.errors import InvalidInputError
@@ -60,6 +60,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
 
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
+            data = masked(data)
             super().__init__(**data)
             self._check()
 

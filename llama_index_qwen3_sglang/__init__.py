@@ -8,6 +8,7 @@ from __future__ import annotations
 from qwen3_sglang.errors import MissingDependencyError
 
 try:
+    from llama_index_qwen3_sglang.query import RerankQueryBundle
     from llama_index_qwen3_sglang.rerank import Qwen3SGLangRerank
 except ModuleNotFoundError as error:
     # Any other missing module is a fault of its own and must not be blamed on the extra.
@@ -15,4 +16,4 @@ except ModuleNotFoundError as error:
         raise
     raise MissingDependencyError(error.name, "llama-index") from None
 
-__all__ = ["Qwen3SGLangRerank"]
+__all__ = ["Qwen3SGLangRerank", "RerankQueryBundle"]

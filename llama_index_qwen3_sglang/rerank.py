@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import StrictBool
 
-from qwen3_sglang import RerankClient, RerankResult
-from qwen3_sglang.errors import InvalidInputError
+from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
+from llama_index_qwen3_sglang.progress import progress_bar
+from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
+from qwen3_sglang import RerankClient
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 dispatcher = get_dispatcher(__name__)
 
@@ -26,7 +30,12 @@ dispatcher = get_dispatcher(__name__)
 _BUILDING = threading.Lock()
 # Events demand a name, and asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
-_RETRIEVAL_SCORE, _TRUNCATED, _ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
+
+
+def _span(method: Method) -> Method:
+    """`dispatcher.span`, whose own annotation would hide a method's arguments from type checkers."""
+    spanned: Method = dispatcher.span(method)  # type: ignore[assignment]
+    return spanned
 
 
 class Qwen3SGLangRerank(BaseNodePostprocessor):
@@ -54,9 +63,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         description="Key that the server asks for, if any. Never serialized.",
     )
     model: str | None = Field(default=None, frozen=True, description="Name of the served model; None asks the server.")
-    instruction: str | None = Field(
-        default=None, frozen=True, description="What makes a node relevant; None: the model's default."
-    )
     batch_size: int = Field(default=128, strict=True, frozen=True, description="Nodes a request.")
     max_concurrency: int = Field(default=8, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
@@ -89,6 +95,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     verify: StrictBool | str | Path = Field(
         default=True, frozen=True, description="Check TLS certificates, or the CA bundle to check by."
     )
+    instruction: str | None = Field(default=None, description="What makes a node relevant; None: the model's default.")
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
     metadata_mode: MetadataMode = Field(
@@ -97,8 +104,13 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     keep_retrieval_score: bool = Field(
         default=False, description='Keep the retriever\'s score in metadata["retrieval_score"].'
     )
+    show_progress: bool = Field(default=False, description="Draw a progress bar.")
 
     _client: RerankClient | None = PrivateAttr(default=None)
+
+    @field_serializer("tokenizer", "verify")
+    def _path_as_text(self, value: bool | str | Path | None) -> bool | str | None:
+        return str(value) if isinstance(value, Path) else value  # to_json can't write a Path
 
     if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
 
@@ -113,15 +125,57 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                 for name, value in data.items()
             }
             super().__init__(**data)
-            # With no documents the core checks the arguments and asks the server nothing.
-            self._connect().rerank("check", [], self.top_n, self.min_score)
+            # With no nodes the core checks the arguments and asks the server nothing.
+            client, asked = self._connect(), self._asked("check")
+            client.rerank(asked.query, [], asked.top_n, asked.min_score, instruction=asked.instruction)
 
     @classmethod
     def class_name(cls) -> str:
         """Name under which LlamaIndex serializes this component."""
         return "Qwen3SGLangRerank"
 
-    @dispatcher.span
+    @_span
+    def rerank(
+        self,
+        query: str | QueryBundle,
+        nodes: Sequence[NodeWithScore],
+        *,
+        top_n: int | Unset | None = UNSET,
+        min_score: float | Unset | None = UNSET,
+        instruction: str | Unset | None = UNSET,
+    ) -> list[NodeWithScore]:
+        """Do as `postprocess_nodes`, with other limits or another instruction for this call.
+
+        Args:
+            query: what nodes are judged against; a RerankQueryBundle may bring its own instruction.
+            nodes: what the retriever found; never changed.
+            top_n: nodes to keep; None keeps all. Not given: the field's value, as for the next two.
+            min_score: least P(yes) to keep, in [0, 1]; None keeps all.
+            instruction: the task; None is Qwen's own. It wins over the query's.
+
+        Returns:
+            Fresh nodes, best first, each with P(yes) as its score.
+
+        Raises:
+            InvalidInputError: a blank query, something that isn't a NodeWithScore, or unusable limits.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        return self._rerank(list(nodes), self._asked(query, top_n, min_score, instruction))
+
+    @_span
+    async def arerank(
+        self,
+        query: str | QueryBundle,
+        nodes: Sequence[NodeWithScore],
+        *,
+        top_n: int | Unset | None = UNSET,
+        min_score: float | Unset | None = UNSET,
+        instruction: str | Unset | None = UNSET,
+    ) -> list[NodeWithScore]:
+        """Do the same as `rerank` on the running event loop, with no thread."""
+        return await self._arerank(list(nodes), self._asked(query, top_n, min_score, instruction))
+
+    @_span
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
@@ -131,23 +185,15 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         the embedding and the language model; the text itself is never cut. With `on_error="passthrough"`, what has
         no score comes last, or in the order given if nothing has one: score None and metadata["rerank_error"].
         """
-        query = _query(query_bundle)
-        with self._observed(nodes, query) as ranked:
-            results = self._connect().rerank(query, self._texts(nodes), self.top_n, self.min_score)
-            ranked.extend(self._ranked(nodes, results))
-        return ranked
+        return self._rerank(nodes, self._asked(query_bundle))
 
     # The base class adds a span to the sync method only.
-    @dispatcher.span
+    @_span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Do the same as `_postprocess_nodes` on the running event loop, with no thread."""
-        query = _query(query_bundle)
-        with self._observed(nodes, query) as ranked:
-            results = await self._connect().arerank(query, self._texts(nodes), self.top_n, self.min_score)
-            ranked.extend(self._ranked(nodes, results))
-        return ranked
+        return await self._arerank(nodes, self._asked(query_bundle))
 
     def close(self) -> None:
         """Close the sync connections; the next call opens new ones."""
@@ -159,21 +205,63 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         if self._client is not None:
             await self._client.aclose()
 
+    def _asked(
+        self,
+        query: str | QueryBundle | None,
+        top_n: int | Unset | None = UNSET,
+        min_score: float | Unset | None = UNSET,
+        instruction: str | Unset | None = UNSET,
+    ) -> Asked:
+        """The call's own wish, else the query's, else the field's."""
+        brought = query_instruction(query)
+        own = self.instruction if brought is None else brought
+        return Asked(
+            query_text(query), given(top_n, self.top_n), given(min_score, self.min_score), given(instruction, own)
+        )
+
+    def _rerank(self, nodes: list[NodeWithScore], asked: Asked) -> list[NodeWithScore]:
+        texts = node_texts(nodes, self.metadata_mode)
+        with self._observed(nodes, asked) as ranked, progress_bar(self.show_progress) as tell:
+            results = self._connect().rerank(
+                asked.query,
+                texts,
+                asked.top_n,
+                asked.min_score,
+                instruction=asked.instruction,
+                on_progress=tell,
+            )
+            ranked.extend(ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score))
+        return ranked
+
+    async def _arerank(self, nodes: list[NodeWithScore], asked: Asked) -> list[NodeWithScore]:
+        texts = node_texts(nodes, self.metadata_mode)
+        with self._observed(nodes, asked) as ranked, progress_bar(self.show_progress) as tell:
+            results = await self._connect().arerank(
+                asked.query,
+                texts,
+                asked.top_n,
+                asked.min_score,
+                instruction=asked.instruction,
+                on_progress=tell,
+            )
+            ranked.extend(ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score))
+        return ranked
+
     @contextmanager
-    def _observed(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:
+    def _observed(self, nodes: list[NodeWithScore], asked: Asked) -> Iterator[list[NodeWithScore]]:
         """Tell callback and instrumentation handlers; the caller fills the list that is yielded."""
         ranked: list[NodeWithScore] = []
         # top_n can be assigned without a check: the core is to complain about it, not the event.
-        top_n = self.top_n if isinstance(self.top_n, int) else len(nodes)
-        model = self._connect().settings.model or _UNNAMED_MODEL
+        top_n = asked.top_n if isinstance(asked.top_n, int) else len(nodes)
+        model = self.model or _UNNAMED_MODEL
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: model,
-            EventPayload.QUERY_STR: query,
+            EventPayload.QUERY_STR: asked.query,
             EventPayload.TOP_K: top_n,
         }
         with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=model))
+            dispatcher.event(ReRankStartEvent(query=asked.query, nodes=nodes, top_n=top_n, model_name=model))
             try:
                 yield ranked
             except BaseException as error:
@@ -184,25 +272,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                 dispatcher.event(ReRankEndEvent(nodes=ranked))
             event.on_end(payload={EventPayload.NODES: ranked})
 
-    def _texts(self, nodes: list[NodeWithScore]) -> list[str]:
-        return [scored.node.get_content(metadata_mode=self.metadata_mode) for scored in nodes]
-
-    def _ranked(self, nodes: list[NodeWithScore], results: list[RerankResult]) -> list[NodeWithScore]:
-        return [self._scored(nodes[result.index], result) for result in results]
-
-    def _scored(self, found: NodeWithScore, result: RerankResult) -> NodeWithScore:
-        notes: dict[str, Any] = {_TRUNCATED: True} if result.truncated else {}
-        if result.error is not None:
-            notes[_ERROR] = result.error
-        if self.keep_retrieval_score and found.score is not None:
-            notes[_RETRIEVAL_SCORE] = found.score
-        stale = not {_TRUNCATED, _ERROR}.isdisjoint(found.node.metadata)  # from an earlier reranking
-        node = _with_notes(found.node, notes) if notes or stale else found.node
-        score = result.score if result.error is None else None
-        if type(found) is NodeWithScore:  # in half the time of a copy
-            return NodeWithScore(node=node, score=score)
-        return found.model_copy(update={"node": node, "score": score})
-
     def _connect(self) -> RerankClient:
         with _BUILDING:
             if self._client is None:
@@ -210,7 +279,6 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
                     self.base_url,
                     api_key=self.api_key,
                     model=self.model,
-                    instruction=self.instruction,
                     batch_size=self.batch_size,
                     max_concurrency=self.max_concurrency,
                     timeout=self.timeout,
@@ -243,26 +311,3 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         copied = self.__copy__()
         copied.__dict__["api_key"] = None
         return super(Qwen3SGLangRerank, copied).__getstate__()
-
-
-def _query(query_bundle: QueryBundle | None) -> str:
-    if query_bundle is None or not query_bundle.query_str.strip():
-        value = query_bundle and query_bundle.query_str
-        raise InvalidInputError("query_bundle", value, "pass query_bundle or query_str with some text")
-    return query_bundle.query_str
-
-
-def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
-    # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: what this class
-    # adds must not reach the embedding or the language model.
-    return node.model_copy(
-        update={
-            "metadata": {k: v for k, v in node.metadata.items() if k not in {_TRUNCATED, _ERROR}} | notes,
-            "excluded_embed_metadata_keys": _with_keys(node.excluded_embed_metadata_keys, notes),
-            "excluded_llm_metadata_keys": _with_keys(node.excluded_llm_metadata_keys, notes),
-        }
-    )
-
-
-def _with_keys(keys: list[str], notes: dict[str, Any]) -> list[str]:
-    return [*keys, *(key for key in notes if key not in keys)]

@@ -15,6 +15,7 @@ from qwen3_sglang.deadline import Deadline
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.exchange import Steps
 from qwen3_sglang.forks import restart_in_child
+from qwen3_sglang.progress import OnProgress, Progress
 from qwen3_sglang.prompt import Prompt, prepare
 from qwen3_sglang.protocol import Call, Served
 from qwen3_sglang.ranking import Outcome, RerankResult, Score, check_limits, rank, unscored
@@ -128,14 +129,24 @@ class RerankClient(SeveralQueries):
         # Half made it is shown too, by tracebacks with locals.
         return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
-    def score(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
+    def score(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """P(yes) of each document, in the documents' order.
+
+        `on_progress` is called after every answered list with (documents scored, documents to score), those that
+        occur twice or are remembered left out; from a worker thread where several lists are in flight.
 
         Raises:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return _p_yes(self._scores(query, documents, instruction))
+        return _p_yes(self._scores(query, documents, instruction, on_progress=on_progress))
 
     def rerank(
         self,
@@ -145,16 +156,20 @@ class RerankClient(SeveralQueries):
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[RerankResult]:
         """Best first; documents under `min_score` are dropped, then the list is cut to `top_n`.
+
+        `on_progress` is called as by `score`.
 
         Raises:
             InvalidInputError: as `score`, and for `top_n` below 1 or `min_score` outside [0, 1].
             ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
+        collect = self.settings.on_error == "passthrough"
         try:
-            outcomes = self._scores(query, documents, instruction, collect=self.settings.on_error == "passthrough")
+            outcomes = self._scores(query, documents, instruction, collect=collect, on_progress=on_progress)
         except errors.ServerError as failure:
             return self._pass_through(len(documents), top_n, failure)
         return rank(outcomes, top_n, min_score)
@@ -172,9 +187,16 @@ class RerankClient(SeveralQueries):
         """`model()` as far as it is known without asking."""
         return self.settings.model or (None if self._served is None else self._served.model)
 
-    async def ascore(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[float]:
+    async def ascore(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """`score`, without blocking the event loop."""
-        return _p_yes(await self._ascores(query, documents, instruction))
+        return _p_yes(await self._ascores(query, documents, instruction, on_progress=on_progress))
 
     async def arerank(
         self,
@@ -184,12 +206,13 @@ class RerankClient(SeveralQueries):
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop."""
         check_limits(top_n, min_score)
         collect = self.settings.on_error == "passthrough"
         try:
-            outcomes = await self._ascores(query, documents, instruction, collect=collect)
+            outcomes = await self._ascores(query, documents, instruction, collect=collect, on_progress=on_progress)
         except errors.ServerError as failure:
             return self._pass_through(len(documents), top_n, failure)
         return rank(outcomes, top_n, min_score)
@@ -244,14 +267,28 @@ class RerankClient(SeveralQueries):
         return partial(type(self), options.pop("base_url"), **options), ()
 
     def _scores(
-        self, query: str, documents: Sequence[str], instruction: str | None, *, collect: bool = False
+        self,
+        query: str,
+        documents: Sequence[str],
+        instruction: str | None,
+        *,
+        collect: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> list[Outcome]:
-        return self._score_texts(*self._texts(query, documents, instruction), collect=collect)
+        head, texts = self._texts(query, documents, instruction)
+        return self._score_texts(head, texts, collect=collect, on_progress=on_progress)
 
     async def _ascores(
-        self, query: str, documents: Sequence[str], instruction: str | None, *, collect: bool = False
+        self,
+        query: str,
+        documents: Sequence[str],
+        instruction: str | None,
+        *,
+        collect: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> list[Outcome]:
-        return await self._ascore_texts(*self._texts(query, documents, instruction), collect=collect)
+        head, texts = self._texts(query, documents, instruction)
+        return await self._ascore_texts(head, texts, collect=collect, on_progress=on_progress)
 
     def _limit(self) -> int:
         return self._max_length(self._known(Deadline(self.settings.timeout)))
@@ -259,33 +296,39 @@ class RerankClient(SeveralQueries):
     async def _alimit(self) -> int:
         return self._max_length(await self._transport.within(self._aknown(Deadline(self.settings.timeout))))
 
-    def _score_texts(self, head: str, texts: list[str], *, collect: bool = False) -> list[Outcome]:
+    def _score_texts(
+        self, head: str, texts: list[str], *, collect: bool = False, on_progress: OnProgress | None = None
+    ) -> list[Outcome]:
         if not texts:
             return []
         deadline = Deadline(self.settings.timeout)
         try:
             call = self._call(head, self._known(deadline), deadline, collect=collect)
             plan = self._plan(call, texts)
-            parts = self._transport.drive_all(_steps(call, plan), deadline)
+            parts = self._transport.drive_all(_steps(call, plan, on_progress), deadline)
         except errors.ModelNotFoundError:
             self._served = _told(self.settings)  # the server may have come back with another one
             raise
         return self._finish(call, plan, parts)
 
-    async def _ascore_texts(self, head: str, texts: list[str], *, collect: bool = False) -> list[Outcome]:
+    async def _ascore_texts(
+        self, head: str, texts: list[str], *, collect: bool = False, on_progress: OnProgress | None = None
+    ) -> list[Outcome]:
         if not texts:
             return []
         try:
-            return await self._transport.within(self._ascore_now(head, texts, collect=collect))
+            return await self._transport.within(self._ascore_now(head, texts, collect, on_progress))
         except errors.ModelNotFoundError:
             self._served = _told(self.settings)
             raise
 
-    async def _ascore_now(self, head: str, texts: list[str], *, collect: bool) -> list[Outcome]:
+    async def _ascore_now(
+        self, head: str, texts: list[str], collect: bool, on_progress: OnProgress | None
+    ) -> list[Outcome]:
         deadline = Deadline(self.settings.timeout)
         call = self._call(head, await self._aknown(deadline), deadline, collect=collect)
         plan = self._plan(call, texts)
-        return self._finish(call, plan, await self._adrive_all(_steps(call, plan)))
+        return self._finish(call, plan, await self._adrive_all(_steps(call, plan, on_progress)))
 
     async def _aprompts_now(self, head: str, texts: list[str]) -> list[Prompt]:
         deadline = Deadline(self.settings.timeout)
@@ -349,8 +392,13 @@ class RerankClient(SeveralQueries):
         return Call(model, head, self._max_length(served), patience, self._tokenizer, self.settings.endpoint, collect)
 
 
-def _steps(call: Call, plan: batching.Batches[Outcome]) -> list[Steps[list[Outcome]]]:
-    return [protocol.score_documents(call, part, partial(plan.where, part)) for part in plan.lists]
+def _steps(call: Call, plan: batching.Batches[Outcome], on_progress: OnProgress | None) -> list[Steps[list[Outcome]]]:
+    """One generator a list; their ends are told where somebody listens."""
+    steps = [protocol.score_documents(call, part, partial(plan.where, part)) for part in plan.lists]
+    if on_progress is None:
+        return steps
+    progress = Progress(on_progress, sum(map(len, plan.lists)))
+    return [progress.watch(step) for step in steps]
 
 
 def _some(indices: list[int], most: int = 10) -> str:

@@ -34,6 +34,7 @@ ALLOWED = {
     "exchange": {"answers", "errors", "retry"},
     "explain": {"answers", "endpoints", "errors", "exchange"},
     "protocol": {"answers", "endpoints", "errors", "exchange", "explain", "prompt", "ranking", "retry", "truncate"},
+    "progress": {"exchange"},
     "sessions": {"deadline", "secret", "settings", "surroundings"},
     "transport": {"answers", "deadline", "errors", "exchange", "forks", "retry", "secret", "sessions", "settings"},
     "client": {
@@ -44,6 +45,7 @@ ALLOWED = {
         "errors",
         "exchange",
         "forks",
+        "progress",
         "prompt",
         "protocol",
         "ranking",

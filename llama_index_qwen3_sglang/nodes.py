@@ -1,0 +1,69 @@
+"""LlamaIndex's nodes -> texts for the model; its results -> fresh nodes with scores. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
+
+from qwen3_sglang import RerankResult
+from qwen3_sglang.errors import InvalidInputError
+
+RETRIEVAL_SCORE, TRUNCATED, ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
+
+
+def node_texts(nodes: Sequence[NodeWithScore], mode: MetadataMode) -> list[str]:
+    """What the model reads of each node: its text, and the metadata that `mode` lets through in front of it.
+
+    A node without text is read by its metadata alone, and one without either as an empty document.
+
+    Raises:
+        InvalidInputError: an item isn't a NodeWithScore.
+    """
+    for index, scored in enumerate(nodes):
+        if not isinstance(scored, NodeWithScore):
+            raise InvalidInputError(f"nodes[{index}]", type(scored).__name__, "pass NodeWithScore(node=...)")
+    return [_text(scored.node, mode) for scored in nodes]
+
+
+def _text(node: BaseNode, mode: MetadataMode) -> str:
+    # A Node without a text resource keeps quiet about its metadata too; a TextNode without text doesn't.
+    return node.get_content(metadata_mode=mode) or node.get_metadata_str(mode=mode)
+
+
+def ranked_nodes(
+    nodes: Sequence[NodeWithScore], results: Sequence[RerankResult], *, keep_retrieval_score: bool
+) -> list[NodeWithScore]:
+    """Fresh nodes in the results' order; `nodes` stay as they were."""
+    return [_scored(nodes[result.index], result, keep_retrieval_score) for result in results]
+
+
+def _scored(found: NodeWithScore, result: RerankResult, keep_retrieval_score: bool) -> NodeWithScore:
+    notes: dict[str, Any] = {TRUNCATED: True} if result.truncated else {}
+    if keep_retrieval_score and found.score is not None:
+        notes[RETRIEVAL_SCORE] = found.score
+    if result.error is not None:
+        notes[ERROR] = result.error
+    stale = not {TRUNCATED, ERROR}.isdisjoint(found.node.metadata)  # from an earlier reranking
+    node = _with_notes(found.node, notes) if notes or stale else found.node
+    score = result.score if result.error is None else None
+    if type(found) is NodeWithScore:  # in half the time of a copy
+        return NodeWithScore(node=node, score=score)
+    return found.model_copy(update={"node": node, "score": score})
+
+
+def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
+    # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: what this package
+    # adds must not reach the embedding or the language model.
+    return node.model_copy(
+        update={
+            "metadata": {k: v for k, v in node.metadata.items() if k not in {TRUNCATED, ERROR}} | notes,
+            "excluded_embed_metadata_keys": _with_keys(node.excluded_embed_metadata_keys, notes),
+            "excluded_llm_metadata_keys": _with_keys(node.excluded_llm_metadata_keys, notes),
+        }
+    )
+
+
+def _with_keys(keys: list[str], notes: dict[str, Any]) -> list[str]:
+    return [*keys, *(key for key in notes if key not in keys)]

@@ -1,0 +1,38 @@
+"""on_progress tells of every answered list, sync and async."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qwen3_sglang import RerankClient
+
+DOCUMENTS = [f"p=0.{digit}" for digit in range(1, 8)]
+WAYS = ["rerank", "score", "arerank", "ascore"]
+
+
+async def _call(client: RerankClient, way: str, documents: list[str], **options: Any) -> Any:
+    result = getattr(client, way)("q", documents, **options)
+    return await result if way.startswith("a") else result
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_list_is_told(server: Any, way: str) -> None:
+    """In documents, with the total; a text that occurs twice is sent, and counted, once."""
+    told: list[tuple[int, int]] = []
+    async with RerankClient(server.url, batch_size=3) as client:
+        await _call(client, way, DOCUMENTS * 2, on_progress=lambda done, total: told.append((done, total)))
+    assert len(told) == 3
+    assert told == sorted(told)
+    assert told[-1] == (7, 7)
+    assert {total for _, total in told} == {7}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_remembered_scores_are_not_counted(server: Any, way: str) -> None:
+    told: list[tuple[int, int]] = []
+    async with RerankClient(server.url, cache_size=10) as client:
+        for documents in (DOCUMENTS[:5], DOCUMENTS, DOCUMENTS):
+            await _call(client, way, documents, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(5, 5), (2, 2)]
