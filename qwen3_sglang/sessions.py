@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from http.cookiejar import DefaultCookiePolicy
 
@@ -68,14 +69,12 @@ def make_session(settings: Settings) -> requests.Session:
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
     headers = dict(HEADERS)
-    login = None
-    if settings.api_key is None:
-        login = get_netrc_auth(settings.base_url)  # as requests does without a key
-    else:
+    if settings.api_key is not None:
         headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+    elif login := get_netrc_auth(settings.base_url):  # as requests does without a key
+        headers["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
     return aiohttp.ClientSession(
         headers=headers,
-        auth=None if login is None else aiohttp.BasicAuth(*login),
         timeout=aiohttp.ClientTimeout(total=None),  # the call as a whole has one
         connector=aiohttp.TCPConnector(limit=settings.max_concurrency),
         cookie_jar=aiohttp.DummyCookieJar(),
