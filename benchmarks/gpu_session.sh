@@ -45,13 +45,13 @@ if [ "$which" != tuned ]; then
 fi
 if [ "$which" != defaults ]; then
   # What `qwen3-sglang serve MODEL --print` prints; asked this way, it needs no typer.
-  command=$("$python" - "$model" "$port" "$@" <<'PLAN'
+  command=$("$python" - "$python" "$model" "$port" "$@" <<'PLAN'
 import sys
 from qwen3_sglang.serve import known_flags, plan
 
-model, port, *extra = sys.argv[1:]
-known = known_flags(sys.executable)
-print(plan(sys.executable, model, host="127.0.0.1", port=int(port), extra=extra, known=known).shown)
+python, model, port, *extra = sys.argv[1:]
+known = known_flags(python)
+print(plan(python, model, host="127.0.0.1", port=int(port), extra=extra, known=known).shown)
 PLAN
   )
   eval "run tuned $command"

@@ -155,13 +155,14 @@ def test_proxy_of_the_environment(server: FakeServer, mode: str, monkeypatch: py
     ]
 
 
-@pytest.mark.parametrize(("key", "sent"), [(None, "Basic dTpw"), ("k", "Bearer k")])
+@pytest.mark.parametrize("case", [(None, "Basic dTpw"), ("k", "Bearer k")], ids=["no key", "key"])
 def test_netrc_only_without_a_key(
-    server: FakeServer, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str | None, sent: str
+    server: FakeServer, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: tuple[str | None, str]
 ) -> None:
     """A login kept for the server's host counts, as for any client built on requests, but never beside a key."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login u password p\n")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    key, sent = case
     score(mode, RerankClient(server.url, api_key=key), "q", DOCUMENTS[:1])
     assert {authorization for _, authorization in server.asked} == {sent}
