@@ -40,6 +40,7 @@ OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "escape_special_tokens": (False, ["no"]),
     "endpoint": ("v1/score", ["v1/rerank", 3]),
     "cache_size": (9, [-1, None]),
+    "verify": (False, ["", "nowhere.pem", 3]),
     "top_n": (2, [0, -1, True, "3"]),
     "min_score": (0.5, [-0.1, 1.1, math.nan, "high"]),
 }

@@ -118,7 +118,7 @@ def test_several_loops_at_once_with_a_session_each(server: FakeServer) -> None:
     async def work() -> tuple[list[list[float]], aiohttp.ClientSession]:
         together.wait(timeout=10)
         scores = await asyncio.gather(*(client.ascore("q", DOCUMENTS[start:]) for start in range(4)))
-        return scores, client._loops[asyncio.get_running_loop()].session
+        return scores, client._transport._loops[asyncio.get_running_loop()].session
 
     with ThreadPoolExecutor(4) as pool:
         found = [job.result() for job in [pool.submit(asyncio.run, work()) for _ in range(4)]]
@@ -133,9 +133,9 @@ async def test_aclose_closes_and_a_later_call_opens_anew(server: FakeServer) -> 
     """Leaving `async with` closes this loop's session; the client itself can still be used."""
     async with RerankClient(server.url) as client:
         await client.ascore("q", DOCUMENTS)
-        first = client._loops[asyncio.get_running_loop()].session
+        first = client._transport._loops[asyncio.get_running_loop()].session
     assert first.closed
-    assert client._loops == {}
+    assert client._transport._loops == {}
     assert await client.ascore("q", DOCUMENTS[:1]) == [0.1]
     await client.aclose()
 

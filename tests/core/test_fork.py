@@ -71,7 +71,7 @@ def test_locks_that_were_held_at_the_fork(server: FakeServer) -> None:
     thread = threading.Thread(target=client.score, args=("q", DOCUMENTS))
     thread.start()
     server.arrived.wait(20)
-    with client._lock:
+    with client._transport._lock:
         in_child(lambda: expect_score(client))
     thread.join()
     assert client.score("q", DOCUMENTS) == [0.1, 0.9]  # remembered

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from qwen3_sglang.answers import Response, failure_of, parse_classes, parse_items, parse_vllm_classes
 from qwen3_sglang.endpoints import ENDPOINTS
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
+from qwen3_sglang.exchange import Pause, Request
 from qwen3_sglang.prompt import SUFFIX, prepare
-from qwen3_sglang.protocol import Call, Request, ask_served, score_documents
+from qwen3_sglang.protocol import Call, ask_served, score_documents
 from qwen3_sglang.ranking import Score, check_limits, rank
 from qwen3_sglang.settings import Settings, make_settings
 from qwen3_sglang.truncate import fit_bytes
+from steps import PATIENCE, where
 
 COUNT = 3
 DOCUMENTS = ["a", "b", "c"]
@@ -124,11 +126,13 @@ def test_a_whole_conversation(endpoint: str, data: st.DataObject, limit: int) ->
     """The server answers each request as it likes, the tokenizer's and the explaining ones too."""
     documents = data.draw(st.lists(st.sampled_from([*DOCUMENTS, "long " * 100]), min_size=1, max_size=3, unique=True))
     answers = BODIES | mutations(ENDPOINTS[endpoint].parse)
-    steps = score_documents(Call("m", "head ", limit, None, endpoint), documents)
+    steps = score_documents(Call("m", "head ", limit, PATIENCE, endpoint=endpoint), documents, where)
     try:
         request = next(steps)
         for _ in range(1000):
-            assert isinstance(request, Request)
+            if isinstance(request, Pause):
+                request = next(steps)
+                continue
             request = steps.send(Response("u", data.draw(STATUSES), data.draw(answers)))
         raise AssertionError("it never ends")
     except StopIteration as stop:
@@ -141,10 +145,11 @@ def test_a_whole_conversation(endpoint: str, data: st.DataObject, limit: int) ->
 @settings(max_examples=40)
 def test_a_random_tokenizer(data: st.DataObject) -> None:
     """Answers of the right shape and the wrong content: an error, or prompts cut somewhere, but an end."""
-    steps = score_documents(Call("m", "head ", 150), ["long " * 100, "é" * 200])
+    steps = score_documents(Call("m", "head ", 150, PATIENCE), ["long " * 100, "é" * 200], where)
     request = next(steps)
     with pytest.raises((Qwen3SGLangError, StopIteration)):
         for _ in range(1000):
+            assert isinstance(request, Request)
             asked = orjson.loads(request.body or b"{}")
             count = len(asked.get("prompt", asked.get("tokens", [])))
             ids = st.lists(JSON | st.integers(0, 99), max_size=300)
@@ -158,7 +163,7 @@ def test_a_random_tokenizer(data: st.DataObject) -> None:
 @given(body=BODIES, status=STATUSES)
 def test_a_model_list(body: bytes, status: int) -> None:
     """A name that can be sent back and a usable limit, or our error."""
-    steps = ask_served()
+    steps = ask_served(PATIENCE)
     next(steps)
     try:
         steps.send(Response("u", status, body))

@@ -13,14 +13,8 @@ from qwen3_sglang.exchange import Pause, Request, Run
 from qwen3_sglang.prompt import SUFFIX
 from qwen3_sglang.protocol import Call, ask_served, score_documents
 from qwen3_sglang.ranking import Outcome, Score
-from qwen3_sglang.retry import Backoff, Patience
-
-PATIENCE = Patience(left=lambda: 60.0, random=lambda: 0.5, met=lambda: True, max_retries=2, backoff=Backoff(1, 8))
-
-
-def where(place: int) -> list[int]:
-    """Each document stands where it stands in the list."""
-    return [place]
+from qwen3_sglang.retry import Patience
+from steps import PATIENCE, where
 
 
 def asked(step: Request | Pause) -> Request:

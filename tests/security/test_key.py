@@ -96,8 +96,9 @@ def held(made: Any) -> list[str]:
     shown += [repr(copy.copy(made)), repr(copy.deepcopy(made))]
     client = made if isinstance(made, RerankClient) else made._connect()
     shown += [repr(client.settings), repr(dataclasses.asdict(client.settings)), repr(vars(client))]
-    shown += [repr(vars(part)) for part in (client._session, *client._loops.values())]
-    shown += [repr(vars(kept.session)) for kept in client._loops.values()]
+    transport = client._transport
+    shown += [repr(vars(part)) for part in (transport, transport._session, *transport._loops.values())]
+    shown += [repr(vars(kept.session)) for kept in transport._loops.values()]
     for name in ("model_dump", "model_dump_json", "to_dict", "to_json"):
         if hasattr(made, name):
             shown.append(str(getattr(made, name)()))
