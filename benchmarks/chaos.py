@@ -35,7 +35,7 @@ from qwen3_sglang.toy import build_toy
 
 DOCUMENTS = 16
 LISTS = 20
-TOLERANCE = 0.02  # the toy's bfloat16, whatever a list is batched with
+TOLERANCE = 0.002  # bfloat16: what a list is batched with moved no score by 0.00005 in 240 calls
 START_SECONDS = 300
 Mode = Callable[[RerankClient, int, "Tally"], None]
 TOPICS = ["capital of China", "gravity", "tea", "rivers", "Beijing", "force", "drinks", "sea", "countries", "bodies"]
