@@ -16,6 +16,7 @@ from qwen3_sglang.answers import Response, failure_of
 from qwen3_sglang.retry import RETRIED, Patience
 
 T = TypeVar("T")
+_UNAVAILABLE = 503
 _LEAST_LIMIT, _GROWTH = 2**20, 32  # bytes
 
 
@@ -59,24 +60,25 @@ class Run(Generic[T]):
         return None
 
 
-def ask(request: Request, patience: Patience, *, splits: bool = False) -> Steps[Response]:
+def ask(request: Request, patience: Patience, *, splits: bool = False, tried: int = 0) -> Steps[Response]:
     """The answer, of whatever status but one that passes.
 
     Args:
         request: what to send.
         patience: whether and when to send it again.
-        splits: the caller can send less at once, so a full queue is its business at once.
+        splits: the caller can send less at once, so what asks for that is its business at once.
+        tried: how often the same was sent before, as part of more.
 
     Raises:
         ServerError: the last failure, when there is no more patience.
     """
-    for attempt in count(1):
+    for attempt in count(tried + 1):
         reply = yield request
         failure = _passing(reply)
         if failure is None:
             break
         failure.attempts = attempt
-        if splits and queue_is_full(failure):
+        if splits and asks_for_less(failure):
             raise failure
         seconds = patience.delay(failure, attempt)
         if seconds is None:
@@ -90,6 +92,15 @@ def _passing(reply: Response | errors.ServerError) -> errors.ServerError | None:
     if isinstance(reply, errors.ServerError):
         return reply
     return failure_of(reply) if reply.status in RETRIED else None
+
+
+def asks_for_less(failure: errors.ServerError) -> bool:
+    """Whether a smaller list may be taken: the queue is full, or may be behind every second 503 in a row.
+
+    A gateway whose circuit breaker opened over a full queue says "no available workers" instead, and every list that
+    is too long when it tries again opens it anew. Not so 429: it limits requests, and smaller lists are more of them.
+    """
+    return queue_is_full(failure) or (failure.status == _UNAVAILABLE and failure.attempts % 2 == 0)
 
 
 def queue_is_full(failure: errors.ServerError) -> bool:

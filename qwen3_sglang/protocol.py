@@ -17,7 +17,7 @@ import orjson
 from qwen3_sglang import errors, truncate
 from qwen3_sglang.answers import Response, read_json, short
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
-from qwen3_sglang.exchange import Pause, Request, Steps, ask, queue_is_full
+from qwen3_sglang.exchange import Pause, Request, Steps, ask, asks_for_less, queue_is_full
 from qwen3_sglang.explain import MODELS, explained
 from qwen3_sglang.prompt import SUFFIX, Prompt
 from qwen3_sglang.ranking import Outcome, Score
@@ -80,8 +80,8 @@ def ask_served(patience: Patience) -> Steps[Served]:
 def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
     """One score a document, in order, or why it has none.
 
-    A list that finds the server's queue full, or that holds a document which the server refuses, is halved, so that
-    no document costs another its score. A refusal is explained by asking what is served.
+    A list that finds the server's queue full, or 503 again and again, or that holds a document which the server
+    refuses, is halved, so that no document costs another its score. A refusal is explained by asking what is served.
 
     Args:
         call: what all lists of the call share.
@@ -110,6 +110,9 @@ class _Work:
         cut: the places of those of which that isn't all.
         waiting: ranges of its documents, still to be sent.
         found: outcomes by place in the list.
+        times_full: how often the queue was full.
+        tried: how often what comes next was sent in larger lists.
+        explained: whether a refusal was.
     """
 
     def __init__(self, call: Call, where: Where, texts: Sequence[str], cut: Collection[int]) -> None:
@@ -120,13 +123,15 @@ class _Work:
         self.waiting = deque([range(len(texts))])
         self.found: dict[int, Outcome] = {}
         self.times_full = 0
+        self.tried = 0
         self.explained = False
 
 
 def _score(work: _Work, part: range) -> Steps[list[Score]]:
     call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
     body = endpoint.payload(call.model, call.head, work.texts[part.start : part.stop])
-    response = yield from ask(Request(endpoint.path, orjson.dumps(body)), call.patience, splits=len(part) > 1)
+    request, tried, work.tried = Request(endpoint.path, orjson.dumps(body)), work.tried, 0
+    response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried)
     scores = endpoint.parse(response, len(part))
     if not work.cut:
         return scores
@@ -135,7 +140,7 @@ def _score(work: _Work, part: range) -> Steps[list[Score]]:
 
 def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
     """Put smaller parts in line, or note why a document has no score, or raise."""
-    if queue_is_full(failure) and len(part) > 1:
+    if asks_for_less(failure) and len(part) > 1:
         yield from _make_smaller(work, part, failure)
         return
     if not work.explained:
@@ -154,8 +159,12 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
 
 def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
     """Whatever is left goes in lists of half that size, after a pause."""
-    work.times_full += 1
-    seconds = work.call.patience.pause(work.times_full, failure.retry_after)
+    if queue_is_full(failure):  # its lists were never taken, so nothing is sent again
+        work.times_full += 1
+        seconds = work.call.patience.pause(work.times_full, failure.retry_after)
+    else:
+        work.tried = failure.attempts
+        seconds = work.call.patience.delay(failure, work.tried)
     if seconds is None:
         raise failure
     size = len(part) // 2

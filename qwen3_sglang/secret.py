@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 API_KEY_VARIABLE = "QWEN3_SGLANG_API_KEY"
 MASK = "**********"
+_NEVER_PICKLED = f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs"
 # A shorter one could stand in an answer by chance, inside a number, and what is left would be no JSON any more.
 _UNMISTAKABLE = 16
 
@@ -44,7 +45,7 @@ class SecretStr:
         return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError(f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs")
+        raise TypeError(_NEVER_PICKLED)
 
 
 class Bearer(str):
@@ -57,6 +58,15 @@ class Bearer(str):
 
     def __repr__(self) -> str:
         return f"'Bearer {MASK}'"
+
+    def __copy__(self) -> Bearer:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Bearer:  # recorders and tracers copy requests
+        return self
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError(_NEVER_PICKLED)
 
 
 def hide(answer: bytes, key: SecretStr | None, *, succeeded: bool) -> bytes:

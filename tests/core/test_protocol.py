@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -194,7 +195,7 @@ def test_full_and_bad_at_once() -> None:
     assert [isinstance(outcome, Score) for outcome in outcomes] == [True] * 5 + [False] + [True] * 2
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 504])
 def test_what_passes_is_sent_again_and_not_explained(status: int) -> None:
     """After Retry-After and the backoff; the same list, nothing else."""
     server = Server(down=2, status=status)
@@ -202,6 +203,42 @@ def test_what_passes_is_sent_again_and_not_explained(status: int) -> None:
     assert server.lists == [TEXTS] * 3
     assert set(server.paths) == {"/v1/classify"}
     assert server.pauses == [3.5, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("down", "sizes"), [(1, [8, 8]), (2, [8, 8, 4, 4]), (3, [8, 8, 4, 4, 4]), (4, [8, 8, 4, 4, 2, 2, 2, 2])]
+)
+def test_503_again_halves_the_list(down: int, sizes: list[int]) -> None:
+    """A gateway hides the full queue behind an open breaker; the waits go on growing, each document has its score."""
+    server = Server(down=down)
+    patience = replace(PATIENCE, max_retries=None)
+    assert [s.p_yes for s in server.run(TEXTS, patience) if isinstance(s, Score)] == [float(text) for text in TEXTS]
+    assert [len(sent) for sent in server.lists] == sizes
+    assert set(server.paths) == {"/v1/classify"}
+    assert server.pauses == [3.5, 4.0, 5.0, 7.0][:down]
+
+
+def test_503_after_a_success_counts_from_one() -> None:
+    """Only what comes in a row halves: the second half waits once, and is sent whole."""
+
+    class Once(Server):
+        def answer(self, request: Request) -> Response:
+            self.down += len(self.lists) == 3
+            return super().answer(request)
+
+    server = Once(down=2)
+    assert len(server.run(TEXTS, replace(PATIENCE, max_retries=None))) == 8
+    assert [len(sent) for sent in server.lists] == [8, 8, 4, 4, 4]
+    assert server.pauses == [3.5, 4.0, 3.5]
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 2, 5])
+def test_halving_is_no_way_around_max_retries(max_retries: int) -> None:
+    """However often the list is halved, nothing is sent more often than that."""
+    server = Server(down=99)
+    with pytest.raises(errors.ServerOverloadedError) as caught:
+        server.run(TEXTS, replace(PATIENCE, max_retries=max_retries))
+    assert (len(server.lists), caught.value.attempts) == (max_retries + 1, max_retries + 1)
 
 
 @pytest.mark.parametrize(("status", "sent"), [(503, 3), (401, 1), (404, 1), (422, 1)])

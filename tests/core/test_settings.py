@@ -6,11 +6,13 @@ import copy
 import dataclasses
 import pickle
 import traceback
+from collections.abc import Callable
 
 import pytest
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError
+from qwen3_sglang.secret import Bearer, SecretStr
 from qwen3_sglang.settings import make_settings
 
 KEY = "sk-very-secret-4711"
@@ -90,7 +92,11 @@ def test_key_is_never_shown() -> None:
     assert "base_url right" in shown[-1]
 
 
-def test_secret_refuses_to_be_pickled() -> None:
-    """Alone, outside a client, it says where to set the key instead."""
+@pytest.mark.parametrize("kind", [SecretStr, lambda key: Bearer(SecretStr(key))], ids=["key", "header"])
+def test_a_secret_is_copied_but_never_pickled(kind: Callable[[str], object]) -> None:
+    """Recorders and tracers copy requests, headers and all; a pickle says where to set the key instead."""
+    secret = kind(KEY)
+    assert copy.copy(secret) is secret
+    assert copy.deepcopy({"Authorization": secret})["Authorization"] is secret
     with pytest.raises(TypeError, match="QWEN3_SGLANG_API_KEY"):
-        pickle.dumps(make_settings(api_key=KEY, environ={}).api_key)
+        pickle.dumps(secret)

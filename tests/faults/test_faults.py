@@ -99,7 +99,8 @@ def test_what_passes_costs_nothing(
     """Twice in a row, then fine: every document has its own score."""
     faulty.fail(fault, fault)
     assert scores(rerank(faulty.url)) == pytest.approx(truth, abs=1e-6)
-    assert len(faulty.lists) == 3
+    halved = fault is PASSING["503"][0]  # it may hide a full queue
+    assert [len(sent) for sent in faulty.lists] == ([6, 6, 3, 3] if halved else [6, 6, 6])
 
 
 @pytest.mark.parametrize(("fault", "error"), params(PASSING))
@@ -181,6 +182,13 @@ def test_a_full_queue(faulty: Faulty, rerank: Rerank, truth: list[float], room: 
     faulty.fail(faults.refusing(lambda texts: len(texts) > room, FULL), always=True)
     assert scores(rerank(faulty.url, max_retries=0)) == pytest.approx(truth, abs=1e-6)
     assert {asked.path for asked in faulty.asked} == {"/v1/models", "/v1/classify"}
+
+
+def test_a_full_queue_behind_an_open_breaker(faulty: Faulty, rerank: Rerank, truth: list[float]) -> None:
+    """The gateway says only that nobody is available: smaller lists all the same, and every score."""
+    faulty.fail(faults.refusing(lambda texts: len(texts) > 1, PASSING["503"][0]), always=True)
+    assert scores(rerank(faulty.url)) == pytest.approx(truth, abs=1e-6)
+    assert [len(sent) for sent in faulty.lists] == [6, 6, 3, 3, 1, 1, 1, 1, 1, 1]
 
 
 def test_a_queue_that_stays_full(faulty: Faulty, rerank: Rerank) -> None:
