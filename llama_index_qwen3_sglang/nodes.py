@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
@@ -11,6 +11,17 @@ from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
 
 RETRIEVAL_SCORE, TRUNCATED, ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
+
+
+def as_list(nodes: object) -> list[NodeWithScore]:
+    """The nodes, whatever holds them.
+
+    Raises:
+        InvalidInputError: nothing holds them.
+    """
+    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
+        raise InvalidInputError("nodes", nodes, "pass a list of NodeWithScore")
+    return list(nodes)
 
 
 def node_texts(nodes: Sequence[NodeWithScore], mode: MetadataMode) -> list[str]:

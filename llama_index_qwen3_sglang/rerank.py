@@ -17,7 +17,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import StrictBool
 
-from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
+from llama_index_qwen3_sglang.nodes import as_list, node_texts, ranked_nodes
 from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
 from qwen3_sglang import RerankClient
@@ -160,7 +160,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
             InvalidInputError: a blank query, something that isn't a NodeWithScore, or unusable limits.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self._rerank(list(nodes), self._asked(query, top_n, min_score, instruction))
+        return self._rerank(as_list(nodes), self._asked(query, top_n, min_score, instruction))
 
     @_span
     async def arerank(
@@ -173,7 +173,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         instruction: str | Unset | None = UNSET,
     ) -> list[NodeWithScore]:
         """Do the same as `rerank` on the running event loop, with no thread."""
-        return await self._arerank(list(nodes), self._asked(query, top_n, min_score, instruction))
+        return await self._arerank(as_list(nodes), self._asked(query, top_n, min_score, instruction))
 
     @_span
     def _postprocess_nodes(
@@ -185,7 +185,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         the embedding and the language model; the text itself is never cut. With `on_error="passthrough"`, what has
         no score comes last, or in the order given if nothing has one: score None and metadata["rerank_error"].
         """
-        return self._rerank(nodes, self._asked(query_bundle))
+        return self._rerank(as_list(nodes), self._asked(query_bundle))
 
     # The base class adds a span to the sync method only.
     @_span
@@ -193,7 +193,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Do the same as `_postprocess_nodes` on the running event loop, with no thread."""
-        return await self._arerank(nodes, self._asked(query_bundle))
+        return await self._arerank(as_list(nodes), self._asked(query_bundle))
 
     def close(self) -> None:
         """Close the sync connections; the next call opens new ones."""

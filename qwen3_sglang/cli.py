@@ -237,7 +237,8 @@ def read_documents(text: str, field: str = "text") -> list[str]:
     Raises:
         InvalidInputError: a JSON object without `field`.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    # Not splitlines: JSON may hold U+2028 and its like as they are. The mark in front is what Windows editors write.
+    lines = [line for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
     rows = [_parsed(line) for line in lines]
     if not all(isinstance(row, (dict, str)) for row in rows):
         return lines
@@ -247,7 +248,7 @@ def read_documents(text: str, field: str = "text") -> list[str]:
 def _parsed(line: str) -> object:
     try:
         return json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets as deep
         return None
 
 

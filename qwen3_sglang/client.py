@@ -1,34 +1,24 @@
-"""RerankClient: what is asked is decided in `protocol`, and carried by `transport`, sync and async."""
+"""RerankClient: what callers see. What is asked is decided in `protocol`, and carried by `transport`."""
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from qwen3_sglang import batching, errors, protocol
-from qwen3_sglang.cache import ScoreCache
+from qwen3_sglang import errors
 from qwen3_sglang.deadline import Deadline
 from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
-from qwen3_sglang.exchange import Steps
-from qwen3_sglang.forks import restart_in_child
-from qwen3_sglang.progress import OnProgress, Progress
+from qwen3_sglang.many import Group
+from qwen3_sglang.progress import OnProgress, check_listener
 from qwen3_sglang.prompt import Prompt, prepare
-from qwen3_sglang.protocol import Call, Served
-from qwen3_sglang.ranking import Outcome, RerankResult, Score, check_limits, rank, unscored
+from qwen3_sglang.ranking import Outcome, RerankResult, check_limits, p_yes, rank
 from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.secret import SecretLike, SecretStr
-from qwen3_sglang.settings import OnError, Settings, make_settings
+from qwen3_sglang.settings import OnError, make_settings
 from qwen3_sglang.several import SeveralQueries
-from qwen3_sglang.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.transport import Transport
-from qwen3_sglang.truncate import MAX_LENGTH
-
-T = TypeVar("T")
-_log = logging.getLogger(__name__)
 
 
 class RerankClient(SeveralQueries):
@@ -96,7 +86,7 @@ class RerankClient(SeveralQueries):
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
-        self.settings: Settings = make_settings(
+        settings = make_settings(
             base_url,
             api_key=api_key,
             model=model,
@@ -116,14 +106,7 @@ class RerankClient(SeveralQueries):
             cache_size=cache_size,
             verify=verify,
         )
-        self._empty_cache()
-        self._served = _told(self.settings)
-        self._tokenizer: LocalTokenizer | None = None
-        self._transport = Transport(self.settings)
-        restart_in_child(self._empty_cache)  # its lock may have been held by another thread when the process forked
-
-    def _empty_cache(self) -> None:
-        self._cache = ScoreCache(self.settings.cache_size) if self.settings.cache_size else None
+        super().__init__(settings)
 
     def __repr__(self) -> str:
         # Half made it is shown too, by tracebacks with locals.
@@ -146,7 +129,7 @@ class RerankClient(SeveralQueries):
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return _p_yes(self._scores(query, documents, instruction, on_progress=on_progress))
+        return p_yes(self._scores(query, documents, instruction, on_progress=on_progress))
 
     def rerank(
         self,
@@ -171,7 +154,7 @@ class RerankClient(SeveralQueries):
         try:
             outcomes = self._scores(query, documents, instruction, collect=collect, on_progress=on_progress)
         except errors.ServerError as failure:
-            return self._pass_through(len(documents), top_n, failure)
+            return self._pass_through([len(documents)], top_n, failure)[0]
         return rank(outcomes, top_n, min_score)
 
     def model(self) -> str:
@@ -196,7 +179,7 @@ class RerankClient(SeveralQueries):
         on_progress: OnProgress | None = None,
     ) -> list[float]:
         """`score`, without blocking the event loop."""
-        return _p_yes(await self._ascores(query, documents, instruction, on_progress=on_progress))
+        return p_yes(await self._ascores(query, documents, instruction, on_progress=on_progress))
 
     async def arerank(
         self,
@@ -214,7 +197,7 @@ class RerankClient(SeveralQueries):
         try:
             outcomes = await self._ascores(query, documents, instruction, collect=collect, on_progress=on_progress)
         except errors.ServerError as failure:
-            return self._pass_through(len(documents), top_n, failure)
+            return self._pass_through([len(documents)], top_n, failure)[0]
         return rank(outcomes, top_n, min_score)
 
     def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
@@ -226,19 +209,12 @@ class RerankClient(SeveralQueries):
             InvalidInputError: as `score`.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        head, texts = self._texts(query, documents, instruction)
-        if not texts:
-            return []
-        deadline = Deadline(self.settings.timeout)
-        call = self._call(head, self._known(deadline), deadline)
-        plan: batching.Batches[Prompt] = batching.split(texts, self.settings.batch_size)
-        steps = [protocol.describe_prompts(call, part) for part in plan.lists]
-        return plan.restore(self._transport.drive_all(steps, deadline))
+        return self._describe(self._group(query, documents, instruction), Deadline(self.settings.timeout))
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop."""
-        head, texts = self._texts(query, documents, instruction)
-        return await self._transport.within(self._aprompts_now(head, texts)) if texts else []
+        group = self._group(query, documents, instruction)
+        return await self._within(self._adescribe(group, Deadline(self.settings.timeout)))
 
     def close(self) -> None:
         """Close the sync side's connections; a later call opens new ones."""
@@ -275,8 +251,9 @@ class RerankClient(SeveralQueries):
         collect: bool = False,
         on_progress: OnProgress | None = None,
     ) -> list[Outcome]:
-        head, texts = self._texts(query, documents, instruction)
-        return self._score_texts(head, texts, collect=collect, on_progress=on_progress)
+        check_listener(on_progress)
+        group, deadline = self._group(query, documents, instruction), Deadline(self.settings.timeout)
+        return self._score(group, deadline, collect=collect, on_progress=on_progress)
 
     async def _ascores(
         self,
@@ -287,130 +264,11 @@ class RerankClient(SeveralQueries):
         collect: bool = False,
         on_progress: OnProgress | None = None,
     ) -> list[Outcome]:
-        head, texts = self._texts(query, documents, instruction)
-        return await self._ascore_texts(head, texts, collect=collect, on_progress=on_progress)
+        check_listener(on_progress)
+        group, deadline = self._group(query, documents, instruction), Deadline(self.settings.timeout)
+        return await self._within(self._ascore(group, deadline, collect=collect, on_progress=on_progress))
 
-    def _limit(self) -> int:
-        return self._max_length(self._known(Deadline(self.settings.timeout)))
-
-    async def _alimit(self) -> int:
-        return self._max_length(await self._transport.within(self._aknown(Deadline(self.settings.timeout))))
-
-    def _score_texts(
-        self, head: str, texts: list[str], *, collect: bool = False, on_progress: OnProgress | None = None
-    ) -> list[Outcome]:
-        if not texts:
-            return []
-        deadline = Deadline(self.settings.timeout)
-        try:
-            call = self._call(head, self._known(deadline), deadline, collect=collect)
-            plan = self._plan(call, texts)
-            parts = self._transport.drive_all(_steps(call, plan, on_progress), deadline)
-        except errors.ModelNotFoundError:
-            self._served = _told(self.settings)  # the server may have come back with another one
-            raise
-        return self._finish(call, plan, parts)
-
-    async def _ascore_texts(
-        self, head: str, texts: list[str], *, collect: bool = False, on_progress: OnProgress | None = None
-    ) -> list[Outcome]:
-        if not texts:
-            return []
-        try:
-            return await self._transport.within(self._ascore_now(head, texts, collect, on_progress))
-        except errors.ModelNotFoundError:
-            self._served = _told(self.settings)
-            raise
-
-    async def _ascore_now(
-        self, head: str, texts: list[str], collect: bool, on_progress: OnProgress | None
-    ) -> list[Outcome]:
-        deadline = Deadline(self.settings.timeout)
-        call = self._call(head, await self._aknown(deadline), deadline, collect=collect)
-        plan = self._plan(call, texts)
-        return self._finish(call, plan, await self._adrive_all(_steps(call, plan, on_progress)))
-
-    async def _aprompts_now(self, head: str, texts: list[str]) -> list[Prompt]:
-        deadline = Deadline(self.settings.timeout)
-        call = self._call(head, await self._aknown(deadline), deadline)
-        plan: batching.Batches[Prompt] = batching.split(texts, self.settings.batch_size)
-        return plan.restore(await self._adrive_all([protocol.describe_prompts(call, part) for part in plan.lists]))
-
-    async def _adrive_all(self, several: list[Steps[list[T]]]) -> list[list[T]]:
-        # A tokenizer on this machine works inside the first step: not on the event loop.
-        return await self._transport.adrive_all(several, blocking_start=self._tokenizer is not None)
-
-    def _known(self, deadline: Deadline) -> Served:
-        if self._served is None:
-            patience = self._transport.patience(deadline)
-            self._served = self._transport.drive(protocol.ask_served(patience), deadline)
-        return self._served
-
-    async def _aknown(self, deadline: Deadline) -> Served:
-        if self._served is None:
-            self._served = await self._transport.adrive(protocol.ask_served(self._transport.patience(deadline)))
-        return self._served
-
-    def _pass_through(self, count: int, top_n: int | None, failure: errors.ServerError) -> list[RerankResult]:
-        if self.settings.on_error == "raise":
-            raise failure
-        _log.warning("%d documents passed through unscored: %s", count, failure)
-        return [unscored(index, failure) for index in range(count)][:top_n]
-
-    def _texts(self, query: str, documents: Sequence[str], instruction: str | None) -> tuple[str, list[str]]:
+    def _group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
         task = self.settings.instruction if instruction is None else instruction
-        return prepare(query, documents, task, escape=self.settings.escape_special_tokens)
-
-    def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Outcome]:
-        known: Mapping[str, Outcome] = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
-        return batching.split(texts, self.settings.batch_size, known)
-
-    def _finish(self, call: Call, plan: batching.Batches[Outcome], parts: list[list[Outcome]]) -> list[Outcome]:
-        if self._cache is not None:
-            for documents, outcomes in zip(plan.lists, parts, strict=True):
-                self._cache.add(call.model, call.head, documents, outcomes)
-        outcomes = plan.restore(parts)
-        cut = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Score) and outcome.truncated]
-        if cut:
-            _log.info(
-                "%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), call.max_length, _some(cut)
-            )
-        guilty = [index for index, outcome in enumerate(outcomes) if isinstance(outcome, errors.DocumentError)]
-        if guilty:
-            said = outcomes[guilty[0]]
-            _log.warning("%d of %d documents have no score: %s: %s", len(guilty), len(outcomes), _some(guilty), said)
-        return outcomes
-
-    def _max_length(self, served: Served) -> int:
-        wanted = self.settings.max_length or MAX_LENGTH
-        return wanted if served.max_length is None else min(wanted, served.max_length)
-
-    def _call(self, head: str, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
-        if self._tokenizer is None and self.settings.tokenizer is not None:
-            self._tokenizer = load_tokenizer(self.settings.tokenizer)
-        model, patience = self.settings.model or served.model, self._transport.patience(deadline)
-        return Call(model, head, self._max_length(served), patience, self._tokenizer, self.settings.endpoint, collect)
-
-
-def _steps(call: Call, plan: batching.Batches[Outcome], on_progress: OnProgress | None) -> list[Steps[list[Outcome]]]:
-    """One generator a list; their ends are told where somebody listens."""
-    steps = [protocol.score_documents(call, part, partial(plan.where, part)) for part in plan.lists]
-    if on_progress is None:
-        return steps
-    progress = Progress(on_progress, sum(map(len, plan.lists)))
-    return [progress.watch(step) for step in steps]
-
-
-def _some(indices: list[int], most: int = 10) -> str:
-    return ", ".join(map(str, indices[:most])) + (", …" if len(indices) > most else "")
-
-
-def _p_yes(outcomes: Sequence[Outcome]) -> list[float]:
-    return [outcome.p_yes for outcome in outcomes if isinstance(outcome, Score)]
-
-
-def _told(settings: Settings) -> Served | None:
-    """What the server needn't be asked, where the user has said both."""
-    if settings.model is None or settings.max_length is None:
-        return None
-    return Served(settings.model)
+        head, texts = prepare(query, documents, task, escape=self.settings.escape_special_tokens)
+        return Group(head, texts, range(len(texts)))

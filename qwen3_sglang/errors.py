@@ -127,14 +127,28 @@ class DocumentError(RequestRejectedError):
     """The server refuses this document, whatever it is sent together with.
 
     Attributes:
-        indices: where the document stands in the list that the caller passed, each of its occurrences.
+        indices: where the document stands in the list that the caller passed, each of its occurrences; of several
+            queries, in that query's own documents.
+        query: the query's place, where several were asked at once and the error was raised.
+        reason: what the server says.
     """
 
-    def __init__(self, url: str, message: str, indices: Sequence[int] = (), *, status: int | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        message: str,
+        indices: Sequence[int] = (),
+        *,
+        status: int | None = None,
+        query: int | None = None,
+    ) -> None:
         more = f" (also {', '.join(map(str, indices[1:]))})" if len(indices) > 1 else ""
         where = f"document {indices[0]}{more}: " if indices else ""  # none when it comes out of a pickle
-        super().__init__(url, f"{where}{message}", status=status)
+        asked = "" if query is None else f"query {query}, "
+        super().__init__(url, f"{asked}{where}{message}", status=status)
         self.indices = tuple(indices)
+        self.query = query
+        self.reason = message
 
     @property
     def index(self) -> int:
@@ -171,5 +185,8 @@ class SwappedLabelsError(ModelMismatchError):
 
 
 def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # the value is the caller's, and so is its repr
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

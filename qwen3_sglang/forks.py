@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
-from weakref import WeakMethod
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
-_restarts: set[WeakMethod[Any]] = set()
+T = TypeVar("T")
+
+# Not weak methods: at the interpreter's end, their callbacks complain on stderr.
+_restarts: WeakKeyDictionary[Any, set[Callable[[Any], object]]] = WeakKeyDictionary()
 
 
-def restart_in_child(restart: Callable[[], object]) -> None:
-    """Call the bound method `restart` in every child that this process forks, while its object lives."""
-    _restarts.add(WeakMethod(restart, _restarts.discard))
+def restart_in_child(owner: T, restart: Callable[[T], object]) -> None:
+    """Call `restart(owner)` in every child that this process forks, while the owner lives."""
+    _restarts.setdefault(owner, set()).add(restart)
 
 
 def _in_child() -> None:
-    for reference in list(_restarts):
-        restart = reference()
-        if restart is not None:
-            restart()
+    for owner, methods in list(_restarts.items()):
+        for restart in methods:
+            restart(owner)
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from qwen3_sglang.convert.cached import Place, keep, locate
 from qwen3_sglang.convert.inspect import inspect_checkpoint
+from qwen3_sglang.loopback import is_loopback
 from qwen3_sglang.serve import (
     KEY_VARIABLE,
     Launch,
     SGLangNotFoundError,
     check_extra,
-    is_open,
     known_flags,
     plan,
     unknown_tuned,
@@ -70,7 +70,7 @@ class Start:
             extra=self.extra,
             known=known,
         )
-        if is_open(host) and not self.api_key:
+        if not is_loopback(host) and not self.api_key:
             self._note(f"everybody who reaches {host}:{port} may use the server; set a key with --api-key")
         print(launch.shown, flush=True)  # noqa: T201 - rich would wrap it and read its brackets
         if not self.print_only:

@@ -6,13 +6,17 @@ its documents. What can't: a pair that may be too long, since only the document 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
 
-from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompt import check_text, escape_special_tokens, prepare, task_head
+from qwen3_sglang.errors import DocumentError, InvalidInputError, ServerError
+from qwen3_sglang.prompt import check_text, escape_special_tokens, plain, prepare, task_head
 from qwen3_sglang.ranking import Outcome
 from qwen3_sglang.truncate import suspects
+
+_PAIR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +26,12 @@ class Group:
     Attributes:
         head: the start that its prompts share.
         texts: what follows it, one a prompt.
-        places: each prompt's place among all.
+        places: each prompt's place among all of the call.
     """
 
     head: str
     texts: list[str]
-    places: list[int]
+    places: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,21 @@ class Prompts:
         return groups + [Group(head, [self.documents[p] for p in places], places) for head, places in by_head.items()]
 
 
+def read_rows(field: str, rows: object, shape: str) -> list[tuple[Any, Any]]:
+    """The pairs in `rows`, which may be read only once.
+
+    Raises:
+        InvalidInputError: one of them is no pair; a string isn't one either.
+    """
+    if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
+        raise InvalidInputError(field, rows, f"pass a list of {shape}")
+    read = list(rows)
+    for place, row in enumerate(read):
+        if isinstance(row, (str, bytes)) or not isinstance(row, Sequence) or len(row) != _PAIR:
+            raise InvalidInputError(f"{field}[{place}]", row, f"pass {shape}")
+    return [(first, second) for first, second in read]
+
+
 def prepare_many(
     questions: Iterable[tuple[str, Sequence[str]]], instruction: str, *, escape: bool, field: str
 ) -> Prompts:
@@ -70,6 +89,7 @@ def prepare_many(
             front say where.
     """
     check_text("instruction", instruction)
+    instruction = plain(instruction)
     heads: list[str] = []
     documents: list[str] = []
     for place, (query, own) in enumerate(questions):
@@ -90,3 +110,30 @@ def restore(groups: Sequence[Group], answers: Sequence[Sequence[Outcome]]) -> li
         for place, score in zip(group.places, scores, strict=True)
     }
     return [found[place] for place in range(len(found))]
+
+
+def by_query(outcomes: Sequence[Outcome], counts: Sequence[int]) -> list[list[Outcome]]:
+    """The outcomes of each query; a DocumentError's indices are those in its query's own documents then."""
+    return [
+        [_own(one, start, stop) if isinstance(one, DocumentError) else one for one in outcomes[start:stop]]
+        for start, stop in _spans(counts)
+    ]
+
+
+def told_by_query(failure: ServerError, counts: Sequence[int]) -> ServerError:
+    """The failure; where it is one document's, with the query that has it, and its indices there."""
+    if not isinstance(failure, DocumentError):
+        return failure
+    spans = enumerate(_spans(counts))
+    return next(_own(failure, *span, query=query) for query, span in spans if failure.index in range(*span))
+
+
+def _spans(counts: Sequence[int]) -> list[tuple[int, int]]:
+    return list(pairwise(accumulate(counts, initial=0)))
+
+
+def _own(error: DocumentError, start: int, stop: int, *, query: int | None = None) -> DocumentError:
+    indices = [index - start for index in error.indices if start <= index < stop]
+    own = DocumentError(error.url, error.reason, indices, status=error.status, query=query)
+    own.attempts = error.attempts
+    return own

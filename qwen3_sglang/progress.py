@@ -6,10 +6,17 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.exchange import Steps
 
 T = TypeVar("T")
 OnProgress = Callable[[int, int], None]
+
+
+def check_listener(on_progress: object) -> None:
+    """Refuse, before anything is asked, what can't be called."""
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidInputError("on_progress", on_progress, "pass a function of (scored, to score), or None")
 
 
 class Progress:

@@ -7,7 +7,7 @@ The template is Qwen's own, from the Transformers example of its model card
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError
@@ -100,10 +100,15 @@ def prepare(query: str, documents: Sequence[str], instruction: str, *, escape: b
     check_text("query", query)
     check_text("instruction", instruction)
     check_documents(documents)
+    query, instruction, texts = plain(query), plain(instruction), list(map(plain, documents))
     if not escape:
-        return prompt_head(query, instruction), list(documents)
+        return prompt_head(query, instruction), texts
     head = prompt_head(escape_special_tokens(query), escape_special_tokens(instruction))
-    return head, [escape_special_tokens(document) if "<" in document else document for document in documents]
+    return head, [escape_special_tokens(text) if "<" in text else text for text in texts]
+
+
+# A string subclass as the string that it is: an enum or Jinja's Markup turns into other text where it is put together.
+plain: Callable[[str], str] = str.__str__
 
 
 def build_prompts(

@@ -52,6 +52,11 @@ class RerankResult:
 Outcome = Score | DocumentError
 
 
+def p_yes(outcomes: Sequence[Outcome]) -> list[float]:
+    """The probabilities alone, of outcomes that are all scores."""
+    return [outcome.p_yes for outcome in outcomes if isinstance(outcome, Score)]
+
+
 def score_of(p_no: float, p_yes: float) -> Score:
     """Score from the two probabilities; an exact 0 gives an infinite logit, which still sorts."""
     if p_no == 0:

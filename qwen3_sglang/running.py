@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -21,8 +22,8 @@ class StartupError(Qwen3SGLangError, RuntimeError):
 
 
 @contextlib.contextmanager
-def run_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve `app`; yields the base URL, stops on exit. Port 0 takes a free one.
+def run_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[str]:
+    """Serve `app`; yields the base URL, stops on exit. Port 0 takes a free one; `options` are uvicorn's.
 
     Raises:
         OSError: the port is taken.
@@ -31,7 +32,7 @@ def run_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> Iterator
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Bound here, so that a taken port is raised to the caller and a free one is known before the start.
     with socket.create_server((host, port), family=family) as listener:
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS, **options)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name="qwen3-sglang-web", daemon=True)
         thread.start()

@@ -6,7 +6,6 @@ setting, and what they measured, is in docs/serving.md.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import shlex
@@ -141,14 +140,6 @@ def check_extra(extra: Sequence[str], known: Collection[str] | None = None) -> N
             "documents get wrong scores without an error; the client cuts the document instead (max_length)"
         )
         raise InvalidInputError("extra argument", TRUNCATE, remedy)
-
-
-def is_open(host: str) -> bool:
-    """May others than this machine reach a server on `host`?"""
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
 
 
 def known_flags(python: str) -> frozenset[str]:

@@ -19,6 +19,8 @@ from qwen3_sglang.surroundings import netrc_login, proxy_for, tls_for
 # Nothing compressed: answers are small, and a few bytes can't unfold into gigabytes.
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
 
+_POOL_PLACES = 1000  # urllib3 makes all of a pool's places at once; with more in flight, connections aren't kept
+
 
 class LoopSession:
     """One event loop's session and its limit of requests in flight."""
@@ -60,7 +62,7 @@ def make_session(settings: Settings) -> requests.Session:
     session.headers.update(HEADERS)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
     session.auth = None if settings.api_key is None else _BearerAuth(settings.api_key)
-    adapter = BoundedAdapter(pool_maxsize=settings.max_concurrency)
+    adapter = BoundedAdapter(pool_maxsize=min(settings.max_concurrency, _POOL_PLACES))
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import ssl
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from qwen3_sglang.secret import API_KEY_VARIABLE, MASK, SecretLike, SecretStr
 BASE_URL_VARIABLE = "QWEN3_SGLANG_BASE_URL"
 OnError = Literal["raise", "passthrough"]
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_MOST_SECONDS = 1_000_000  # more than 11 days; sockets and locks take no more than weeks
 DEFAULT_BASE_URL = "http://127.0.0.1:30000"  # the port of `sglang.launch_server`
 
 
@@ -80,6 +80,7 @@ class Settings:
             _check_count("max_retries", self.max_retries, least=0)
         if not isinstance(self.on_error, str) or self.on_error not in get_args(OnError):
             raise InvalidInputError("on_error", self.on_error, 'pass "raise" or "passthrough"')
+        _check_backoff(self.backoff)
         if self.max_length is not None:
             _check_count("max_length", self.max_length)
         if not isinstance(self.escape_special_tokens, bool):
@@ -209,8 +210,16 @@ def _check_count(field: str, value: object, *, least: int = 1) -> None:
 
 def _check_seconds(field: str, value: object) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:  # type: ignore[operator]
-        raise InvalidInputError(field, value, "pass a number of seconds above 0")
+    if not number or not 0 < value <= _MOST_SECONDS:  # type: ignore[operator]
+        raise InvalidInputError(field, value, f"pass a number of seconds above 0, {_MOST_SECONDS:,} at most")
+
+
+def _check_backoff(value: object) -> None:
+    if not isinstance(value, Backoff):
+        raise InvalidInputError("backoff", value, "pass a qwen3_sglang.retry.Backoff")
+    for field in ("base", "cap"):
+        if getattr(value, field) != 0:  # which waits not at all
+            _check_seconds(f"backoff.{field}", getattr(value, field))
 
 
 def _check_verify(value: object) -> None:

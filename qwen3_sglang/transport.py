@@ -38,7 +38,7 @@ class Transport:
         self._met = False
         self._parents: list[object] = []
         self._start()
-        restart_in_child(self._restart)
+        restart_in_child(self, Transport._restart)
 
     def _start(self) -> None:
         self._session = make_session(self._settings)
@@ -114,11 +114,12 @@ class Transport:
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """The work's result, in the time that a call may take."""
+        limit = asyncio.timeout(self._settings.timeout)
         try:
-            async with asyncio.timeout(self._settings.timeout):
+            async with limit:
                 return await work
-        except TimeoutError as error:
-            failure: Exception = error if isinstance(error, errors.ServerError) else self.timed_out()
+        except TimeoutError as error:  # the limit's, ours, or one of the caller's own on_progress
+            failure: Exception = self.timed_out() if limit.expired() else error
         except ExceptionGroup as several:
             failure = several.exceptions[0]
         except errors.ServerError as error:

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fake_server import nobody, server  # noqa: F401 - fixtures for every folder
 from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
+
+# An example may take as long as it takes: the machine may be busy.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)

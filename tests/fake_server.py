@@ -16,12 +16,13 @@ import pytest
 class FakeServer(ThreadingHTTPServer):
     """Keeps what it was asked; with a barrier, answers only once that many requests are in flight.
 
-    With a fault, (status, body), it answers every list with that.
+    With a fault, (status, body), it answers every list with that; with `refuses`, only lists that hold this text.
     """
 
     daemon_threads = True
     barrier: threading.Barrier | None = None
     fault: tuple[int, dict[str, Any]] | None = None
+    refuses: str | None = None
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -61,6 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.fault is not None:
             status, body = self.server.fault
             self._send(body, status)
+            return
+        if self.server.refuses is not None and any(self.server.refuses in prompt for prompt in body["input"]):
+            self._send({"object": "error", "message": "not this one", "code": 400}, 400)
             return
         data = [_item(index, prompt) for index, prompt in enumerate(body["input"])]
         self._send({"object": "list", "data": data, "usage": {}})

@@ -95,6 +95,10 @@ def evaluate(
         ServerError: the server failed; what was scored before is kept, and the error's note says so.
         MissingDependencyError: the extra `evaluate` is not installed.
     """
+    if client.settings.on_error != "raise":
+        raise InvalidInputError(
+            "on_error", client.settings.on_error, 'pass a client with "raise": a measure needs scores'
+        )
     tasks = _instructions(client, instructions)
     _check_share("target_recall", target_recall)
     _check_share("target_precision", target_precision)

@@ -9,6 +9,8 @@ from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.evaluate.dataset import Dataset, Document, Query, make_dataset
 from qwen3_sglang.evaluate.lines import rows, text_of
 
+_DIGITS = 10  # of an index at most: int() takes no more than thousands
+
 
 def read_jsonl(path: Path) -> Dataset:
     """Lines such as ``{"query": "…", "documents": ["…", "…"], "relevant": [1]}``, documents in retrieval order.
@@ -59,5 +61,5 @@ def _hashable(index: object) -> object:
 
 def _is_index(index: object, count: int) -> bool:
     if isinstance(index, str):  # JSON has no other keys
-        return index.isascii() and index.isdigit() and int(index) < count
+        return index.isascii() and index.isdigit() and len(index) < _DIGITS and int(index) < count
     return isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count

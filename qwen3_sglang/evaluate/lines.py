@@ -36,7 +36,7 @@ def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             row = json.loads(line)
             if "\\ud" in line.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
                 json.dumps(row, ensure_ascii=False).encode()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInputError(where, line, f"write one JSON object a line ({error})") from None
         if not isinstance(row, dict):
             raise InvalidInputError(where, line, "write one JSON object a line")

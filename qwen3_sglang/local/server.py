@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 import secrets
-import socket
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -24,24 +21,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher
 from qwen3_sglang.local.engine import ARCHITECTURE, Engine
 from qwen3_sglang.local.limits import BODY_SECONDS, MAX_BODY, Limits, PatientProtocol
 from qwen3_sglang.local.openapi import OPERATIONS, describe
 from qwen3_sglang.local.playground import EngineReranker
+from qwen3_sglang.loopback import is_loopback
 from qwen3_sglang.playground.app import OPEN_PATHS, routes
+from qwen3_sglang.running import STOP_SECONDS, run_app
 
 Prompts = list[list[int]]
 
 VERSION = "0.5"  # of the SGLang whose endpoints these are
-STOP_SECONDS = 5  # how long requests in flight may take once the server is told to stop
-_HTTP: dict[str, Any] = {"timeout_graceful_shutdown": STOP_SECONDS, "http": PatientProtocol, "ws": "none"}
-
-
-class StartupError(Qwen3SGLangError, RuntimeError):
-    """The embedded server did not come up."""
+_HTTP: dict[str, Any] = {"http": PatientProtocol, "ws": "none"}
 
 
 class _Endpoints:
@@ -159,7 +153,7 @@ def serve(
     """See `qwen3_sglang.local.serve`."""
     _check_access(host, api_key)
     app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
-    uvicorn.run(app, host=host, port=port, log_level="info", **_HTTP)
+    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=STOP_SECONDS, **_HTTP)
 
 
 @contextlib.contextmanager
@@ -173,34 +167,9 @@ def run_in_thread(
 ) -> Iterator[str]:
     """See `qwen3_sglang.local.run_in_thread`."""
     _check_access(host, api_key)
-    with run_app(create_app(Engine(model_dir, threads=threads), api_key=api_key), host, port) as base_url:
+    app = create_app(Engine(model_dir, threads=threads), api_key=api_key)
+    with run_app(app, host=host, port=port, **_HTTP) as base_url:
         yield base_url
-
-
-@contextlib.contextmanager
-def run_app(app: Starlette, host: str, port: int, protocol: type[PatientProtocol] = PatientProtocol) -> Iterator[str]:
-    """Serve `app` from a thread; yields the base URL."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Bound here, so that a taken port is raised to the caller and a free one is known before the start.
-    with socket.create_server((host, port), family=family) as listener:
-        config = uvicorn.Config(app, log_level="warning", **(_HTTP | {"http": protocol}))
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), name="local-reranker", daemon=True)
-        thread.start()
-        try:
-            _wait(server, thread)
-            name = f"[{host}]" if ":" in host else host
-            yield f"http://{name}:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
-def _wait(server: uvicorn.Server, thread: threading.Thread) -> None:
-    while not server.started:
-        if not thread.is_alive():
-            raise StartupError("the embedded server stopped before it answered; its log says why")
-        time.sleep(0.01)
 
 
 def _routes(endpoints: _Endpoints) -> list[Route]:
@@ -213,15 +182,8 @@ def _routes(endpoints: _Endpoints) -> list[Route]:
 def _check_access(host: str, api_key: str | None) -> None:
     if api_key is not None and not api_key.strip():
         raise InvalidInputError("api_key", api_key, "pass a key that is not blank, or None for no key")
-    if api_key is None and not _is_loopback(host):
+    if api_key is None and not is_loopback(host):
         raise InvalidInputError("host", host, "pass api_key too: others can reach this address")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def _body(request: Request) -> checks.Body:

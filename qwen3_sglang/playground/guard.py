@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+from qwen3_sglang.loopback import is_loopback
 
 # Trusted Types make the browser refuse text as HTML even where a script would try.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -50,14 +51,6 @@ def refusal(headers: Mapping[str, str], *, any_host: bool) -> str | None:
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         return "the request comes from another site: only the playground's own page may ask from a browser"
     return None
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host name, without its port, can only be this machine."""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name.lower() == "localhost"
 
 
 def _name(host: str) -> str:

@@ -60,6 +60,9 @@ def test_errors_are_one_line_with_the_remedy() -> None:
         ('{"text": "a"}\n"b"\n', ["a", "b"]),
         ('{"text": "a"}\nnot json', ['{"text": "a"}', "not json"]),
         ("1\n2", ["1", "2"]),
+        ('\ufeff{"text": "a"}\n"b"', ["a", "b"]),  # what Windows editors put in front
+        ('{"text": "a\u2028b\x85c"}\r\n"d"\r\n', ["a\u2028b\x85c", "d"]),  # no line ends to JSON
+        ("9" * 5000 + "\n" + "[" * 100_000, ["9" * 5000, "[" * 100_000]),
         ("", []),
     ],
 )

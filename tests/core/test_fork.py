@@ -104,3 +104,11 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.splitlines() == ["[0.1, 0.9]", "[0.1, 0.9] 0"], done.stdout + done.stderr
+
+
+def test_the_interpreters_end_is_quiet() -> None:
+    """Nothing of ours on stderr where a script ends by an error while a client lives."""
+    code = "from qwen3_sglang import RerankClient as C\nclient = C()\ndef work(own):\n    1 / 0\nwork(C())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert "ZeroDivisionError" in said
+    assert "Exception ignored" not in said

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
 from fake_server import FakeServer
-from qwen3_sglang import InvalidInputError, RerankClient
+from qwen3_sglang import DocumentError, InvalidInputError, RerankClient
+from qwen3_sglang.deadline import Deadline
 from qwen3_sglang.many import prepare_many, restore
 from qwen3_sglang.prompt import build_prompts
 
@@ -104,3 +106,83 @@ def test_groups_make_the_templates_prompts(limit: int, escape: bool) -> None:
     assert made == whole
     wanted = [p for query, own in questions for p in build_prompts(query, own, instruction, escape=escape)]
     assert all(full.startswith(start) for full, start in zip(wanted, whole, strict=True))
+
+
+QUERIES = [("one", ["p=0.1"]), ("two", ["p=0.2", "bad p=0.3", "p=0.4", "bad p=0.3"]), ("three", ["bad p=0.5"])]
+
+
+def test_what_can_be_read_only_once(server: FakeServer, mode: str) -> None:
+    """A generator's queries are ranked like a list's."""
+    client = RerankClient(server.url)
+    assert call(mode, client, "rerank_many", iter(QUERIES)) == call(mode, client, "rerank_many", QUERIES)
+    assert call(mode, client, "score_pairs", iter(PAIRS)) == [0.1, 0.1, 0.9, 0.1, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "where"),
+    [
+        ("score_pairs", None, "pairs=None"),
+        ("score_pairs", "ab", "pairs='ab'"),
+        ("score_pairs", ["ab"], r"pairs\[0\]='ab'"),  # not the pair of "a" and "b"
+        ("score_pairs", [("q", "d"), ("q", "d", "e")], r"pairs\[1\]"),
+        ("score_pairs", [5], r"pairs\[0\]=5"),
+        ("rerank_many", {"q": ["d"]}, "queries="),
+        ("rerank_many", [("q",)], r"queries\[0\]"),
+        ("rerank_many", [("q", None)], r"queries\[0\]: documents"),
+    ],
+)
+def test_what_is_no_list_of_pairs(server: FakeServer, mode: str, name: str, rows: Any, where: str) -> None:
+    """A typed error, and nothing taken apart letter by letter."""
+    with pytest.raises(InvalidInputError, match=where):
+        call(mode, RerankClient(server.url), name, rows)
+    assert server.asked == []
+
+
+def test_a_refused_document_says_whose_it_is(server: FakeServer, mode: str) -> None:
+    """Raised: the query, and the places in its own documents; of pairs, the pairs."""
+    server.refuses = "bad"
+    with pytest.raises(DocumentError, match=r"query 1, document 1 \(also 3\): .*not this one") as caught:
+        call(mode, RerankClient(server.url), "rerank_many", QUERIES)
+    assert (caught.value.query, caught.value.index, caught.value.indices) == (1, 1, (1, 3))
+    pairs = [(query, document) for query, documents in QUERIES for document in documents]
+    with pytest.raises(DocumentError, match=r": document 2 \(also 4\)") as caught:
+        call(mode, RerankClient(server.url), "score_pairs", pairs)
+    assert (caught.value.query, caught.value.indices) == (None, (2, 4))
+
+
+@pytest.mark.parametrize("length", [None, 1200])
+def test_refused_documents_of_several_queries_pass_through(
+    server: FakeServer, mode: str, length: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Marked with the place in their own query, in shared lists and in a long query's own."""
+    server.refuses = "bad"
+    client = RerankClient(server.url, on_error="passthrough", max_length=length)
+    queries = [*QUERIES, (LONG[:600], ["p=0.7", "bad p=0.8"])]
+    found = call(mode, client, "rerank_many", queries, 3, 0.15)
+    assert [[result.index for result in own] for own in found] == [[], [2, 0, 1], [0], [0, 1]]
+    assert [[r.error.split(": ")[1] for r in own if r.error] for own in found] == [
+        [],
+        ["document 1 (also 3)"],
+        ["document 0"],
+        ["document 1"],
+    ]
+
+
+def test_one_warning_a_call(server: FakeServer, mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    """However many queries pass through."""
+    server.fault = (401, {"error": "Unauthorized"})
+    with caplog.at_level(logging.WARNING, "qwen3_sglang"):
+        found = call(mode, RerankClient(server.url, on_error="passthrough"), "rerank_many", iter(QUERIES), 2)
+    assert [[result.index for result in own] for own in found] == [[0], [0, 1], [0]]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["6 documents passed through unscored"]
+
+
+def test_a_part_of_a_call_has_no_more_time_than_the_call() -> None:
+    """And stopping it stops no other part."""
+    whole = Deadline(0)
+    assert whole.rest().left() == 0
+    whole = Deadline(60)
+    part = whole.rest()
+    part.stopped.set()
+    assert part.left() == 0
+    assert 0 < whole.rest().left() <= 60

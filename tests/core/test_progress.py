@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qwen3_sglang import RerankClient
+from qwen3_sglang import InvalidInputError, RerankClient
 
 DOCUMENTS = [f"p=0.{digit}" for digit in range(1, 8)]
 WAYS = ["rerank", "score", "arerank", "ascore"]
@@ -36,3 +36,27 @@ async def test_remembered_scores_are_not_counted(server: Any, way: str) -> None:
         for documents in (DOCUMENTS[:5], DOCUMENTS, DOCUMENTS):
             await _call(client, way, documents, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(5, 5), (2, 2)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("batch_size", [1, 128])
+@pytest.mark.parametrize("error", [RuntimeError("boom"), TimeoutError("mine")])
+async def test_what_a_listener_raises_is_raised(server: Any, way: str, batch_size: int, error: Exception) -> None:
+    """As it is: no timeout of the server's, and no group. The client goes on working."""
+
+    def fail(done: int, total: int) -> None:
+        raise error
+
+    async with RerankClient(server.url, batch_size=batch_size) as client:
+        with pytest.raises(type(error)) as caught:
+            await _call(client, way, DOCUMENTS, on_progress=fail)
+        assert caught.value is error
+        assert len(await _call(client, way, DOCUMENTS)) == 7
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_is_no_listener_costs_no_request(server: Any, way: str) -> None:
+    async with RerankClient(server.url) as client:
+        with pytest.raises(InvalidInputError, match="on_progress=5"):
+            await _call(client, way, DOCUMENTS, on_progress=5)
+    assert server.asked == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.many import prepare_many
 from qwen3_sglang.prompt import PREFIX, SPECIAL_TOKENS, SUFFIX, build_prompts, escape_special_tokens
 
 EXPECTED = (
@@ -115,3 +116,43 @@ def test_normalising_makes_no_special_token() -> None:
     letters = set("".join(SPECIAL_TOKENS))
     made = [c for c in map(chr, range(128, 0x110000)) if set(unicodedata.normalize("NFC", c)) & letters]
     assert made == []
+
+
+class Loud(str):
+    """As an enum of strings or Jinja's Markup: other text once it is put together with something."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "LOUD"
+
+    def __format__(self, spec: str) -> str:
+        return "LOUD"
+
+    def __radd__(self, other: str) -> str:
+        return "LOUD"
+
+
+@pytest.mark.parametrize("escape", [True, False])
+def test_subclasses_are_read_as_the_strings_they_are(escape: bool) -> None:
+    """Of one query and of several."""
+    wanted = build_prompts("q", ["a", "b"], "task", escape=escape)
+    assert build_prompts(Loud("q"), [Loud("a"), Loud("b")], Loud("task"), escape=escape) == wanted
+    plain, loud = (
+        prepare_many([(kind("q"), [kind("a"), kind("b")]), ("r", ["c"])], kind("task"), escape=escape, field="queries")
+        for kind in (str, Loud)
+    )
+    assert [group.texts for group in loud.groups(300)] == [group.texts for group in plain.groups(300)]
+    assert loud.groups(8192) == plain.groups(8192)
+
+
+def test_an_error_shows_even_what_has_no_repr() -> None:
+    """The value is the caller's."""
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(InvalidInputError) as caught:
+        build_prompts("q", [Shy()])  # type: ignore[list-item]
+    assert str(caught.value) == "documents[0]=<Shy>: pass a string"

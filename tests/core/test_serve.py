@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+from qwen3_sglang.loopback import is_loopback
 from qwen3_sglang.serve import (
     TUNED,
     Launch,
     SGLangNotFoundError,
     check_extra,
     flags_in_help,
-    is_open,
     known_flags,
     plan,
     unknown_tuned,
@@ -139,7 +139,7 @@ def test_other_secrets_are_masked() -> None:
 )
 def test_open_addresses(host: str, reachable: bool) -> None:
     """Loopback addresses need no key."""
-    assert is_open(host) == reachable
+    assert is_loopback(host) != reachable
 
 
 def test_flags_in_help() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError
+from qwen3_sglang.retry import Backoff
 from qwen3_sglang.secret import Bearer, SecretStr
 from qwen3_sglang.settings import make_settings
 
@@ -59,6 +60,12 @@ def test_settings_are_frozen() -> None:
         ({"batch_size": 0}, "batch_size"),
         ({"max_concurrency": True}, "max_concurrency"),
         ({"timeout": 0}, "timeout"),
+        ({"timeout": 10**400}, "timeout"),
+        ({"timeout": 1e10}, "timeout"),  # locks and sockets take no such number
+        ({"connect_timeout": 1e7}, "connect_timeout"),
+        ({"backoff": "slow"}, "backoff"),
+        ({"backoff": Backoff(-1, 8)}, "backoff.base"),
+        ({"backoff": Backoff(1, float("nan"))}, "backoff.cap"),
         ({"timeout": float("inf")}, "timeout"),
         ({"connect_timeout": 0}, "connect_timeout"),
         ({"connect_timeout": None}, "connect_timeout"),

@@ -36,6 +36,8 @@ def test_an_id_is_optional(tmp_path: Path) -> None:
     [
         ("{broken", "line 2.*one JSON object a line"),
         ("[1]", "line 2.*one JSON object a line"),
+        ("[" * 100_000, "line 2.*one JSON object a line"),
+        (GOOD | {"id": "n", "relevant": {"1" * 5000: 1}}, "line 2, relevant"),
         (GOOD | {"id": "n", "query": " "}, 'line 2.*"query"'),
         (r'{"query": "\ud800", "documents": ["d"], "relevant": [0]}', "line 2.*surrogates"),
         (GOOD | {"id": "n", "query": None}, 'line 2.*"query"'),

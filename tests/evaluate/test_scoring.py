@@ -108,6 +108,13 @@ def test_instructions_are_asked_each(server: FakeServer, data: Path, scores: Pat
     assert report.variants[1].metrics[0].to_first is not None
 
 
+def test_a_client_that_passes_through_is_refused(server: FakeServer, data: Path, scores: Path) -> None:
+    """A document without a score would be kept as one whose score is not a number."""
+    with pytest.raises(InvalidInputError, match="on_error"):
+        evaluate(RerankClient(server.url, on_error="passthrough"), load_dataset(data), scores=scores)
+    assert server.asked == []
+
+
 def test_store_keeps_what_a_score_is(tmp_path: Path) -> None:
     """Infinite logits and the mark of a cut document come back; more keys than one statement takes."""
     known = {score_key(str(number)): Score(number / 2000, float("-inf"), number % 2 == 0) for number in range(1200)}

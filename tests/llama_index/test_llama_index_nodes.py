@@ -20,7 +20,7 @@ from llama_index.core.schema import (
 
 from llama_index_qwen3_sglang import Qwen3SGLangRerank
 from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
-from qwen3_sglang import RerankResult
+from qwen3_sglang import InvalidInputError, RerankResult
 from qwen3_sglang.prompt import SUFFIX
 
 SHOWN = {"title": "Tea", "page": 3, "path": "/tmp/tea.txt"}  # noqa: S108 - a name, not a file
@@ -104,3 +104,12 @@ def test_notes_leak_to_no_model(name: str) -> None:
     for mode in (MetadataMode.EMBED, MetadataMode.LLM, MetadataMode.NONE):
         assert ranked.node.get_content(metadata_mode=mode) == node.get_content(metadata_mode=mode)
     assert node.metadata == SHOWN
+
+
+@pytest.mark.parametrize("nodes", [None, 5, "text"])
+def test_what_is_no_list_of_nodes(nodes: Any) -> None:
+    """A typed error, whichever way it is called."""
+    reranker = Qwen3SGLangRerank()
+    for call in (lambda: reranker.rerank("q", nodes), lambda: reranker.postprocess_nodes(nodes, query_str="q")):
+        with pytest.raises(InvalidInputError, match="pass a list of NodeWithScore"):
+            call()

@@ -16,7 +16,8 @@ from qwen3_sglang.local import checks
 from qwen3_sglang.local.checks import MAX_ITEMS
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.limits import PatientProtocol
-from qwen3_sglang.local.server import create_app, run_app
+from qwen3_sglang.local.server import create_app
+from qwen3_sglang.running import run_app
 
 MAX_BODY = 100_000
 
@@ -36,14 +37,14 @@ def engine(converted_toy: Path) -> Engine:
 @pytest.fixture(scope="module")
 def url(engine: Engine) -> Iterator[str]:
     """A server with room for 100,000 bytes, and a minute for each body."""
-    with run_app(create_app(engine, max_body=MAX_BODY), "127.0.0.1", 0) as base_url:
+    with run_app(create_app(engine, max_body=MAX_BODY), http=PatientProtocol) as base_url:
         yield base_url
 
 
 @pytest.fixture(scope="module")
 def strict_url(engine: Engine) -> Iterator[str]:
     """A server with less than a second for each body and each set of headers."""
-    with run_app(create_app(engine, body_seconds=0.3), "127.0.0.1", 0, Impatient) as base_url:
+    with run_app(create_app(engine, body_seconds=0.3), http=Impatient) as base_url:
         yield base_url
 
 
