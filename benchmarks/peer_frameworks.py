@@ -24,7 +24,7 @@ class Framework(Protocol):
     def metadata(self, one: Any) -> dict[str, Any]: ...
     def round_trip(self, made: Any, key: str) -> Any: ...
     def runnable(self, made: Any) -> str: ...
-    def traced(self, made: Any, documents: list[Any]) -> str: ...
+    def traced(self, make: Callable[[], Any], documents: list[Any]) -> str: ...
 
 
 class LangChain:
@@ -73,7 +73,7 @@ class LangChain:
 
         return "yes" if isinstance(made, Runnable) else "no"
 
-    def traced(self, made: Any, documents: list[Any]) -> str:
+    def traced(self, make: Callable[[], Any], documents: list[Any]) -> str:
         from langchain_core.callbacks import BaseCallbackHandler
 
         class Runs(BaseCallbackHandler):
@@ -83,7 +83,7 @@ class LangChain:
                 self.seen += 1
 
         runs = Runs()
-        made.compress_documents(documents, "the query", callbacks=[runs])
+        make().compress_documents(documents, "the query", callbacks=[runs])
         return "a run a query" if runs.seen else "no"
 
 
@@ -127,8 +127,8 @@ class LlamaIndex:
     def runnable(self, made: Any) -> str:
         return "no such thing"
 
-    def traced(self, made: Any, documents: list[Any]) -> str:
-        from llama_index.core.instrumentation import get_dispatcher
+    def traced(self, make: Callable[[], Any], documents: list[Any]) -> str:
+        from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
         from llama_index.core.instrumentation.event_handlers import BaseEventHandler
         from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 
@@ -141,11 +141,17 @@ class LlamaIndex:
         before = [*root.event_handlers], [*root.span_handlers]
         root.add_event_handler(Events())
         root.add_span_handler(spans)
-        try:
+
+        async def both() -> int:
+            made = make()  # in the loop, since some keep to the one that they are made in
             self.call(made, documents)
+            of_sync = len(spans.completed_spans)
+            await self.acall(made, documents)
+            return of_sync
+
+        try:
+            sync = asyncio.run(both())
             events = {"ReRankStartEvent", "ReRankEndEvent"} <= set(seen)
-            sync = len(spans.completed_spans)
-            asyncio.run(self.acall(made, documents))
             of_async = [span.id_ for span in spans.completed_spans[sync:] if "_apostprocess_nodes" in span.id_]
         finally:
             root.event_handlers, root.span_handlers = before

@@ -13,81 +13,19 @@ import contextlib
 import copy
 import json
 import math
-import socket
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import version
+from functools import partial
 from typing import Any
 
-from peer_frameworks import FRAMEWORKS, Framework
-from peer_server import Fault, PeerServer
-from peers import KEY, PEERS, Peer
+from peer_bench import PROBES, TEXTS, Bench, outcome, row
+from peer_server import Fault, PeerServer, running, stay_local
+from peers import KEY, PEERS, versions
 
-TEXTS = ["tea p=0.2", "Beijing p=0.9", "gravity p=0.6"]
 HTML = Fault(200, b"<html>a proxy's page</html>")
-
-
-class Bench:
-    """A reranker, its framework, and the server that it asks."""
-
-    def __init__(self, peer: Peer, server: PeerServer) -> None:
-        self.peer, self.server = peer, server
-        self.frame: Framework = FRAMEWORKS[peer.framework]()
-
-    def make(self, **options: Any) -> Any:
-        """Three documents to keep, unless told otherwise; the server starts afresh."""
-        self.server.clear()
-        return self.peer.make(self.server, **({"top_n": 3} | options))
-
-    def made_with(self, **options: Any) -> Any | None:
-        """None where there is no such option."""
-        try:
-            return self.make(**options)
-        except Exception:
-            return None
-
-    def rerank(self, made: Any, texts: list[str] | None = None) -> list[Any]:
-        """What comes of a sync call."""
-        return list(self.frame.call(made, self.frame.documents(TEXTS if texts is None else texts)))
-
-    async def arerank(self, made: Any) -> list[Any]:
-        """What comes of an async call."""
-        return list(await self.frame.acall(made, self.frame.documents(TEXTS)))
-
-    def sent(self) -> list[str]:
-        """All texts that the server was sent."""
-        return [text for asked in self.server.asked for text in asked.texts]
-
-
-Probe = Callable[[Bench], str]
-PROBES: dict[str, Probe] = {}
-
-
-def row(title: str) -> Callable[[Probe], Probe]:
-    """Enter a probe under the title of its row."""
-
-    def enter(probe: Probe) -> Probe:
-        PROBES[title] = probe
-        return probe
-
-    return enter
-
-
-def _named(error: BaseException) -> str:
-    module = type(error).__module__.partition(".")[0]
-    return f"`{type(error).__name__}`" if module == "builtins" else f"`{module}.{type(error).__name__}`"
-
-
-def _outcome(call: Callable[[], str]) -> str:
-    try:
-        return call()
-    except Exception as error:
-        return f"raises {_named(error)}"  # any exception is a finding
-
 
 # What is asked
 
@@ -130,7 +68,7 @@ def _top_n_0(bench: Bench) -> str:
 @row("`top_n=None` keeps all")
 def _top_n_none(bench: Bench) -> str:
     made = bench.made_with(top_n=None)
-    return "refused" if made is None else _outcome(lambda: "yes" if len(bench.rerank(made)) == 3 else "no")
+    return "refused" if made is None else outcome(lambda: "yes" if len(bench.rerank(made)) == 3 else "no")
 
 
 @row("no documents: no request")
@@ -199,14 +137,14 @@ def _order(bench: Bench) -> str:
 def _missing(bench: Bench) -> str:
     made = bench.make()
     bench.server.spoil = "missing"
-    return _outcome(lambda: f"{len(bench.rerank(made))} of 3 returned")
+    return outcome(lambda: f"{len(bench.rerank(made))} of 3 returned")
 
 
 @row("a score that is NaN")
 def _nan(bench: Bench) -> str:
     made = bench.make()
     bench.server.spoil = "nan"
-    return _outcome(lambda: "returned" if any(map(math.isnan, bench.frame.scores(bench.rerank(made)))) else "left out")
+    return outcome(lambda: "returned" if any(map(math.isnan, bench.frame.scores(bench.rerank(made)))) else "left out")
 
 
 @row("a wrong key (401)")
@@ -222,7 +160,7 @@ def _html(bench: Bench) -> str:
 def _failing(bench: Bench, fault: Fault) -> str:
     made = bench.make()
     bench.server.faults = [fault] * 20
-    return _outcome(lambda: f"returns {len(bench.rerank(made))} documents")
+    return outcome(lambda: f"returns {len(bench.rerank(made))} documents")
 
 
 @row("one 503, then scores")
@@ -238,7 +176,7 @@ def _dropped_once(bench: Bench) -> str:
 def _passing(bench: Bench, fault: Fault) -> str:
     made = bench.make()
     bench.server.faults = [fault]
-    return _outcome(lambda: "retried" if len(bench.rerank(made)) == 3 else "wrong")
+    return outcome(lambda: "retried" if len(bench.rerank(made)) == 3 else "wrong")
 
 
 @row("fail-open, marked")
@@ -261,7 +199,7 @@ def _timeout(bench: Bench) -> str:
         return "no option"
     bench.server.hold = 6
     start = time.monotonic()
-    said = _outcome(lambda: str(len(bench.rerank(made))))
+    said = outcome(lambda: str(len(bench.rerank(made))))
     return said if time.monotonic() - start < 5 else "ignored in silence"
 
 
@@ -300,7 +238,7 @@ def _async(bench: Bench) -> str:
 @row("two event loops, one after the other")
 def _loops(bench: Bench) -> str:
     made = bench.make()
-    return _outcome(lambda: "yes" if [len(asyncio.run(bench.arerank(made))) for _ in range(2)] == [3, 3] else "no")
+    return outcome(lambda: "yes" if [len(asyncio.run(bench.arerank(made))) for _ in range(2)] == [3, 3] else "no")
 
 
 @row("limit on requests in flight")
@@ -328,7 +266,7 @@ def _duplicates(bench: Bench) -> str:
 @row("connections for 3 calls")
 def _connections(bench: Bench) -> str:
     if bench.peer.title == "Google":
-        return "1 (gRPC)"
+        return "not tried (gRPC)"
     made = bench.make()
     for _ in range(3):
         bench.rerank(made)
@@ -350,22 +288,27 @@ def _key(bench: Bench) -> str:
     if bench.peer.title in {"OCI", "Google"}:
         return "takes none"
     shown = {
-        name: _outcome(lambda write=write: str(write(made)))
-        for name, write in {"repr": repr, **bench.frame.dumps}.items()
+        name: outcome(partial(_written, write, made)) for name, write in {"repr": repr, **bench.frame.dumps}.items()
     }
     return ", ".join(f"`{name}`" for name, text in shown.items() if KEY in text) or "nowhere"
 
 
+def _written(write: Callable[[Any], object], made: Any) -> str:
+    return str(write(made))
+
+
 @row("round trip")
 def _round_trip(bench: Bench) -> str:
+    if bench.peer.title == "Google":
+        return "not tried (needs Google's credentials)"
     made = bench.make(top_n=2)
-    return _outcome(lambda: _compared(bench, made, bench.frame.round_trip(made, KEY)))
+    return outcome(lambda: _compared(bench, made, bench.frame.round_trip(made, KEY)))
 
 
 @row("deep copy")
 def _deep_copy(bench: Bench) -> str:
     made = bench.make(top_n=2)
-    return _outcome(lambda: _compared(bench, made, copy.deepcopy(made)))
+    return outcome(lambda: _compared(bench, made, copy.deepcopy(made)))
 
 
 def _compared(bench: Bench, made: Any, again: Any) -> str:
@@ -385,7 +328,7 @@ def _runnable(bench: Bench) -> str:
 
 @row("traced")
 def _traced(bench: Bench) -> str:
-    return bench.frame.traced(bench.make(), bench.frame.documents(TEXTS))
+    return bench.frame.traced(bench.make, bench.frame.documents(TEXTS))
 
 
 ONLY = {"a Runnable (LCEL)": "langchain"}
@@ -396,38 +339,10 @@ def titles(framework: str) -> list[str]:
     return [title for title in PROBES if ONLY.get(title, framework) == framework]
 
 
-@contextlib.contextmanager
-def running() -> Iterator[PeerServer]:
-    """The server, in a thread."""
-    with PeerServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-
-
 def probe(key: str, server: PeerServer) -> dict[str, str]:
     """Every row's finding; a probe that fails in a way it doesn't foresee says so."""
     peer = PEERS[key]
-    return {title: _outcome(lambda title=title: PROBES[title](Bench(peer, server))) for title in titles(peer.framework)}
-
-
-def versions(peer: Peer) -> str:
-    """The package's and its framework's, as installed here."""
-    names = [peer.requirement.partition("==")[0] or "qwen3-sglang", f"{peer.framework.replace('_', '-')}-core"]
-    return ", ".join(f"{name} {version(name)}" for name in names)
-
-
-def stay_local() -> None:
-    """Look up no name: a reranker that has lost its address must not ask somebody's real server."""
-    real = socket.getaddrinfo
-
-    def local(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host not in {"127.0.0.1", b"127.0.0.1", "localhost", None}:
-            raise socket.gaierror(f"{host} is not this machine")
-        return real(host, *args, **kwargs)
-
-    socket.getaddrinfo = local
+    return {title: outcome(partial(PROBES[title], Bench(peer, server))) for title in titles(peer.framework)}
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -155,3 +157,25 @@ def _shaped(path: str, body: dict[str, Any], rows: Rows) -> Any:
     if "texts" in body:  # TEI
         return [{"index": i, "score": p} for i, p in rows]
     return {"id": "1", "results": [{"index": i, "relevance_score": p} for i, p in rows]}  # Cohere, Jina, SiliconFlow
+
+
+@contextmanager
+def running() -> Iterator[PeerServer]:
+    """The server, in a thread."""
+    with PeerServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+
+
+def stay_local() -> None:
+    """Look up no name: a reranker that has lost its address must not ask somebody's real server."""
+    real = socket.getaddrinfo
+
+    def local(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in {"127.0.0.1", b"127.0.0.1", "localhost", None}:
+            raise socket.gaierror(f"{host} is not this machine")
+        return real(host, *args, **kwargs)
+
+    socket.getaddrinfo = local  # type: ignore[assignment]

@@ -12,10 +12,12 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from peer_server import Asked, Fault, PeerServer
+from pydantic import SecretStr
 
 KEY = "sk-made-up-0123456789"
 
@@ -33,13 +35,13 @@ class Peer(NamedTuple):
 def _ours_langchain(server: PeerServer, **options: Any) -> Any:
     from langchain_qwen3_sglang import Qwen3SGLangRerank
 
-    return Qwen3SGLangRerank(base_url=server.url, api_key=KEY, **options)
+    return Qwen3SGLangRerank(base_url=server.url, api_key=SecretStr(KEY), **options)
 
 
 def _ours_llama_index(server: PeerServer, **options: Any) -> Any:
     from llama_index_qwen3_sglang import Qwen3SGLangRerank
 
-    return Qwen3SGLangRerank(base_url=server.url, api_key=KEY, **options)
+    return Qwen3SGLangRerank(base_url=server.url, api_key=SecretStr(KEY), **options)
 
 
 def _lc_cohere(server: PeerServer, **options: Any) -> Any:
@@ -65,7 +67,9 @@ def _lc_oci(server: PeerServer, **options: Any) -> Any:
     from cryptography.hazmat.primitives.asymmetric import rsa
     from langchain_oci import OCIGenAIRerank
 
-    folder = Path(tempfile.mkdtemp(prefix="compare-peers-"))
+    kept = tempfile.TemporaryDirectory(prefix="compare-peers-")
+    _HELD.append(kept)  # removed when the process ends
+    folder = Path(kept.name)
     pem = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
@@ -155,11 +159,11 @@ def _translate_grpc(server: PeerServer, grpc: Any, google: Any) -> str:
     running = grpc.server(ThreadPoolExecutor(64), handlers=[handler])
     port = running.add_insecure_port("127.0.0.1:0")
     running.start()
-    _RUNNING.append(running)  # it stops when nobody holds it
+    _HELD.append(running)  # it stops when nobody holds it
     return f"127.0.0.1:{port}"
 
 
-_RUNNING: list[Any] = []
+_HELD: list[Any] = []
 
 LI = "llama-index-postprocessor-"
 PEERS = {
@@ -178,3 +182,9 @@ PEERS = {
         "Google", "llama_index", f"{LI}google-rerank==0.2.0", "no: its clients were replaced", _li_google
     ),
 }
+
+
+def versions(peer: Peer) -> str:
+    """The package's and its framework's, as installed here."""
+    names = [peer.requirement.partition("==")[0] or "qwen3-sglang", f"{peer.framework.replace('_', '-')}-core"]
+    return ", ".join(f"{name} {version(name)}" for name in names)
