@@ -34,7 +34,7 @@ dist: setup
 	$(PY) .ci/dist.py $(CASES)
 
 clean:
-	rm -rf $(VENV) .matrix dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .matrix .peers dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Needs real SGLang: see CONTRIBUTING.md.
 cassettes: setup
