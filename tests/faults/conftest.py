@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import DOCUMENTS, QUERY, Rerank
 from faulty import Faulty
 
 from qwen3_sglang import RerankClient, RerankResult
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.retry import Backoff
-
-QUERY = "What is the capital of China?"
-DOCUMENTS = [
-    "Gravity is a force that attracts two bodies.",
-    "The capital of China is Beijing.",
-    "Tea is a drink.",
-    "Beijing is the capital.",
-    "Tea is a drink.",
-    "Rivers flow to the sea.",
-    "China is a country.",
-]
-Rerank = Callable[..., list[RerankResult]]
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import faulty as faults
 import pytest
+from asked import DOCUMENTS, QUERY, Rerank
 from faulty import Fault, Faulty
 
-from conftest import DOCUMENTS, QUERY, Rerank
 from qwen3_sglang import RerankClient, RerankResult, errors
 from qwen3_sglang.retry import Backoff
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import faulty as faults
 import pytest
+from asked import DOCUMENTS, QUERY
 from faulty import Faulty
 from langchain_core.documents import Document
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 
-from conftest import DOCUMENTS, QUERY
 from langchain_qwen3_sglang import Qwen3SGLangRerank as Compressor
 from llama_index_qwen3_sglang import Qwen3SGLangRerank as Postprocessor
 from qwen3_sglang.errors import ServerUnreachableError
