@@ -144,7 +144,7 @@ def asyncio_debug(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_shows_it(origin: Server, way: str, failure: str, log: io.StringIO, capfd: Any) -> None:
     """On success and on each failure; the server did get it, and some repeat it."""
     origin.answer = FAILURES[failure]
-    used = use(way, base_url=origin.url, api_key=KEY, timeout=5.0)
+    used = use(way, base_url=origin.url, api_key=KEY, timeout=5.0, max_retries=1)
     shown: list[str] = []
     try:
         used.call()
@@ -313,7 +313,7 @@ class Everything(BaseCallbackHandler):
 def test_langchains_traces(origin: Server, mode: str, failure: str) -> None:
     """What a callback handler is told, and the run trees that LangSmith would get."""
     origin.answer = FAILURES[failure]
-    rerank = use(f"langchain {mode}", base_url=origin.url, api_key=KEY, timeout=5.0).made
+    rerank = use(f"langchain {mode}", base_url=origin.url, api_key=KEY, timeout=5.0, max_retries=1).made
     chain = ContextualCompressionRetriever(base_retriever=Found(), base_compressor=rerank)
     handler, runs = Everything(), RunCollectorCallbackHandler()
     with contextlib.suppress(Qwen3SGLangError):
@@ -363,7 +363,9 @@ def test_llama_indexs_traces(origin: Server, mode: str, failure: str) -> None:
     root.add_event_handler(events)
     root.add_span_handler(spans)
     manager = CallbackManager([callbacks])
-    used = use(f"llama_index {mode}", base_url=origin.url, api_key=KEY, timeout=5.0, callback_manager=manager)
+    used = use(
+        f"llama_index {mode}", base_url=origin.url, api_key=KEY, timeout=5.0, max_retries=1, callback_manager=manager
+    )
     try:
         with contextlib.suppress(Qwen3SGLangError):
             used.call()
