@@ -81,9 +81,9 @@ async def measure(url: str, repeat: int, texts: Texts) -> None:
 
 def ways(url: str, session: aiohttp.ClientSession) -> tuple[dict[str, Entry], Callable[[], Awaitable[None]]]:
     """Every way, and what closes ours."""
-    client = RerankClient(url)
-    chain = langchain_qwen3_sglang.Qwen3SGLangRerank(base_url=url)
-    index = llama_index_qwen3_sglang.Qwen3SGLangRerank(base_url=url)
+    client = RerankClient(url, batch_size=BATCH)
+    chain = langchain_qwen3_sglang.Qwen3SGLangRerank(base_url=url, batch_size=BATCH)
+    index = llama_index_qwen3_sglang.Qwen3SGLangRerank(base_url=url, batch_size=BATCH)
 
     async def close() -> None:
         for each in (client, chain, index):
@@ -171,7 +171,7 @@ async def by_size(entries: dict[str, Entry], texts: Texts) -> dict[str, list[flo
 
 async def in_flight(url: str, session: aiohttp.ClientSession, texts: Texts, rounds: int) -> float:
     """Our throughput with many calls at once, as a share of bare aiohttp's; rounds take turns."""
-    async with RerankClient(url, max_concurrency=CALLS_AT_ONCE) as client:
+    async with RerankClient(url, batch_size=BATCH, max_concurrency=CALLS_AT_ONCE) as client:
         both = {"bare": async_lists(session, url, "instant", size=BATCH, workers=CALLS_AT_ONCE), "ours": client.ascore}
         runs: Runs = defaultdict(list)
         for turn in range(rounds + 1):

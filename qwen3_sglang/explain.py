@@ -11,6 +11,7 @@ MODELS, MODEL_INFO = "/v1/models", "/model_info"
 CAUSAL_ARCHITECTURE = "Qwen3ForCausalLM"
 CONVERTED_ARCHITECTURE = "Qwen3ForSequenceClassification"
 _TOO_LARGE = 413
+_VLLMS = "classify"  # SGLang has a path of that name too, which refuses what vLLM's takes
 
 
 def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.ServerError]:
@@ -24,18 +25,25 @@ def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.Server
     refused = isinstance(failure, (errors.RequestRejectedError, errors.ProtocolError))
     if not refused or failure.status == _TOO_LARGE:
         return failure
+    if endpoint == _VLLMS:
+        models = yield Request(MODELS)
+        return (_other_endpoint(failure, models, endpoint) if _owner(models) == "sglang" else None) or failure
     return _other_model(failure, (yield Request(MODEL_INFO))) or failure
 
 
 def _other_endpoint(failure: errors.ServerError, models: object, endpoint: str) -> errors.ServerError | None:
     """The path isn't there: which one is, by who answers."""
-    rows = _read(models, "data")
-    owner = rows[0].get("owned_by") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
-    right = "classify" if owner == "vllm" else DEFAULT_ENDPOINT
-    if rows is None or right == endpoint:
+    right = _VLLMS if _owner(models) == "vllm" else DEFAULT_ENDPOINT
+    if _read(models, "data") is None or right == endpoint:
         return None
     message = f'not served there: pass endpoint="{right}" ({failure.message})'
     return errors.NotSGLangError(failure.url, message, status=failure.status)
+
+
+def _owner(models: object) -> object:
+    """Which software serves, as the model list says it."""
+    rows = _read(models, "data")
+    return rows[0].get("owned_by") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
 
 
 def _other_model(failure: errors.ServerError, info: object) -> errors.ServerError | None:

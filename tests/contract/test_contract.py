@@ -53,7 +53,6 @@ def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@also_through_a_gateway
 @pytest.mark.parametrize("endpoint", ["v1/classify", "v1/score"])
 def test_several_queries_share_lists(base_url: str, mode: str, endpoint: str) -> None:
     """And score as each does alone."""
@@ -67,6 +66,7 @@ def test_several_queries_share_lists(base_url: str, mode: str, endpoint: str) ->
     assert found[0] < 0.5
 
 
+@also_through_a_gateway
 def test_a_matching_document_scores_higher(base_url: str, mode: str) -> None:
     """The main job: P(yes) tells the answer from the rest."""
     found = scores(RerankClient(base_url), mode, QUERY, DOCUMENTS)

@@ -49,6 +49,20 @@ def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[error
 
 
 @pytest.mark.parametrize(
+    ("owner", "error"),
+    [("sglang", errors.NotSGLangError), ("vllm", errors.DocumentError), (None, errors.DocumentError)],
+)
+def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[errors.ServerError]) -> None:
+    """It is there, and refuses every list; only the model list says whose it is."""
+    steps = score_documents(Call("toy", "head ", 8192, PATIENCE, endpoint="classify"), ["p"], where)
+    next(steps)
+    assert asked(steps.send(Response("u", 400, b'{"message":"At least one of text"}'))).path == "/v1/models"
+    with pytest.raises(error) as caught:
+        steps.send(Response("u", 200, json.dumps({"data": [{"id": "toy", "owned_by": owner}]}).encode()))
+    assert ('endpoint="v1/classify"' in str(caught.value)) == (owner == "sglang")
+
+
+@pytest.mark.parametrize(
     ("row", "limit"),
     [({"max_model_len": 512}, 511), ({}, None), ({"max_model_len": None}, None), ({"max_model_len": "512"}, None)],
 )
