@@ -27,7 +27,8 @@ def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.Server
         return failure
     if endpoint == _VLLMS:
         models = yield Request(MODELS)
-        return (_other_endpoint(failure, models, endpoint) if _owner(models) == "sglang" else None) or failure
+        better = _other_endpoint(failure, models, endpoint) if _owner(models) == "sglang" else None
+        return better or failure
     return _other_model(failure, (yield Request(MODEL_INFO))) or failure
 
 
