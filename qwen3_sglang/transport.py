@@ -25,6 +25,7 @@ from qwen3_sglang.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.sessions import LoopSession, make_session, unreachable
 from qwen3_sglang.settings import Settings
+from qwen3_sglang.slots import Slots
 
 T = TypeVar("T")
 _PAUSED = retry_if_result(lambda pause: pause is not None)
@@ -42,7 +43,7 @@ class Transport:
 
     def _start(self) -> None:
         self._session = make_session(self._settings)
-        self._slots = threading.BoundedSemaphore(self._settings.max_concurrency)
+        self._slots = Slots(self._settings.max_concurrency)
         self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
 
