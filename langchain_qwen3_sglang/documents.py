@@ -12,6 +12,7 @@ from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
+_OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
 
 
@@ -71,9 +72,13 @@ def ranked(documents: Sequence[Document], results: Sequence[RerankResult]) -> li
 
 
 def _scored(document: Document, result: RerankResult) -> Document:
-    # Without what an earlier reranking left there.
-    metadata = {key: value for key, value in document.metadata.items() if key not in {_SCORE, _TRUNCATED, _ERROR}}
-    metadata |= {_SCORE: result.score} if result.error is None else {_ERROR: result.error}
+    metadata = dict(document.metadata)
+    if not _OURS.isdisjoint(metadata):  # from an earlier reranking
+        metadata = {key: value for key, value in metadata.items() if key not in _OURS}
+    if result.error is None:
+        metadata[_SCORE] = result.score
+    else:
+        metadata[_ERROR] = result.error
     if result.truncated:
         metadata[_TRUNCATED] = True
     # A copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own. These are the steps
