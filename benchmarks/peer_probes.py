@@ -247,7 +247,7 @@ def _limit(bench: Bench) -> str:
     bench.server.hold = 0.2
     with ThreadPoolExecutor(40) as threads:
         list(threads.map(lambda _: bench.rerank(made), range(40)))
-    return "`max_concurrency` (16)" if bench.server.most <= 16 else "no"
+    return "`max_concurrency` (32)" if bench.server.most <= 32 else "no"
 
 
 @row("300 documents")

@@ -64,7 +64,7 @@ class Qwen3SGLangRerank(BaseNodePostprocessor):
     )
     model: str | None = Field(default=None, frozen=True, description="Name of the served model; None asks the server.")
     batch_size: int = Field(default=32, strict=True, frozen=True, description="Nodes a request.")
-    max_concurrency: int = Field(default=16, strict=True, frozen=True, description="Requests in flight.")
+    max_concurrency: int = Field(default=32, strict=True, frozen=True, description="Requests in flight.")
     timeout: float = Field(default=60.0, strict=True, frozen=True, description="Seconds for a whole call.")
     connect_timeout: float = Field(default=10.0, strict=True, frozen=True, description="Seconds to get a connection.")
     read_timeout: float | None = Field(

@@ -70,7 +70,7 @@ class RerankClient(SeveralQueries):
         model: str | None = None,
         instruction: str | None = None,
         batch_size: int = 32,
-        max_concurrency: int = 16,
+        max_concurrency: int = 32,
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
         read_timeout: float | None = None,
