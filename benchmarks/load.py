@@ -58,12 +58,16 @@ class Load:
     Attributes:
         wall: seconds from the first call's start to the last one's end.
         latencies: seconds of each call.
-        scores: P(yes) by the query's place.
+        scores: P(yes) by the query.
     """
 
     wall: float
     latencies: list[float]
-    scores: dict[int, list[float]]
+    scores: dict[str, list[float]]
+
+    def then(self, later: Load) -> Load:
+        """Both as one."""
+        return Load(self.wall + later.wall, self.latencies + later.latencies, self.scores | later.scores)
 
     def percentile(self, share: float) -> float:
         """Seconds that this share of the calls didn't exceed; the slowest where there are too few to tell."""
@@ -95,7 +99,7 @@ class _Shift:
     def load(self, unwrap: Callable[[Any], list[float]]) -> Load:
         """What has been measured."""
         wall = time.perf_counter() - self.start
-        scores = {place: unwrap(result) for place, _, result in self.done}
+        scores = {self._queries[place][0]: unwrap(result) for place, _, result in self.done}
         return Load(wall, [seconds for _, seconds, _ in self.done], scores)
 
 

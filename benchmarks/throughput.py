@@ -2,7 +2,8 @@
 
 Every row sends texts that the server hasn't seen, and its prefix cache is flushed first; all ways of a block send the
 same texts, so that their scores can be compared. Each client asks one query after another until --seconds are over,
-and at least once. All clients live in this one process. --sweep measures our own client instead, over batch_size,
+and at least once. With --rounds the ways of a block take turns that often, so that what passes on the server meets
+all of them. All clients live in this one process. --sweep measures our own client instead, over batch_size,
 max_concurrency and endpoint.
 """
 
@@ -25,7 +26,7 @@ from load import WAYS, Load, Target, Way, ours, run
 
 from ways import Texts, machine
 
-MOST_A_SECOND = 2500  # documents prepared for a row, by its seconds; where a server is faster, the row ends early
+MOST_A_SECOND = 4000  # documents prepared for a row, by its seconds; where a server is faster, the row ends early
 NEEDS = {"langchain": "langchain_core", "llama": "llama_index"}
 BATCH_SIZES, CONCURRENCIES, ENDPOINTS = (16, 32, 64, 128, 256, 1000), (1, 2, 4, 8, 16, 32), ("v1/classify", "v1/score")
 Block = tuple[int, int, int]
@@ -52,19 +53,20 @@ class Bench:
         documents, words, clients = sizes
         print(f"\n{documents} documents of {words} words, {clients} client(s)")
         print(f"  {'':48} {'docs/s':>8} {'p50 ms':>9} {'p99 ms':>9} {'calls':>6} {'max diff':>9}", flush=True)
-        seed = f"{self.options.seed}-{documents}-{words}-{clients}"
-        count = math.ceil(max(clients, self.options.seconds * MOST_A_SECOND / documents))
-        texts = Texts(seed)
-        queries = [texts.rerank(documents, words) for _ in range(count)]
-        first: Load | None = None
-        for name, way in ways.items():
-            if self._skips(name, way, sizes):
-                continue
-            warm = Texts(f"{seed}-{name}").rerank(2, words)[1]
-            target = Target(self.url, self.model, clients)
-            load = run(way, target, warm, queries, self.options.seconds, before=self.flush)
-            first = first or load
-            self._add(name, way, sizes, load, difference(first, load))
+        loads: dict[str, Load] = {}
+        for turn in range(self.options.rounds):
+            seed = f"{self.options.seed}-{documents}-{words}-{clients}-{turn}"
+            count = math.ceil(max(clients, self.options.seconds * MOST_A_SECOND / documents))
+            queries = Texts(seed).several(count, documents, words)
+            for name, way in ways.items():
+                if self._skips(name, way, sizes):
+                    continue
+                warm = Texts(f"{seed}-{name}").rerank(2, words)[1]
+                target = Target(self.url, self.model, clients)
+                load = run(way, target, warm, queries, self.options.seconds, before=self.flush)
+                loads[name] = loads[name].then(load) if name in loads else load
+                if turn == self.options.rounds - 1:
+                    self._add(name, way, sizes, loads[name], difference(next(iter(loads.values())), loads[name]))
 
     def _skips(self, name: str, way: Way, sizes: Block) -> bool:
         documents, words, clients = sizes
@@ -171,7 +173,8 @@ def parse() -> argparse.Namespace:
     add("--words", type=numbers, default=[60, 250], help="words a document, comma-separated")
     add("--clients", type=numbers, default=[1, 8, 32], help="clients at once, comma-separated")
     add("--ways", type=names, default=list(WAYS), help=f"comma-separated: {', '.join(WAYS)}")
-    add("--seconds", type=float, default=1.0, help="time for a row; calls under way are waited for")
+    add("--seconds", type=float, default=1.0, help="time for a row's turn; calls under way are waited for")
+    add("--rounds", type=int, default=1, help="turns of each row")
     add("--most", type=int, default=3200, help="leave out blocks with more documents at once, over all clients")
     add("--stop-after", type=float, default=math.inf, help="seconds after which no further row is begun")
     add("--seed", type=int, default=1)

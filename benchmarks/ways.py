@@ -53,6 +53,10 @@ class Texts:
         """A query of eight words and its documents."""
         return self.one(8), [self.one(words) for _ in range(documents)]
 
+    def several(self, count: int, documents: int, words: int) -> list[tuple[str, list[str]]]:
+        """That many of them."""
+        return [self.rerank(documents, words) for _ in range(count)]
+
 
 def machine() -> str:
     """What the figures depend on."""
