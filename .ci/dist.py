@@ -1,56 +1,41 @@
 """Build wheel and sdist, check them, and use them where nothing else of the project is.
 
-Every extra gets a fresh environment with the wheel alone. In a folder of its own the README's block without a
-framework runs there against the toy reranker, which the extras `local` and `all` serve themselves.
+Every extra gets a fresh environment with the wheel alone. In a folder of its own, the README's block without a
+framework runs there against the toy reranker, and then what each extra is for (.ci/probes). What an environment
+hasn't got must say by which extra it comes.
 
     python .ci/dist.py [CASE ...]     an extra, "none" (the wheel without extras) or "sdist" (the same of the sdist)
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from project import EXTRAS, PROBES, ROOT, included
 from toy import toy
 
-ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 PACKAGES = {"qwen3_sglang", "langchain_qwen3_sglang", "llama_index_qwen3_sglang"}
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = [extra for extra in PROJECT["optional-dependencies"] if extra not in {"dev", "test"}]
+SOURCES = ("benchmarks", "docs", "examples", "tests", *sorted(PACKAGES))
+CASES = [extra for extra in EXTRAS if extra not in {"dev", "test"}]
+PARTS = [extra for extra in CASES if extra != "all"]  # each with something of its own to use
 PLAIN = ("sdist", "none")
 PIP = ("-m", "pip", "--disable-pip-version-check")
-SERVING = ("local", "all")
-# What each extra is for; without it every line but the last must name the extra that is missing.
-PROBES = {
-    "langchain": "import langchain_qwen3_sglang",
-    "llama-index": "import llama_index_qwen3_sglang",
-    "cli": "import qwen3_sglang.cli",
-    "tokenizer": "from qwen3_sglang.tokenizer import load_tokenizer; load_tokenizer('tokenizer.json')",
-    "local": "from qwen3_sglang.local import run_in_thread; run_in_thread('model')",
-    "convert": "import huggingface_hub",
-}
-NEEDS_HUB = "convert"  # a hub's name alone needs its package, and trying would download
 QUICKSTART = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[2]
 URL = "http://127.0.0.1:30000"
-# The smallest file that the tokenizers library reads.
-TOKENIZER = (
-    '{"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}'
-)
-OWN_TOY = f"""
-from qwen3_sglang.convert import convert
-from qwen3_sglang.local import run_in_thread
-from qwen3_sglang.toy import build_toy
-with run_in_thread(convert(build_toy("causal"), "converted", verify=False)) as url:
-    exec(open("quickstart.py").read().replace({URL!r}, url))
-"""
+# A PYTHONPATH would put a checkout in the wheel's place, and a developer's own server or key changes what is seen.
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "QWEN3_SGLANG_"))}
+AT_ONCE = 3  # most of the time pip waits for the network
+PROBE_SECONDS = 300  # until one that hangs is given up
 
 
 def build() -> tuple[Path, Path]:
@@ -63,21 +48,30 @@ def build() -> tuple[Path, Path]:
 
 
 def check_contents(wheel: Path, sdist: Path) -> None:
-    """The wheel holds the three packages, typed, and the licence, and nothing else; the sdist its tests too."""
+    """The wheel holds every file of the three packages, and the licence, and nothing else; the sdist its tests too."""
     with zipfile.ZipFile(wheel) as archive:
-        inside = archive.namelist()
-    tops = {name.split("/")[0] for name in inside if ".dist-info/" not in name}
-    if tops != PACKAGES:
-        raise SystemExit(f"{wheel.name} holds {sorted(tops)}, not {sorted(PACKAGES)}")
-    missing = {f"{package}/py.typed" for package in PACKAGES} - set(inside)
-    if missing or not any(name.endswith("licenses/LICENSE") for name in inside):
-        raise SystemExit(f"{wheel.name} lacks {sorted(missing) or 'its licence'}")
+        inside = set(archive.namelist())
     with tarfile.open(sdist) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    if not {"README.md", "LICENSE", "tests/conftest.py", "pyproject.toml"} <= names:
-        raise SystemExit(f"{sdist.name} is incomplete")
-    for path, count in ((wheel, len(inside)), (sdist, len(names))):
-        print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB, {count} files")
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    packaged = {name for name in inside if ".dist-info/" not in name}
+    _same(wheel.name, packaged, _files(*PACKAGES))
+    if not any(name.endswith("licenses/LICENSE") for name in inside):
+        raise SystemExit(f"{wheel.name} lacks its licence")
+    _same(sdist.name, {name for name in names if "/" in name}, _files(*SOURCES))
+    if lacking := {"README.md", "LICENSE", "CHANGELOG.md", "constraints.txt", "pyproject.toml"} - names:
+        raise SystemExit(f"{sdist.name} lacks {sorted(lacking)}")
+    for path, files in ((wheel, inside), (sdist, names)):
+        print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB, {len(files)} files", flush=True)
+
+
+def _files(*folders: str) -> set[str]:
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*"))
+    return {path.relative_to(ROOT).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts}
+
+
+def _same(name: str, found: set[str], expected: set[str]) -> None:
+    if found != expected:
+        raise SystemExit(f"{name} lacks {sorted(expected - found)} and has {sorted(found - expected)} too many")
 
 
 def use(case: str, wheel: Path, sdist: Path, toy_url: str) -> str:
@@ -87,36 +81,41 @@ def use(case: str, wheel: Path, sdist: Path, toy_url: str) -> str:
         python = str(home / "venv" / "bin" / "python")
         what = str(sdist if case == "sdist" else wheel) + ("" if case in PLAIN else f"[{case}]")
         _run(sys.executable, "-m", "venv", str(home / "venv"))
+        bare = _size(home)
         _run(python, *PIP, "install", "-q", "-c", str(ROOT / "constraints.txt"), what)
-        count = len(_run(python, *PIP, "list", "--format=freeze").splitlines())
-        printed = _quickstart(case, python, home, toy_url)
-        works = [extra for extra in PROBES if _probe(case, extra, python, home)]
-        return f"{count} packages; quickstart {printed}; usable: {', '.join(works) or 'the core'}"
+        size = _size(home) - bare
+        count = len(_run(python, *PIP, "list", "--format=freeze", "--exclude=pip", "--exclude=setuptools").splitlines())
+        (home / "quickstart.py").write_text(QUICKSTART.replace(URL, toy_url), encoding="utf-8")
+        printed = _run(python, "quickstart.py", cwd=home).split()
+        if printed[0] != "1":  # the index of the passage that answers
+            raise SystemExit(f"{case}: the README's block printed {printed}")
+        works = [extra for extra in PARTS if _probe(case, extra, python, home, toy_url)]
+        usable = ", ".join(works) or "the core"
+        return f"{count} packages, {size / 1e6:.0f} MB; quickstart {' '.join(printed)}; usable: {usable}"
 
 
-def _quickstart(case: str, python: str, home: Path, toy_url: str) -> str:
-    own = case in SERVING
-    (home / "quickstart.py").write_text(QUICKSTART if own else QUICKSTART.replace(URL, toy_url))
-    printed = _run(python, "-c", OWN_TOY if own else "exec(open('quickstart.py').read())", cwd=home).split()
-    if printed[0] != "1":  # the index of the passage that answers
-        raise SystemExit(f"{case}: the README's block printed {printed}")
-    return " ".join(printed)
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def _probe(case: str, extra: str, python: str, home: Path) -> bool:
-    """Whether the extra's part works; it must where it is asked for, and say what it lacks where nothing is."""
-    (home / "tokenizer.json").write_text(TOKENIZER)
-    ran = subprocess.run([python, "-c", PROBES[extra]], cwd=home, capture_output=True, text=True, check=False)
-    if case in {extra, "all"} and ran.returncode:
-        raise SystemExit(f"with [{extra}], {PROBES[extra]!r} fails:\n{ran.stderr}")
+def _probe(case: str, extra: str, python: str, home: Path, toy_url: str) -> bool:
+    """Whether the extra's part works; it must where it is installed, and say by what it comes where it isn't."""
+    command = [python, "-P", str(PROBES / f"{extra}.py"), toy_url]
+    ran = subprocess.run(
+        command, cwd=home, env=ENVIRONMENT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+    )
+    if not ran.returncode:
+        return True
+    if extra in included(case):
+        raise SystemExit(f"with [{case}], {extra} fails:\n{ran.stdout}{ran.stderr}")
     hint = f'pip install "qwen3-sglang[{extra}]"'
-    if case in PLAIN and extra != NEEDS_HUB and hint not in ran.stderr:
-        raise SystemExit(f"without [{extra}], {PROBES[extra]!r} doesn't say {hint}:\n{ran.stderr}")
-    return not ran.returncode
+    if hint not in ran.stderr:
+        raise SystemExit(f"{case}: {extra} doesn't say {hint}:\n{ran.stdout}{ran.stderr}")
+    return False
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if ran.returncode:
         raise SystemExit(f"{' '.join(command)}\n{ran.stdout}{ran.stderr}")
     return ran.stdout
@@ -124,15 +123,16 @@ def _run(*command: str, cwd: Path | None = None) -> str:
 
 def main(cases: list[str]) -> int:
     """Build, then use the cases named, or all."""
-    known = [*PLAIN, *EXTRAS]
+    known = [*PLAIN, *CASES]
     if unknown := set(cases) - set(known):
         print(f"no such case: {', '.join(sorted(unknown))}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     wheel, sdist = build()
     check_contents(wheel, sdist)
-    with toy() as url:
-        for case in cases or known:
-            print(f"{case}: {use(case, wheel, sdist, url)}", flush=True)
+    named = cases or known
+    with toy() as url, ThreadPoolExecutor(AT_ONCE) as pool:
+        for case, said in zip(named, pool.map(lambda case: use(case, wheel, sdist, url), named), strict=True):
+            print(f"{case}: {said}", flush=True)
     return 0
 
 

@@ -1,7 +1,9 @@
-"""Adapter tests with the oldest and the newest frameworks, each pair in a virtual environment of its own.
+"""Tests with the oldest and the newest packages, each in a virtual environment of its own.
 
-"Oldest" is what pyproject.toml promises, so a lower bound that isn't true fails here. The environments have no
-torch: tests that want the toy reranker get the address of one that this script serves.
+"Oldest" is what pyproject.toml promises, so a lower bound that isn't true fails here: the frameworks' by the
+adapters' tests, the other extras' by their probes (.ci/probes). The environments have no torch: what wants the toy
+reranker gets the address of one that this script serves. The bounds of the extra `local` are torch's, gigabytes each
+time, and stay out.
 
     python .ci/matrix.py [ROW ...]
 """
@@ -9,18 +11,16 @@ torch: tests that want the toy reranker get the address of one that this script 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from project import BASE, EXTRAS, PROBES, ROOT, included, name_of, oldest
 from toy import toy
 
-ROOT = Path(__file__).resolve().parents[1]
 VENVS = ROOT / ".matrix"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 
 
 @dataclass(frozen=True)
@@ -29,69 +29,95 @@ class Row:
 
     Attributes:
         extras: of ours, installed with their dependencies.
-        packages: the frameworks whose versions the row is about.
-        tests: folders to run.
-        oldest: the lower bounds, of the frameworks and of the base dependencies; else the newest there are.
+        oldest: the lower bounds, of the extras and of the base dependencies; else the newest there are.
+        peers: packages that the row is about too, with a lower bound among those of `dev`.
+        tools: what else the tests need, in whichever version fits.
+        tests: folders to run; none: the extras' probes.
     """
 
     extras: tuple[str, ...]
-    packages: tuple[str, ...]
-    tests: tuple[str, ...]
     oldest: bool
+    peers: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+
+    def about(self) -> list[str]:
+        """The requirements whose versions the row tries."""
+        own = [line for extra in self.extras for part in sorted(included(extra)) for line in EXTRAS[part]]
+        return [*(line for line in own if ">=" in line), *(f for f in EXTRAS["dev"] if name_of(f) in self.peers)]
 
     def requirements(self) -> list[str]:
         """What pip is asked for, besides the project itself."""
-        if not self.oldest:
-            return list(self.packages)
-        bounds = lower_bounds()
-        base = [name for name, _ in map(_split, PROJECT["dependencies"])]
-        return [f"{name}=={bounds[name]}" for name in (*base, *self.packages)]
+        pinned = oldest([*BASE, *self.about()]) if self.oldest else [name_of(line) for line in self.about()]
+        return [*pinned, *self.tools]
 
 
-LANGCHAIN, LLAMA_INDEX = ("langchain-core", "langchain-classic"), ("llama-index-core",)
+LANGCHAIN, LLAMA_INDEX = ("langchain",), ("llama-index",)
+TOOLS = ("langchain-tests", "nbformat", "numpy")
+NEW_TOOLS = (*TOOLS, "langgraph")  # whose SDK wants a newer orjson than the oldest
 ROWS = {
-    f"{name}-{'oldest' if oldest else 'newest'}": Row(extras, packages, tests, oldest)
-    for name, extras, packages, tests in [
-        ("langchain", ("langchain",), LANGCHAIN, ("tests/langchain",)),
-        ("llama-index", ("llama-index",), LLAMA_INDEX, ("tests/llama_index",)),
-        ("adapters", ("langchain", "llama-index"), LANGCHAIN + LLAMA_INDEX, ("tests/adapters",)),
-    ]
-    if all((ROOT / folder).is_dir() for folder in tests)
-    for oldest in (True, False)
+    "langchain-oldest": Row(LANGCHAIN, True, ("langchain-classic",), TOOLS, ("tests/langchain",)),
+    "langchain-newest": Row(LANGCHAIN, False, ("langchain-classic",), NEW_TOOLS, ("tests/langchain",)),
+    "llama-index-oldest": Row(LLAMA_INDEX, True, (), ("nbformat",), ("tests/llama_index",)),
+    "llama-index-newest": Row(LLAMA_INDEX, False, (), ("nbformat",), ("tests/llama_index",)),
+    "adapters-oldest": Row(LANGCHAIN + LLAMA_INDEX, True, tests=("tests/adapters",)),
+    "adapters-newest": Row(LANGCHAIN + LLAMA_INDEX, False, tests=("tests/adapters",)),
 }
+ROWS |= {f"{extra}-oldest": Row((extra,), True) for extra in ("tokenizer", "convert", "playground", "evaluate")}
 
 
-def _split(requirement: str) -> tuple[str, str]:
-    name, _, version = requirement.partition(">=")
-    return name, version
-
-
-def lower_bounds() -> dict[str, str]:
-    """Name -> version, of everything that pyproject.toml gives a lower bound."""
-    everything = [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
-    return dict(_split(line) for line in everything if ">=" in line)
-
-
-def run(name: str, row: Row, toy_url: str) -> tuple[bool, str]:
-    """Make the environment and run its tests; (passed, what to say of it)."""
-    venv = VENVS / name
-    python = str(venv / "bin" / "python")
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+def run(name: str, toy_url: str) -> tuple[bool, str]:
+    """Make the row's environment and run its tests; (passed, what to say of it)."""
+    row = ROWS[name]
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENVS / name)], check=True)
     project = f"{ROOT}[{','.join((*row.extras, 'test'))}]"
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", project, *row.requirements()]
-    if subprocess.run(pip, cwd=ROOT, check=False).returncode:
-        return False, "pip finds no versions that fit"
+    # pip needs minutes a row
+    uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", _python(name)]
+    if subprocess.run([*uv, "-e", project, *row.requirements()], cwd=ROOT, check=False).returncode:
+        return False, "there are no versions that fit"
+    passed, said = (_test if row.tests else _probe)(name, toy_url)
+    return passed, f"{_versions(_python(name), [name_of(line) for line in row.about()])}: {said}"
+
+
+def _test(name: str, toy_url: str) -> tuple[bool, str]:
     environment = os.environ | {"QWEN3_SGLANG_TEST_TOY": toy_url}
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *row.tests]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    command = [_python(name), "-m", "pytest", "-q", "-p", "no:cacheprovider", *ROWS[name].tests]
+    code, output = _run(command, ROOT, environment)
+    lines = output.splitlines() or ["pytest said nothing"]
+    counted = [line for line in lines if re.search(r"\d+ (passed|failed|skipped|error)", line)]
+    return code == 0, (counted or lines)[-1]
+
+
+def _probe(name: str, toy_url: str) -> tuple[bool, str]:
+    for extra in ROWS[name].extras:
+        if _run([_python(name), "-P", str(PROBES / f"{extra}.py"), toy_url], VENVS / name, dict(os.environ))[0]:
+            return False, f"the probe of {extra} failed"
+    return True, "probe passed"
+
+
+def _python(name: str) -> str:
+    return str(VENVS / name / "bin" / "python")
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+    """(exit status, output); the output is printed where the status isn't 0."""
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if ran.returncode:
-        print(ran.stdout)
-    return ran.returncode == 0, f"{_versions(python, row)}: {ran.stdout.splitlines()[-1]}"
+        print(ran.stdout, flush=True)
+    return ran.returncode, ran.stdout
 
 
-def _versions(python: str, row: Row) -> str:
+def _versions(python: str, packages: list[str]) -> str:
     code = "import sys, importlib.metadata as m; print(*(f'{p} {m.version(p)}' for p in sys.argv[1:]), sep=', ')"
-    ran = subprocess.run([python, "-c", code, *row.packages], capture_output=True, text=True, check=True)
+    ran = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True)
     return ran.stdout.strip()
 
 
@@ -104,7 +130,7 @@ def main(names: list[str]) -> int:
     results: dict[str, tuple[bool, str]] = {}
     with toy() as url:
         for name in names or ROWS:
-            results[name] = run(name, ROWS[name], url)
+            results[name] = run(name, url)
             print(f"{name}: {results[name][1]}", flush=True)
     print(f"\nPython {sys.version.split()[0]}")
     for name, (passed, said) in results.items():

@@ -103,7 +103,7 @@ def evaluate(
     _check_share("target_recall", target_recall)
     _check_share("target_precision", target_precision)
     cuts = _cuts(recall_at)
-    with _extra():
+    with needs_extra():
         from qwen3_sglang.evaluate.report import Goals, make_report  # noqa: PLC0415
     from qwen3_sglang.evaluate.scoring import score_dataset  # noqa: PLC0415
     from qwen3_sglang.evaluate.store import ScoreStore  # noqa: PLC0415
@@ -121,7 +121,7 @@ def write_html(report: Report, path: str | PathLike[str]) -> Path:
         InvalidInputError: the file can't be written.
         MissingDependencyError: the extra `evaluate` is not installed.
     """
-    with _extra():
+    with needs_extra():
         from qwen3_sglang.evaluate.html import render  # noqa: PLC0415
     return _write("html", path, render(report))
 
@@ -172,7 +172,8 @@ def _cuts(recall_at: Sequence[int]) -> tuple[int, ...]:
 
 
 @contextmanager
-def _extra() -> Iterator[None]:
+def needs_extra() -> Iterator[None]:
+    """Around an import: a package that isn't there becomes MissingDependencyError."""
     try:
         yield
     except ModuleNotFoundError as missing:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import Qwen3SGLangError
-from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, write_html, write_json
+from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
 from qwen3_sglang.evaluate import evaluate as run_evaluation
 from qwen3_sglang.prompt import DEFAULT_INSTRUCTION
 
@@ -57,7 +57,8 @@ def evaluate(
     timeout: Annotated[float, typer.Option(help="Seconds that one request of 32 documents may take.")] = 600,
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
-    from qwen3_sglang.evaluate.tables import print_report
+    with needs_extra():
+        from qwen3_sglang.evaluate.tables import print_report
 
     dataset = load_dataset(data, run, split=split, top_k=top_k)
     tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None

@@ -128,6 +128,18 @@ def test_without_the_extra_the_remedy_is_said(data: Path, server: FakeServer) ->
     assert server.prompts == []
 
 
+@pytest.mark.parametrize("missing", ["ir_measures", "scipy", "numpy"])
+def test_without_the_extra_the_command_says_it_in_one_line(missing: str, data: Path, server: FakeServer) -> None:
+    """Through the real entry point, before anything is asked."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from qwen3_sglang.cli import main; main()"
+    command = [sys.executable, "-c", code, "evaluate", str(data), "--url", server.url]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    [line] = ran.stderr.splitlines()
+    assert 'pip install "qwen3-sglang[evaluate]"' in line
+    assert server.prompts == []
+
+
 def test_every_option_is_documented() -> None:
     """docs/evaluation.md has a row for each, and none for others."""
     command = next(one for one in app.registered_commands if one.callback is evaluate)
