@@ -19,9 +19,8 @@ from qwen3_sglang.errors import ConversionError, InvalidInputError
 
 ARCHITECTURE = "Qwen3ForSequenceClassification"
 LABELS = 2
-# Tokens in one forward pass, padding included: they bound the memory, not the list. On a CPU a layer's intermediates
-# must be small enough for the allocator to use them again: above that each one is mapped anew, and the page faults of
-# 8192 tokens take a fifth of the time.
+# Tokens in one forward pass, padding included: they bound the memory, not the list. On a CPU more isn't faster: after a
+# pass of 8192 tokens malloc gives its memory back to the system, and the page faults of the next take a fifth of it.
 CPU_TOKENS, GPU_TOKENS = 2048, 8192
 PADDING = 1.25  # padded tokens, at most, for each real one
 
