@@ -37,7 +37,7 @@ from qwen3_sglang.prompt import build_prompts
 from qwen3_sglang.toy import build_toy
 from ways import Texts, machine
 
-GOAL, DOCUMENTS, SIZES = 1.3, 100, (8, 16, 32, 64)
+GOAL, DOCUMENTS, SIZES = 1.3, 100, (4, 8, 16, 32, 64)
 OURS = ("engine", "server")
 Way = Callable[[str, list[str]], list[float]]
 Times = dict[str, list[float]]
