@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from qwen3_sglang.errors import ConversionError, InvalidInputError
-from qwen3_sglang.local.engine import BATCH_TOKENS, Engine, plan_batches
+from qwen3_sglang.local.engine import CPU_TOKENS, GPU_TOKENS, Engine, plan_batches
 
 PROMPT = (
     "<|im_start|>system\nJudge<|im_end|>\n<|im_start|>user\n<Instruct>: Find\n<Query>: {query}\n"
@@ -127,22 +128,49 @@ def test_batches_cover_all_within_the_budget() -> None:
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 1000 for b in batches)
     assert batches[0] == [5]  # longer than the budget, so alone
-    assert list(plan_batches([])) == []
+    assert list(plan_batches([], CPU_TOKENS)) == []
 
 
-@given(st.lists(st.integers(1, 2000), max_size=200), st.sampled_from([1000, BATCH_TOKENS]))
+LENGTHS = st.one_of(
+    st.lists(st.integers(1, 2000), max_size=200),
+    st.lists(st.integers(1, 60), max_size=200),  # short ones get no allowance
+    st.lists(st.sampled_from([1, 90, 2047, 2048, 2049, 8192]), max_size=60),
+)
+
+
+@given(LENGTHS, st.sampled_from([1000, CPU_TOKENS, GPU_TOKENS]))
 def test_padding_is_at_most_a_quarter(lengths: list[int], budget: int) -> None:
     batches = list(plan_batches(lengths, budget))
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
         real, padded = sum(lengths[i] for i in batch), max(lengths[i] for i in batch) * len(batch)
         assert padded <= budget or len(batch) == 1
-        assert padded <= max(1.25 * real, 512)
+        assert padded <= 1.25 * real
 
 
-def test_few_short_prompts_share_one_pass() -> None:
-    assert list(plan_batches([200, 10])) == [[0, 1]]
-    assert list(plan_batches([300, 10])) == [[0], [1]]
+@given(st.lists(st.integers(1, 2000), min_size=2, max_size=200))
+def test_no_batch_is_closed_before_it_must_be(lengths: list[int]) -> None:
+    batches = list(plan_batches(lengths, CPU_TOKENS))
+    for batch, following in pairwise(batches):
+        longer = [lengths[i] for i in [*batch, following[0]]]
+        padded = max(longer) * len(longer)
+        assert padded > CPU_TOKENS or padded > 1.25 * sum(longer)
+
+
+def test_what_the_model_is_given_is_planned(engine: Engine) -> None:
+    """The bounds hold for the tensors, not only for the plan."""
+    shapes: list[torch.Size] = []
+    hook = engine._model.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    lengths = [160 + 10 * (number % 5) for number in range(40)] + [20, 900]
+    try:
+        engine.score([[1] * length for length in lengths])
+    finally:
+        hook.remove()
+    assert sum(rows for rows, _ in shapes) == len(lengths)
+    assert all(rows * width <= CPU_TOKENS for rows, width in shapes)
+    assert sum(rows * width for rows, width in shapes) <= 1.25 * sum(lengths)
 
 
 def sigmoid(x: float) -> float:
