@@ -13,95 +13,23 @@ import argparse
 import asyncio
 import os
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import Path
 
-import requests
+from chaos_lists import DOCUMENTS, Tally, measure, question
+from chaos_servers import Worker, smg, two_workers, wait_for_all
 
-from qwen3_sglang import RerankClient, RerankResult
+from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
 from qwen3_sglang.retry import Backoff
 from qwen3_sglang.toy import build_toy
 
-DOCUMENTS = 16
-LISTS = 20
-TOLERANCE = 0.002  # bfloat16: what a list is batched with moved no score by 0.00005 in 240 calls
-START_SECONDS = 300
-Mode = Callable[[RerankClient, int, "Tally"], None]
-TOPICS = ["capital of China", "gravity", "tea", "rivers", "Beijing", "force", "drinks", "sea", "countries", "bodies"]
-
-
-@dataclass
-class Worker:
-    """One SGLang server, on a port of its own across restarts."""
-
-    venv: Path
-    model: Path
-    log: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self, *flags: str) -> None:
-        """Start it and don't wait."""
-        command = [str(self.venv / "bin/python"), "-m", "sglang.launch_server", "--model-path", str(self.model)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--device", "cpu"]
-        command += ["--attention-backend", "torch_native", "--mem-fraction-static", "0.1", *flags]
-        with self.log.open("ab") as sink:
-            self.process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True)
-
-    def terminate(self) -> None:
-        """Ask the server to stop, as a deployment does."""
-        assert self.process is not None
-        self.process.terminate()
-
-    def stop(self) -> None:
-        """Kill what there is of it."""
-        if self.process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-@dataclass
-class Tally:
-    """What became of the calls."""
-
-    truth: list[list[float]]
-    done: int = 0
-    lost: list[str] = field(default_factory=list)
-    wrong: int = 0
-    furthest: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def count(self, place: int, results: list[RerankResult] | Exception) -> None:
-        """One call that ended."""
-        with self.lock:
-            self.done += 1
-            if isinstance(results, Exception):
-                self.lost.append(f"{type(results).__name__}: {results}")
-                return
-            expected = self.truth[place % LISTS]
-            if sorted(result.index for result in results) != list(range(len(expected))):
-                self.lost.append("documents are missing")
-                return
-            off = max(abs(result.score - expected[result.index]) for result in results)
-            self.wrong += not off <= TOLERANCE  # so that NaN is wrong
-            self.furthest = max(self.furthest, off)
+Mode = Callable[[RerankClient, int, Tally], None]
 
 
 class Waits(Backoff):
@@ -127,22 +55,22 @@ class Chaos:
         self.workers = workers
         self.gateway = gateway
         self.lone = workers[0].url
-        self.truth = _truth(self.lone)
+        wait_for_all(gateway, workers)
+        self.truth = measure([worker.url for worker in workers], gateway)
         self.failed = 0
 
     def killed_gateway(self) -> None:
         """One of two workers is killed and restarted."""
-        self._both("killed and restarted, behind the gateway", self.gateway, lambda: _restart(self.workers[0]))
+        self._both("killed and restarted, behind the gateway", self.gateway, self.workers[0].restart)
 
     def killed_alone(self) -> None:
         """The only worker is killed and restarted: until it is back, nobody answers."""
-        self._both("killed and restarted, alone", self.lone, lambda: _restart(self.workers[0]))
+        self._both("killed and restarted, alone", self.lone, self.workers[0].restart)
 
     def overloaded(self) -> None:
         """Lists of 16 for queues of 4, which the workers keep: nothing comes after this."""
         for worker in self.workers:
-            worker.stop()
-            worker.start("--max-queued-requests", "4")
+            worker.restart("--max-queued-requests", "4")
         self._both("overloaded, alone", self.lone)
         self._both("overloaded, behind the gateway", self.gateway)
 
@@ -151,20 +79,23 @@ class Chaos:
         for mode in (_threads, _tasks):
             worker = self.workers[0]
             self._one("stopped by SIGTERM, behind the gateway", mode, self.gateway, worker.terminate)
-            worker.stop()
-            worker.start()
+            worker.restart()
 
     def _both(self, what: str, url: str, disturb: Callable[[], None] = lambda: None) -> None:
         for mode in (_threads, _tasks):
             self._one(what, mode, url, disturb)
 
     def _one(self, what: str, mode: Mode, url: str, disturb: Callable[[], None]) -> None:
-        _wait_for_all(self.gateway, self.workers)
+        wait_for_all(self.gateway, self.workers)
         tally, began, Waits.count = Tally(self.truth), time.monotonic(), 0
         client = RerankClient(url, timeout=self.options.timeout, backoff=Waits())
+        over = threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            disturbed = pool.submit(_after, tally, self.options.calls // 5, disturb)
-            mode(client, self.options.calls, tally)
+            disturbed = pool.submit(_after, tally, self.options.calls // 5, disturb, over)
+            try:
+                mode(client, self.options.calls, tally)
+            finally:
+                over.set()
             disturbed.result()
         client.close()
         self.failed += bool(tally.lost or tally.wrong)
@@ -190,29 +121,31 @@ def main() -> None:
     """Every scenario, from threads and from async tasks."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server outlives the script
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        logs = options.logs or Path(folder)
+    with tempfile.TemporaryDirectory() as folder:
         build_toy(Path(folder, "toy"))
         model = convert(Path(folder, "toy"), Path(folder, "model"), verify=False)
-        workers = [Worker(options.sglang, model, logs / f"worker{n}.log", _free_port()) for n in range(2)]
-        for worker in workers:
-            stack.callback(worker.stop)
-            worker.start()
-        for worker in workers:
-            _wait(f"{worker.url}/health")
-        gateway = stack.enter_context(_gateway(options.smg, workers, logs / "smg.log"))
+        failed = _run(options, model, options.logs or Path(folder))
+    sys.exit(bool(failed))
+
+
+def _run(options: argparse.Namespace, model: Path, logs: Path) -> int:
+    with (
+        two_workers(options.sglang, model, logs) as workers,
+        smg(options.smg, workers, logs / "smg.log") as gateway,
+    ):
         chaos = Chaos(options, workers, gateway)
-        print(f"{_telling(chaos.truth):.0%} of the pairs of documents of a list differ by more than {TOLERANCE}")
+        chaos.truth.check()
+        print(chaos.truth.report(), flush=True)
         for name, scenario in SCENARIOS.items():
             if name in (options.only or SCENARIOS):
                 scenario(chaos)
-    sys.exit(bool(chaos.failed))
+    return chaos.failed
 
 
 def _threads(client: RerankClient, calls: int, tally: Tally) -> None:
     def call(place: int) -> None:
         try:
-            tally.count(place, client.rerank(*_question(place)))
+            tally.count(place, client.rerank(*question(place)))
         except Exception as error:  # whatever it is, that call is lost
             tally.count(place, error)
 
@@ -224,7 +157,7 @@ def _tasks(client: RerankClient, calls: int, tally: Tally) -> None:
     async def work(places: Iterator[int]) -> None:
         for place in places:
             try:
-                tally.count(place, await client.arerank(*_question(place)))
+                tally.count(place, await client.arerank(*question(place)))
             except Exception as error:  # whatever it is, that call is lost
                 tally.count(place, error)
 
@@ -236,74 +169,11 @@ def _tasks(client: RerankClient, calls: int, tally: Tally) -> None:
     asyncio.run(run())
 
 
-def _after(tally: Tally, calls: int, disturb: Callable[[], None]) -> None:
+def _after(tally: Tally, calls: int, disturb: Callable[[], None], over: threading.Event) -> None:
     while tally.done < calls:
-        time.sleep(0.01)
+        if over.wait(0.01):  # interrupted before that
+            return
     disturb()
-
-
-def _restart(worker: Worker) -> None:
-    worker.stop()
-    worker.start()
-
-
-def _question(place: int) -> tuple[str, list[str]]:
-    number = place % LISTS
-    topic = TOPICS[number % len(TOPICS)]
-    others = [TOPICS[(number + step) % len(TOPICS)] for step in range(DOCUMENTS)]
-    return f"What about {topic}?", [f"Number {number} {n}: something about {other}." for n, other in enumerate(others)]
-
-
-def _truth(url: str) -> list[list[float]]:
-    with RerankClient(url) as client:
-        return [client.score(*_question(place)) for place in range(LISTS)]
-
-
-def _telling(truth: list[list[float]]) -> float:
-    """The share of swapped scores that would be noticed."""
-    pairs = [abs(a - b) > TOLERANCE for scores in truth for a, b in combinations(scores, 2)]
-    return sum(pairs) / len(pairs)
-
-
-@contextmanager
-def _gateway(venv: Path, workers: list[Worker], log: Path) -> Iterator[str]:
-    port = _free_port()
-    command = [str(venv / "bin/smg"), "launch", "--host", "127.0.0.1", "--port", str(port), "--policy", "round_robin"]
-    command += ["--worker-urls", *(worker.url for worker in workers)]
-    command += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(_free_port())]
-    command += ["--health-check-interval-secs", "2", "--health-failure-threshold", "2"]
-    command += ["--health-success-threshold", "1", "--cb-timeout-duration-secs", "5"]
-    with log.open("wb") as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait_for_all(gateway: str, workers: list[Worker]) -> None:
-    for worker in workers:
-        _wait(f"{worker.url}/health")
-    _wait(f"{gateway}/readiness", healthy=len(workers))  # 200 as soon as there is one
-
-
-def _wait(url: str, healthy: int | None = None) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        with suppress(requests.RequestException):
-            answer = requests.get(url, timeout=5)
-            if answer.status_code == 200 and (healthy is None or answer.json()["healthy_workers"] == healthy):
-                return
-        time.sleep(0.5)
-    raise SystemExit(f"{url} did not come up within {START_SECONDS} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _options() -> argparse.Namespace:
