@@ -36,9 +36,15 @@ class Worker:
         """Start it and don't wait."""
         command = [str(self.venv / "bin/python"), "-m", "sglang.launch_server", "--model-path", str(self.model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--device", "cpu"]
-        command += ["--attention-backend", "torch_native", "--mem-fraction-static", "0.1", *flags]
+        # Small, and with room for memory that others take meanwhile: both workers start at once.
+        command += ["--mem-fraction-static", "0.4", "--max-total-tokens", "131072"]
+        command += ["--attention-backend", "torch_native", *flags]
         with self.log.open("ab") as sink:
             self.process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        wait_for(f"{self.url}/health", process=self.process)
 
     def terminate(self) -> None:
         """Ask the server to stop, as a deployment does."""
@@ -66,7 +72,7 @@ def two_workers(venv: Path, model: Path, logs: Path) -> Iterator[list[Worker]]:
         for worker in workers:
             worker.start()
         for worker in workers:
-            wait_for(f"{worker.url}/health")
+            worker.wait()
         yield workers
     finally:
         for worker in workers:
@@ -94,20 +100,23 @@ def smg(venv: Path, workers: Sequence[Worker], log: Path) -> Iterator[str]:
 def wait_for_all(gateway: str, workers: Sequence[Worker]) -> None:
     """Until each worker answers, and the gateway uses them all."""
     for worker in workers:
-        wait_for(f"{worker.url}/health")
+        worker.wait()
     wait_for(f"{gateway}/readiness", healthy=len(workers))  # 200 as soon as there is one
 
 
-def wait_for(url: str, healthy: int | None = None) -> None:
-    """Until it answers 200 (with so many healthy workers); ends the script where that takes too long."""
+def wait_for(url: str, *, healthy: int | None = None, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Until it answers 200 (with so many healthy workers).
+
+    Ends the script where that takes too long, or where the process that should answer has ended.
+    """
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
+    while time.monotonic() < until and (process is None or process.poll() is None):
         with suppress(requests.RequestException):
             answer = requests.get(url, timeout=5)
             if answer.status_code == 200 and (healthy is None or answer.json()["healthy_workers"] == healthy):
                 return
         time.sleep(0.5)
-    raise SystemExit(f"{url} did not come up within {START_SECONDS} s")
+    raise SystemExit(f"{url} did not come up; pass --logs DIR to read why")
 
 
 def free_port() -> int:
