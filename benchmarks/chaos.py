@@ -4,7 +4,7 @@
 
 Two real SGLang workers on the CPU serve the converted toy, behind SMG; then one of them alone. The counts are the
 result, the times are not: 0 calls lost and 0 wrong scores is what is promised, and the exit status says whether it
-was kept. The retries say that there was something to survive.
+was kept. The retries say that there was something to survive. The calls go on until a killed worker is used again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 from chaos_lists import DOCUMENTS, Tally, measure, question
@@ -29,7 +31,7 @@ from qwen3_sglang.convert import convert
 from qwen3_sglang.retry import Backoff
 from qwen3_sglang.toy import build_toy
 
-Mode = Callable[[RerankClient, int, Tally], None]
+THREADS, TASKS = 8, 64
 
 
 class Waits(Backoff):
@@ -41,6 +43,28 @@ class Waits(Backoff):
         """As always."""
         Waits.count += 1
         return super().ceiling(attempt)
+
+
+class Places(Iterator[int]):
+    """0, 1, 2 and so on until it is enough, for several threads at once."""
+
+    def __init__(self, enough: Callable[[int], bool]) -> None:
+        self._numbers = count()
+        self._enough = enough
+
+    def __next__(self) -> int:
+        """The next one's number."""
+        place = next(self._numbers)
+        if self._enough(place):
+            raise StopIteration
+        return place
+
+    def close(self) -> None:
+        """It is enough."""
+        self._enough = lambda _: True
+
+
+Mode = Callable[[RerankClient, Places, Tally], None]
 
 
 class Chaos:
@@ -61,11 +85,11 @@ class Chaos:
 
     def killed_gateway(self) -> None:
         """One of two workers is killed and restarted."""
-        self._both("killed and restarted, behind the gateway", self.gateway, self.workers[0].restart)
+        self._both("killed and restarted, behind the gateway", self.gateway, self._kill)
 
     def killed_alone(self) -> None:
         """The only worker is killed and restarted: until it is back, nobody answers."""
-        self._both("killed and restarted, alone", self.lone, self.workers[0].restart)
+        self._both("killed and restarted, alone", self.lone, self._kill)
 
     def overloaded(self) -> None:
         """Lists of 16 for queues of 4, which the workers keep: nothing comes after this."""
@@ -85,6 +109,10 @@ class Chaos:
         for mode in (_threads, _tasks):
             self._one(what, mode, url, disturb)
 
+    def _kill(self) -> None:
+        self.workers[0].restart()
+        wait_for_all(self.gateway, self.workers)
+
     def _one(self, what: str, mode: Mode, url: str, disturb: Callable[[], None]) -> None:
         wait_for_all(self.gateway, self.workers)
         tally, began, Waits.count = Tally(self.truth), time.monotonic(), 0
@@ -93,16 +121,17 @@ class Chaos:
         with ThreadPoolExecutor(1) as pool:
             disturbed = pool.submit(_after, tally, self.options.calls // 5, disturb, over)
             try:
-                mode(client, self.options.calls, tally)
+                mode(client, Places(lambda place: place >= self.options.calls and disturbed.done()), tally)
             finally:
                 over.set()
-            disturbed.result()
+            first, last = disturbed.result()
         client.close()
+        lasted = f"a worker away from call {first} to {last}, " if last > first else ""
         self.failed += bool(tally.lost or tally.wrong)
         print(
             f"{what}, {mode.__name__.strip('_')}: {tally.done} calls of {DOCUMENTS}, lost {len(tally.lost)}, "
             f"wrong {tally.wrong} (furthest off {tally.furthest:.4f}), {Waits.count} retries, "
-            f"{time.monotonic() - began:.0f} s",
+            f"{lasted}{time.monotonic() - began:.0f} s",
             *sorted(set(tally.lost))[:3],
             sep="\n    ",
             flush=True,
@@ -142,19 +171,20 @@ def _run(options: argparse.Namespace, model: Path, logs: Path) -> int:
     return chaos.failed
 
 
-def _threads(client: RerankClient, calls: int, tally: Tally) -> None:
-    def call(place: int) -> None:
-        try:
-            tally.count(place, client.rerank(*question(place)))
-        except Exception as error:  # whatever it is, that call is lost
-            tally.count(place, error)
+def _threads(client: RerankClient, places: Places, tally: Tally) -> None:
+    def work(_: int) -> None:
+        for place in places:
+            try:
+                tally.count(place, client.rerank(*question(place)))
+            except Exception as error:  # whatever it is, that call is lost
+                tally.count(place, error)
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(call, range(calls)))
+    with ThreadPoolExecutor(THREADS) as pool, closing(places):  # so that Ctrl-C ends it
+        list(pool.map(work, range(THREADS)))
 
 
-def _tasks(client: RerankClient, calls: int, tally: Tally) -> None:
-    async def work(places: Iterator[int]) -> None:
+def _tasks(client: RerankClient, places: Places, tally: Tally) -> None:
+    async def work() -> None:
         for place in places:
             try:
                 tally.count(place, await client.arerank(*question(place)))
@@ -162,18 +192,20 @@ def _tasks(client: RerankClient, calls: int, tally: Tally) -> None:
                 tally.count(place, error)
 
     async def run() -> None:
-        places = iter(range(calls))
-        await asyncio.gather(*(work(places) for _ in range(64)))
+        await asyncio.gather(*(work() for _ in range(TASKS)))
         await client.aclose()
 
     asyncio.run(run())
 
 
-def _after(tally: Tally, calls: int, disturb: Callable[[], None], over: threading.Event) -> None:
+def _after(tally: Tally, calls: int, disturb: Callable[[], None], over: threading.Event) -> tuple[int, int]:
+    """How many calls had ended when it began, and when all was whole again."""
     while tally.done < calls:
         if over.wait(0.01):  # interrupted before that
-            return
+            return tally.done, tally.done
+    first = tally.done
     disturb()
+    return first, tally.done
 
 
 def _options() -> argparse.Namespace:
@@ -181,7 +213,7 @@ def _options() -> argparse.Namespace:
     sglang = os.environ.get("SGLANG_CPU_VENV", "~/.cache/qwen3-sglang/sglang-cpu")
     parser.add_argument("--sglang", type=lambda p: Path(p).expanduser(), default=Path(sglang).expanduser())
     parser.add_argument("--smg", type=lambda p: Path(p).expanduser(), default=os.environ.get("SMG_VENV"))
-    parser.add_argument("--calls", type=int, default=500, help="reranks of 16 documents in each scenario")
+    parser.add_argument("--calls", type=int, default=500, help="reranks of 16 documents in each scenario, at least")
     parser.add_argument("--timeout", type=float, default=300, help="of each call, in seconds")
     parser.add_argument("--only", choices=SCENARIOS, nargs="+", help="no other scenarios")
     parser.add_argument("--logs", type=Path, help="an existing folder for the servers' logs; without it they are lost")

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 
+import requests
+
 from qwen3_sglang import RerankClient, RerankResult
 
 DOCUMENTS = 16
@@ -89,16 +91,22 @@ class Truth:
 def measure(workers: Sequence[str], gateway: str) -> Truth:
     """Each list from the first worker, by itself; then from the other, document by document, and all lists at once."""
     first, other = workers
-    logits = _ask(first)
-    again = [_ask(other, at_once=2), _ask(first, batch_size=1), _ask(gateway, at_once=LISTS)]
+    logits, *again = [
+        _ask(workers, first),
+        _ask(workers, other, at_once=2),
+        _ask(workers, first, batch_size=1),
+        _ask(workers, gateway, at_once=LISTS),
+    ]
     flat = list(chain.from_iterable(logits))
     return Truth(logits, max(abs(a - b) for more in again for a, b in zip(flat, chain(*more), strict=True)))
 
 
-def _ask(url: str, *, at_once: int = 1, batch_size: int = DOCUMENTS) -> Logits:
+def _ask(workers: Sequence[str], url: str, *, at_once: int = 1, batch_size: int = DOCUMENTS) -> Logits:
     def logits(place: int) -> list[float]:
         return [result.logit for result in sorted(client.rerank(*question(place)), key=lambda result: result.index)]
 
+    for worker in workers:  # a prompt whose start is cached is hardly computed again
+        requests.post(f"{worker}/flush_cache", timeout=60).raise_for_status()
     with RerankClient(url, batch_size=batch_size, timeout=300) as client, ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(logits, range(LISTS)))
 
