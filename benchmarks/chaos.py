@@ -199,13 +199,21 @@ def _tasks(client: RerankClient, places: Places, tally: Tally) -> None:
 
 
 def _after(tally: Tally, calls: int, disturb: Callable[[], None], over: threading.Event) -> tuple[int, int]:
-    """How many calls had ended when it began, and when all was whole again."""
-    while tally.done < calls:
-        if over.wait(0.01):  # interrupted before that
-            return tally.done, tally.done
+    """How many calls had ended when it began, and when all was whole again; so many calls before it, and after."""
+    if not _reached(tally, calls, over):
+        return tally.done, tally.done
     first = tally.done
     disturb()
-    return first, tally.done
+    last = tally.done
+    _reached(tally, last + calls, over)
+    return first, last
+
+
+def _reached(tally: Tally, calls: int, over: threading.Event) -> bool:
+    while tally.done < calls:
+        if over.wait(0.01):  # interrupted before that
+            return False
+    return True
 
 
 def _options() -> argparse.Namespace:

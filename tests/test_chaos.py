@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from qwen3_sglang import RerankResult
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
+from chaos import Places
 from chaos_lists import DOCUMENTS, LISTS, Tally, Truth, question
 
 APART = 0.1
@@ -101,3 +103,15 @@ def test_the_questions_differ() -> None:
         shared.append(counts)
     assert question(0) == question(LISTS)
     assert len({tuple(counts) for counts in shared}) == LISTS
+
+
+def test_threads_share_the_places() -> None:
+    """Each place once, until it is enough; or until somebody closes them."""
+    places = Places(lambda place: place >= 1000)
+    with ThreadPoolExecutor(8) as pool:
+        taken = [place for some in pool.map(lambda _: list(places), range(8)) for place in some]
+    assert sorted(taken) == list(range(1000))
+    endless = Places(lambda _: False)
+    assert next(endless) == 0
+    endless.close()
+    assert list(endless) == []
