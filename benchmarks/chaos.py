@@ -99,10 +99,14 @@ class Chaos:
         self._both("overloaded, behind the gateway", self.gateway)
 
     def stopped(self) -> None:
-        """One of two workers is asked to stop, as a deployment does."""
+        """One of two workers is asked to stop, as a deployment does.
+
+        SGLang may take a list after it has stopped scoring, and never answers it: only `read_timeout` notices.
+        """
         for mode in (_threads, _tasks):
             worker = self.workers[0]
-            self._one("stopped by SIGTERM, behind the gateway", mode, self.gateway, worker.terminate)
+            what = f"stopped by SIGTERM, behind the gateway, read_timeout={self.options.read_timeout}"
+            self._one(what, mode, self.gateway, worker.terminate, self.options.read_timeout)
             worker.restart()
 
     def _both(self, what: str, url: str, disturb: Callable[[], None] = lambda: None) -> None:
@@ -113,10 +117,12 @@ class Chaos:
         self.workers[0].restart()
         wait_for_all(self.gateway, self.workers)
 
-    def _one(self, what: str, mode: Mode, url: str, disturb: Callable[[], None]) -> None:
+    def _one(
+        self, what: str, mode: Mode, url: str, disturb: Callable[[], None], read_timeout: float | None = None
+    ) -> None:
         wait_for_all(self.gateway, self.workers)
         tally, began, Waits.count = Tally(self.truth), time.monotonic(), 0
-        client = RerankClient(url, timeout=self.options.timeout, backoff=Waits())
+        client = RerankClient(url, timeout=self.options.timeout, read_timeout=read_timeout, backoff=Waits())
         over = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             disturbed = pool.submit(_after, tally, self.options.calls // 5, disturb, over)
@@ -223,6 +229,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--smg", type=lambda p: Path(p).expanduser(), default=os.environ.get("SMG_VENV"))
     parser.add_argument("--calls", type=int, default=500, help="reranks of 16 documents in each scenario, at least")
     parser.add_argument("--timeout", type=float, default=300, help="of each call, in seconds")
+    seconds = "of the client, where a worker is stopped, in seconds; 0 for none"
+    parser.add_argument("--read-timeout", type=lambda text: float(text) or None, default=30.0, help=seconds)
     parser.add_argument("--only", choices=SCENARIOS, nargs="+", help="no other scenarios")
     parser.add_argument("--logs", type=Path, help="an existing folder for the servers' logs; without it they are lost")
     options = parser.parse_args()
