@@ -7,7 +7,7 @@ setup: $(VENV)/.ok
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install -q -c constraints.txt -e ".[dev]"
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	touch $@
 
 demo: setup
