@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import requests
 from typer.testing import CliRunner
@@ -18,7 +19,9 @@ from qwen3_sglang.cli import app
 
 def test_serves_until_ctrl_c(server: FakeServer) -> None:
     """Says where; the page and its API are there; the key goes to the server, and isn't printed."""
-    code = "from qwen3_sglang.cli import main; main()"
+    # A shell starts what it puts into the background with SIGINT ignored, and so would this process then.
+    reset = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = reset + "from qwen3_sglang.cli import main; main()"
     command = [sys.executable, "-c", code, "playground", "--url", server.url, "--api-key", "made-up", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
@@ -31,7 +34,10 @@ def test_serves_until_ctrl_c(server: FakeServer) -> None:
             assert ("/v1/classify", "Bearer made-up") in server.asked
         finally:
             process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=30)[0]
+            kill = threading.Timer(30, process.kill)  # so that a test that fails ends
+            kill.start()
+        rest = process.communicate()[0]
+        kill.cancel()
     assert process.returncode == 130
     assert "made-up" not in line + rest
 

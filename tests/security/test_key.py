@@ -271,6 +271,15 @@ def test_a_cancelled_call(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> No
     assert "p4ss" not in str(frames)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """As in a terminal: a shell starts what it puts into the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_during_a_call(silent: Silent) -> None:
     """KeyboardInterrupt comes out of http.client, whose frames hold what was sent."""
     main = threading.main_thread().ident or 0
