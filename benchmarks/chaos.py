@@ -166,7 +166,7 @@ def main() -> None:
 def _run(options: argparse.Namespace, model: Path, logs: Path) -> int:
     with (
         two_workers(options.sglang, model, logs) as workers,
-        smg(options.smg, workers, logs / "smg.log") as gateway,
+        smg(options.smg, [worker.url for worker in workers], logs / "smg.log") as gateway,
     ):
         chaos = Chaos(options, workers, gateway)
         chaos.truth.check()

@@ -80,11 +80,11 @@ def two_workers(venv: Path, model: Path, logs: Path) -> Iterator[list[Worker]]:
 
 
 @contextmanager
-def smg(venv: Path, workers: Sequence[Worker], log: Path) -> Iterator[str]:
-    """SMG in HTTP mode, told to notice within seconds who is gone and who is back: its address."""
+def smg(venv: Path, workers: Sequence[str], log: Path) -> Iterator[str]:
+    """SMG in HTTP mode, told to notice within seconds which of those addresses is gone and which is back: its own."""
     port = free_port()
     command = [str(venv / "bin/smg"), "launch", "--host", "127.0.0.1", "--port", str(port), "--policy", "round_robin"]
-    command += ["--worker-urls", *(worker.url for worker in workers)]
+    command += ["--worker-urls", *workers]
     command += ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
     command += ["--health-check-interval-secs", "2", "--health-failure-threshold", "2"]
     command += ["--health-success-threshold", "1", "--cb-timeout-duration-secs", "5"]

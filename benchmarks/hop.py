@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
-from types import SimpleNamespace
 
 import aiohttp
 from chaos_servers import smg, wait_for
@@ -35,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     with instant_server() as direct, tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "smg.log")
-        with smg(options.smg.expanduser(), [SimpleNamespace(url=direct)], log) as gateway:
+        with smg(options.smg.expanduser(), [direct], log) as gateway:
             wait_for(f"{gateway}/readiness", healthy=1)
             print(f"{machine()}; documents of {WORDS} words, median (99th percentile) of {options.repeat} lists, ms")
             one_by_one({"direct": direct, "through smg": gateway}, options.repeat)
