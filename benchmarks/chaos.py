@@ -28,7 +28,7 @@ from chaos_servers import Worker, smg, two_workers, wait_for_all
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
-from qwen3_sglang.retry import Backoff
+from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.toy import build_toy
 
 THREADS, TASKS = 8, 64

@@ -50,7 +50,7 @@ if [ "$which" != defaults ]; then
   # What `qwen3-sglang serve MODEL --print` prints; asked this way, it needs no typer.
   command=$("$client" - "$python" "$model" "$port" "$@" <<'PLAN'
 import sys
-from qwen3_sglang.serve import known_flags, plan
+from qwen3_sglang.serving.sglang_command import known_flags, plan
 
 python, model, port, *extra = sys.argv[1:]
 known = known_flags(python)

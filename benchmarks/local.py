@@ -33,7 +33,7 @@ from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.local.engine import Engine
-from qwen3_sglang.prompt import build_prompts
+from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 from ways import Texts, machine
 

@@ -18,7 +18,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from qwen3_sglang.convert.checkpoint import write_shard
 from qwen3_sglang.convert.head import encode, head_rows, round_to
-from qwen3_sglang.prompt import build_prompts
+from qwen3_sglang.prompts.template import build_prompts
 
 SHAPES: dict[str, dict[str, int]] = {
     "tiny": {"num_hidden_layers": 2, "intermediate_size": 1024, "num_attention_heads": 8, "num_key_value_heads": 2},

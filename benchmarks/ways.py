@@ -27,7 +27,7 @@ import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
-from qwen3_sglang.prompt import SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import SUFFIX, prompt_head
 
 Way = Callable[[str, Sequence[str]], list[float]]
 AsyncWay = Callable[[str, Sequence[str]], Awaitable[list[float]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qwen3_sglang import _moved
 from qwen3_sglang.errors import (
     AuthenticationError,
     ConversionError,
@@ -25,13 +26,15 @@ from qwen3_sglang.errors import (
     SwappedLabelsError,
     UnconvertedModelError,
 )
-from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, Prompt
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, Prompt
 from qwen3_sglang.ranking import RerankResult
 
 if TYPE_CHECKING:
     from qwen3_sglang.client import RerankClient
 
 __version__ = "0.1.0"
+
+_moved.register()
 
 __all__ = [
     "DEFAULT_INSTRUCTION",

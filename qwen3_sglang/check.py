@@ -1,16 +1,34 @@
-"""Is the server behind a URL usable? The answer in plain words, as `qwen3-sglang check` prints it."""
+"""What a check found, of a server or of a folder, and the check of a server, as `qwen3-sglang check` prints them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import ServerError
-from qwen3_sglang.findings import Finding
+
+if TYPE_CHECKING:
+    from qwen3_sglang.client import RerankClient
 
 QUERY = "What is the capital of China?"
 RELEVANT = "The capital of China is Beijing."
 IRRELEVANT = "Gravity is a force that attracts two bodies towards each other."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        ok: whether it leaves the server or the checkpoint usable.
+        text: what was found, and what to do where it is not as it should be.
+        note: usable, but not as it should be.
+    """
+
+    ok: bool
+    text: str
+    note: bool = False
 
 
 def check_server(client: RerankClient) -> Iterator[Finding]:

@@ -9,16 +9,16 @@ from functools import partial
 from typing import Any
 
 from qwen3_sglang import errors
-from qwen3_sglang.deadline import Deadline
-from qwen3_sglang.endpoints import DEFAULT_ENDPOINT
-from qwen3_sglang.many import Group
-from qwen3_sglang.progress import OnProgress, check_listener
-from qwen3_sglang.prompt import Prompt, prepare
+from qwen3_sglang.prompts.template import Prompt, prepare
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
+from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.ranking import Outcome, RerankResult, check_limits, p_yes, rank
-from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff
+from qwen3_sglang.scoring.progress import OnProgress, check_listener
+from qwen3_sglang.scoring.queries import Group
 from qwen3_sglang.secret import SecretLike, SecretStr
 from qwen3_sglang.settings import OnError, make_settings
 from qwen3_sglang.several import SeveralQueries
+from qwen3_sglang.transport.deadline import Deadline
 
 
 class RerankClient(SeveralQueries):

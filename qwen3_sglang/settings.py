@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from qwen3_sglang.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, check_text
-from qwen3_sglang.retry import DEFAULT_BACKOFF, Backoff
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, check_text
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
+from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.secret import API_KEY_VARIABLE, MASK, SecretLike, SecretStr
 
 BASE_URL_VARIABLE = "QWEN3_SGLANG_BASE_URL"
@@ -216,7 +216,7 @@ def _check_seconds(field: str, value: object) -> None:
 
 def _check_backoff(value: object) -> None:
     if not isinstance(value, Backoff):
-        raise InvalidInputError("backoff", value, "pass a qwen3_sglang.retry.Backoff")
+        raise InvalidInputError("backoff", value, "pass a qwen3_sglang.protocol.retry.Backoff")
     for field in ("base", "cap"):
         if getattr(value, field) != 0:  # which waits not at all
             _check_seconds(f"backoff.{field}", getattr(value, field))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from qwen3_sglang.deadline import Deadline
 from qwen3_sglang.errors import ServerError
-from qwen3_sglang.many import Prompts, by_query, prepare_many, read_rows, restore, told_by_query
 from qwen3_sglang.ranking import Outcome, RerankResult, check_limits, p_yes, rank
-from qwen3_sglang.scorer import Scorer
+from qwen3_sglang.scoring.queries import Prompts, by_query, prepare_many, read_rows, restore, told_by_query
+from qwen3_sglang.scoring.scorer import Scorer
+from qwen3_sglang.transport.deadline import Deadline
 
 
 class SeveralQueries(Scorer):

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_sglang.errors import MissingDependencyError
-from qwen3_sglang.prompt import SPECIAL_TOKENS
+from qwen3_sglang.prompts.template import SPECIAL_TOKENS
 
 if TYPE_CHECKING:
     from torch import Tensor

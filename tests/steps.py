@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwen3_sglang.retry import Backoff, Patience
+from qwen3_sglang.protocol.retry import Backoff, Patience
 
 PATIENCE = Patience(left=lambda: 60.0, random=lambda: 0.5, met=lambda: True, max_retries=2, backoff=Backoff(1, 8))
 

@@ -19,7 +19,7 @@ from llama_index.core.retrievers import BaseRetriever as LlamaRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
 from typer.testing import CliRunner
 
-from qwen3_sglang.cli import app
+from qwen3_sglang.cli.app import app
 from qwen3_sglang.local import run_in_thread
 
 ROOT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qwen3_sglang.tokenizer import load_tokenizer
+from qwen3_sglang.prompts.tokenizer import load_tokenizer
 
 # The smallest file that the tokenizers library reads.
 MODEL = '{"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}'

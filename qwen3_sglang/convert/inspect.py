@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwen3_sglang.check import Finding
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, WIDTH, Entry, Shard, open_shards, read_bytes, read_json
 from qwen3_sglang.convert.head import EMBEDDINGS, LM_HEAD, decode, find_tokens
 from qwen3_sglang.convert.tensors import expected_shapes
 from qwen3_sglang.errors import ConversionError
-from qwen3_sglang.findings import Finding
 
 SOURCE_CLASS, TARGET_CLASS = "Qwen3ForCausalLM", "Qwen3ForSequenceClassification"
 WEIGHT, BIAS = "score.weight", "score.bias"

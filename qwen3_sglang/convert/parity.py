@@ -23,7 +23,7 @@ from qwen3_sglang.convert.checkpoint import Shard, open_shards, read_tensor
 from qwen3_sglang.convert.copying import GB
 from qwen3_sglang.convert.head import decode
 from qwen3_sglang.errors import ConversionError, MissingDependencyError
-from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, SUFFIX, prompt_head
 
 TOLERANCE = 1e-4  # float32's own noise is about 1e-6
 LIBRARIES = ("torch", "transformers")

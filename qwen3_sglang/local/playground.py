@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from qwen3_sglang.local.batcher import Batcher, Logits
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.playground.answer import Ask, Ranked
-from qwen3_sglang.prompt import SUFFIX, Prompt, prepare
+from qwen3_sglang.prompts.template import SUFFIX, Prompt, prepare
+from qwen3_sglang.prompts.truncate import MAX_LENGTH, fit_with
 from qwen3_sglang.ranking import Score, rank
-from qwen3_sglang.truncate import MAX_LENGTH, fit_with
 
 
 @dataclass(frozen=True)

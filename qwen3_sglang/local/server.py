@@ -28,9 +28,9 @@ from qwen3_sglang.local.engine import ARCHITECTURE, Engine
 from qwen3_sglang.local.limits import BODY_SECONDS, MAX_BODY, Limits, PatientProtocol
 from qwen3_sglang.local.openapi import OPERATIONS, describe
 from qwen3_sglang.local.playground import EngineReranker
-from qwen3_sglang.loopback import is_loopback
 from qwen3_sglang.playground.app import OPEN_PATHS, routes
-from qwen3_sglang.running import STOP_SECONDS, run_app
+from qwen3_sglang.serving.in_thread import STOP_SECONDS, run_app
+from qwen3_sglang.serving.loopback import is_loopback
 
 Prompts = list[list[int]]
 

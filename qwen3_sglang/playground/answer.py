@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompt import (
+from qwen3_sglang.prompts.template import (
     DEFAULT_INSTRUCTION,
     SPECIAL_TOKENS,
     SUFFIX,

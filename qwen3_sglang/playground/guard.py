@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from qwen3_sglang.loopback import is_loopback
+from qwen3_sglang.serving.loopback import is_loopback
 
 # Trusted Types make the browser refuse text as HTML even where a script would try.
 CONTENT_SECURITY_POLICY = "; ".join(

@@ -13,7 +13,7 @@ from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import ServerError
 from qwen3_sglang.playground.answer import Ask, Ranked
 from qwen3_sglang.playground.app import describe, routes
-from qwen3_sglang.running import run_app
+from qwen3_sglang.serving.in_thread import run_app
 
 
 class ClientReranker:

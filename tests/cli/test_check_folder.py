@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qwen3_sglang import InvalidInputError
-from qwen3_sglang.cli import app
+from qwen3_sglang.cli.app import app
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from qwen3_sglang import MissingDependencyError
-from qwen3_sglang.cli import app
+from qwen3_sglang.cli.app import app
 from qwen3_sglang.convert import Parity, Probe
 from qwen3_sglang.errors import ConversionError
 

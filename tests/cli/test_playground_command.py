@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError
-from qwen3_sglang.cli import app
+from qwen3_sglang.cli.app import app
 
 
 def test_serves_until_ctrl_c(server: FakeServer) -> None:
     """Says where; the page and its API are there; the key goes to the server, and isn't printed."""
     # A shell starts what it puts into the background with SIGINT ignored, and so would this process then.
     reset = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    code = reset + "from qwen3_sglang.cli import main; main()"
+    code = reset + "from qwen3_sglang.cli.app import main; main()"
     command = [sys.executable, "-c", code, "playground", "--url", server.url, "--api-key", "made-up", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:

@@ -12,8 +12,8 @@ import requests
 
 from qwen3_sglang import RerankClient, errors
 from qwen3_sglang.check import check_server
-from qwen3_sglang.prompt import SUFFIX, prompt_head
-from qwen3_sglang.tokenizer import load_tokenizer
+from qwen3_sglang.prompts.template import SUFFIX, prompt_head
+from qwen3_sglang.prompts.tokenizer import load_tokenizer
 
 QUERY = "What is the capital of China?"
 DOCUMENTS = [

@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 
 from fake_server import FakeServer
 from qwen3_sglang import DEFAULT_INSTRUCTION, InvalidInputError
-from qwen3_sglang.cli import app
+from qwen3_sglang.cli.app import app
+from qwen3_sglang.cli.evaluate import evaluate
 from qwen3_sglang.evaluate import load_dataset
-from qwen3_sglang.evaluate.command import evaluate
 from qwen3_sglang.evaluate.thresholds import GRID
 
 DOCS = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_bad_input_is_one_line(data: Path) -> None:
     """Through the real entry point: the line's number, the remedy, no traceback, exit code 1."""
     with data.open("a", encoding="utf-8") as file:
         file.write("{broken\n")
-    code = "from qwen3_sglang.cli import main; main()"
+    code = "from qwen3_sglang.cli.app import main; main()"
     command = [sys.executable, "-c", code, "evaluate", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -107,7 +107,8 @@ def test_targets_are_checked_first(data: Path, nobody: str) -> None:
 
 def test_the_command_line_loads_without_the_extra() -> None:
     """The other commands don't pay for matplotlib and scipy."""
-    code = "import sys, qwen3_sglang.cli; print({'scipy', 'matplotlib', 'jinja2', 'ir_measures'} & set(sys.modules))"
+    heavy = {"scipy", "matplotlib", "jinja2", "ir_measures"}
+    code = f"import sys, qwen3_sglang.cli.app; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -131,7 +132,7 @@ def test_without_the_extra_the_remedy_is_said(data: Path, server: FakeServer) ->
 @pytest.mark.parametrize("missing", ["ir_measures", "scipy", "numpy"])
 def test_without_the_extra_the_command_says_it_in_one_line(missing: str, data: Path, server: FakeServer) -> None:
     """Through the real entry point, before anything is asked."""
-    code = f"import sys; sys.modules[{missing!r}] = None; from qwen3_sglang.cli import main; main()"
+    code = f"import sys; sys.modules[{missing!r}] = None; from qwen3_sglang.cli.app import main; main()"
     command = [sys.executable, "-c", code, "evaluate", str(data), "--url", server.url]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 1

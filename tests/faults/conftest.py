@@ -13,7 +13,7 @@ from faulty import Faulty
 
 from qwen3_sglang import RerankClient, RerankResult
 from qwen3_sglang.local import run_in_thread
-from qwen3_sglang.retry import Backoff
+from qwen3_sglang.protocol.retry import Backoff
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from asked import DOCUMENTS, QUERY, Rerank
 from faulty import Fault, Faulty
 
 from qwen3_sglang import RerankClient, RerankResult, errors
-from qwen3_sglang.retry import Backoff
+from qwen3_sglang.protocol.retry import Backoff
 
 FULL = faults.answer(503, b'{"object":"error","message":"The request queue is full.","code":503}')
 TOO_LONG = faults.answer(400, b'{"object":"error","message":"The input is too long","code":400}')

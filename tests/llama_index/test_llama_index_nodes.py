@@ -21,7 +21,7 @@ from llama_index.core.schema import (
 from llama_index_qwen3_sglang import Qwen3SGLangRerank
 from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
 from qwen3_sglang import InvalidInputError, RerankResult
-from qwen3_sglang.prompt import SUFFIX
+from qwen3_sglang.prompts.template import SUFFIX
 
 SHOWN = {"title": "Tea", "page": 3, "path": "/tmp/tea.txt"}  # noqa: S108 - a name, not a file
 METADATA: dict[str, Any] = {

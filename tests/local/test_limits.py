@@ -17,7 +17,7 @@ from qwen3_sglang.local.checks import MAX_ITEMS
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.limits import PatientProtocol
 from qwen3_sglang.local.server import create_app
-from qwen3_sglang.running import run_app
+from qwen3_sglang.serving.in_thread import run_app
 
 MAX_BODY = 100_000
 

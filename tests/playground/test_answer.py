@@ -9,7 +9,7 @@ import pytest
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.playground.answer import Ask, Ranked, answer, read_ask
-from qwen3_sglang.prompt import DEFAULT_INSTRUCTION, SPECIAL_TOKENS, SUFFIX, Prompt, build_prompts
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, SPECIAL_TOKENS, SUFFIX, Prompt, build_prompts
 from qwen3_sglang.ranking import RerankResult
 
 HOSTILE = [

@@ -1,0 +1,185 @@
+"""Which documents may be too long for the model, and where to cut them; no I/O.
+
+Only a document's tail is ever cut, so that the template's suffix, which asks the question, stays whole. That is
+what Qwen's own example does (https://huggingface.co/Qwen/Qwen3-Reranker-0.6B#transformers-usage): the first
+tokens that fit are kept.
+
+`fit` is a generator of decisions: it yields `Encode` or `Decode`, is sent the answer of a tokenizer, local or the
+server's, and returns the texts.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.template import SUFFIX
+
+MAX_LENGTH = 8192  # what Qwen recommends, in tokens; https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
+_NFC_GROWTH = 3  # Qwen's tokenizer normalises to NFC, and that makes UTF-8 at most 3 times longer (UAX #15)
+_LOST_AT_MOST = 3  # a cut inside a character of 4 bytes leaves up to 3 replacement characters
+_WINDOW = 8  # characters a token, generously: more of a long document needn't be tokenised to cut it
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A document that fits, and whether its tail was cut for it."""
+
+    text: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Encode:
+    """Asks for the token ids of each text, nothing added."""
+
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decode:
+    """Asks for the text of each list of token ids, special tokens included."""
+
+    ids: list[list[int]]
+
+
+class Tokenizer(Protocol):
+    """What `fit_with` needs of a tokenizer."""
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, nothing added."""
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """Text of each list of ids."""
+
+
+T = TypeVar("T")
+_Step = Generator[Encode | Decode, Any, T]
+Steps = _Step[list[Fitted]]
+
+
+def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
+    """The documents, cut where head + document + SUFFIX has more than `limit` tokens.
+
+    Asks nothing while every prompt is surely short enough.
+
+    Raises:
+        InvalidInputError: the query and the instruction leave no room for a document, or the tokenizer isn't
+            the model's.
+    """
+    unsure = suspects(head, documents, limit)
+    if not unsure:
+        return [Fitted(document) for document in documents]
+    # The space in front of a document belongs to its first word, so the prompt is taken apart before it.
+    bodies = {index: f" {documents[index]}" for index in unsure}
+    ids, room = yield from _measure(head, bodies, limit)
+    if room < 1:
+        raise _no_room(head, limit - room, limit)
+    longer = {index: tokens for index, tokens in ids.items() if len(tokens) > room}
+    cut = yield from _cut(head, bodies, longer, room, limit)
+    return [Fitted(cut.get(index, text), truncated=index in cut) for index, text in enumerate(documents)]
+
+
+def surely_fit(head: str, documents: Sequence[str], limit: int) -> bool:
+    """Whether no prompt can have more than `limit` tokens, by its bytes alone: `fit` would ask nothing."""
+    return not suspects(head, documents, limit)
+
+
+def _measure(head: str, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
+    """The bodies' token ids, and how many of them have room."""
+    windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
+    start, end, *found = yield Encode([head.removesuffix(" "), SUFFIX, *windows.values()])
+    room = limit - len(start) - len(end)
+    ids = dict(zip(bodies, found, strict=True))
+    unsure = [index for index in bodies if len(ids[index]) <= room and windows[index] != bodies[index]]
+    if unsure:
+        whole = yield Encode([bodies[index] for index in unsure])
+        ids |= dict(zip(unsure, whole, strict=True))
+    return ids, room
+
+
+def _cut(head: str, bodies: dict[int, str], ids: dict[int, list[int]], room: int, limit: int) -> _Step[dict[int, str]]:
+    """The start of each body in `ids` that leaves its prompt within `limit`."""
+    cut: dict[int, str] = {}
+    rooms = dict.fromkeys(ids, room)
+    while rooms:
+        texts = yield Decode([ids[index][:left] for index, left in rooms.items()])
+        for index, text in zip(rooms, texts, strict=True):
+            cut[index] = _common(bodies[index], text).removeprefix(" ")
+        # The characters at a cut can make other tokens than they did inside the text.
+        again = yield Encode([f"{head}{cut[index]}{SUFFIX}" for index in rooms])
+        over = {index: len(tokens) - limit for index, tokens in zip(rooms, again, strict=True)}
+        rooms = {index: max(0, rooms[index] - more) for index, more in over.items() if more > 0}
+    return cut
+
+
+def fit_bytes(head: str, documents: Sequence[str], limit: int) -> list[Fitted]:
+    """`fit` without a tokenizer: one token a byte, which cuts earlier than needed but never too late.
+
+    Raises:
+        InvalidInputError: the query and the instruction leave no room for a document.
+    """
+    unsure = set(suspects(head, documents, limit))
+    room = _room_in_bytes(head, limit)
+    if unsure and room < 1:
+        raise _no_room(head, limit - room, limit)
+    return [
+        Fitted(_first_bytes(text, room), truncated=True) if index in unsure else Fitted(text)
+        for index, text in enumerate(documents)
+    ]
+
+
+def fit_with(tokenizer: Tokenizer, head: str, documents: Sequence[str], limit: int) -> list[Fitted]:
+    """`fit`, answered by a tokenizer at hand."""
+    steps = fit(head, documents, limit)
+    try:
+        asked = next(steps)
+        while True:
+            found = tokenizer.encode(asked.texts) if isinstance(asked, Encode) else tokenizer.decode(asked.ids)
+            asked = steps.send(found)
+    except StopIteration as stop:
+        fitted: list[Fitted] = stop.value
+    return fitted
+
+
+def _room_in_bytes(head: str, limit: int) -> int:
+    return limit - len(unicodedata.normalize("NFC", head).encode()) - len(SUFFIX)
+
+
+def suspects(head: str, documents: Sequence[str], limit: int) -> list[int]:
+    """Indices of those that could be too long: byte-level BPE makes at most one token of a byte."""
+    room = _room_in_bytes(head, limit)
+    return [
+        index
+        for index, document in enumerate(documents)
+        if not (document.isascii() and len(document) <= room) and _has_more_bytes(document, room)
+    ]
+
+
+def _has_more_bytes(text: str, room: int) -> bool:
+    if _NFC_GROWTH * len(text.encode()) <= room:
+        return False
+    return len(unicodedata.normalize("NFC", text).encode()) > room
+
+
+def _common(body: str, decoded: str) -> str:
+    """The start of `body`, or of what the tokenizer normalised it to, that `decoded` gives back in whole characters."""
+    forms = (body, unicodedata.normalize("NFC", body))
+    same = max((os.path.commonprefix([form, decoded]) for form in forms), key=len)  # noqa: RUF071 - characters are meant
+    if len(decoded) - len(same) > _LOST_AT_MOST:
+        remedy = "pass the folder of the served model: this tokenizer doesn't give back the text it was given"
+        raise InvalidInputError("tokenizer", decoded[len(same) : len(same) + 20], remedy)
+    return same
+
+
+def _first_bytes(text: str, room: int) -> str:
+    return unicodedata.normalize("NFC", text).encode()[:room].decode(errors="ignore")
+
+
+def _no_room(head: str, tokens: int, limit: int) -> InvalidInputError:
+    remedy = f"shorten the query or the instruction, or raise max_length: they take {tokens} of {limit} tokens"
+    return InvalidInputError("query", head.split("\n<Query>: ", 1)[-1].removesuffix("\n<Document>: "), remedy)

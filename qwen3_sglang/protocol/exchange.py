@@ -1,0 +1,108 @@
+"""One request until it is answered: sent again while that may help. No I/O.
+
+A generator of decisions yields a Request, and is sent the Response to it, or the ServerError that came in its place;
+or it yields a Pause, and goes on after it. Whoever drives it only carries and sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+from qwen3_sglang import errors
+from qwen3_sglang.protocol.answers import Response, failure_of
+from qwen3_sglang.protocol.retry import RETRIED, Patience
+
+T = TypeVar("T")
+_UNAVAILABLE = 503
+_LEAST_LIMIT, _GROWTH = 2**20, 32  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send: GET where there is no body."""
+
+    path: str
+    body: bytes | None = None
+
+    @property
+    def limit(self) -> int:
+        """Bytes of a successful answer at most: no endpoint answers with 32 bytes for each one it was sent."""
+        return _LEAST_LIMIT + _GROWTH * len(self.body or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds, then go on."""
+
+    seconds: float
+
+
+Steps = Generator[Request | Pause, Any, T]
+
+
+class Run(Generic[T]):
+    """A generator of decisions under way; `result` is there once `step` has returned None."""
+
+    result: T
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+
+    def step(self, reply: Response | errors.ServerError | None = None) -> Request | Pause | None:
+        """What to do next, now that this is the reply to the last request; None when all is done."""
+        try:
+            return self._steps.send(reply)
+        except StopIteration as stop:
+            self.result = stop.value
+        return None
+
+
+def ask(request: Request, patience: Patience, *, splits: bool = False, tried: int = 0) -> Steps[Response]:
+    """The answer, of whatever status but one that passes.
+
+    Args:
+        request: what to send.
+        patience: whether and when to send it again.
+        splits: the caller can send less at once, so what asks for that is its business at once.
+        tried: how often the same was sent before, as part of more.
+
+    Raises:
+        ServerError: the last failure, when there is no more patience.
+    """
+    for attempt in count(tried + 1):
+        reply = yield request
+        failure = _passing(reply)
+        if failure is None:
+            break
+        failure.attempts = attempt
+        if splits and asks_for_less(failure):
+            raise failure
+        seconds = patience.delay(failure, attempt)
+        if seconds is None:
+            raise failure
+        yield Pause(seconds)
+    response: Response = reply
+    return response
+
+
+def _passing(reply: Response | errors.ServerError) -> errors.ServerError | None:
+    if isinstance(reply, errors.ServerError):
+        return reply
+    return failure_of(reply) if reply.status in RETRIED else None
+
+
+def asks_for_less(failure: errors.ServerError) -> bool:
+    """Whether a smaller list may be taken: the queue is full, or may be behind every second 503 in a row.
+
+    A gateway whose circuit breaker opened over a full queue says "no available workers" instead, and every list that
+    is too long when it tries again opens it anew. Not so 429: it limits requests, and smaller lists are more of them.
+    """
+    return queue_is_full(failure) or (failure.status == _UNAVAILABLE and failure.attempts % 2 == 0)
+
+
+def queue_is_full(failure: errors.ServerError) -> bool:
+    """SGLang has no room for so many prompts at once (--max-queued-requests); it counts each one of a list."""
+    return isinstance(failure, errors.ServerOverloadedError) and "queue is full" in failure.message.lower()

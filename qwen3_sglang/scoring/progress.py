@@ -1,0 +1,36 @@
+"""Counting documents as their lists come back. No I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.protocol.exchange import Steps
+
+T = TypeVar("T")
+OnProgress = Callable[[int, int], None]
+
+
+def check_listener(on_progress: object) -> None:
+    """Refuse, before anything is asked, what can't be called."""
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidInputError("on_progress", on_progress, "pass a function of (scored, to score), or None")
+
+
+class Progress:
+    """Tells one listener of every answered list, one at a time: sync lists come back on several threads."""
+
+    def __init__(self, tell: OnProgress, total: int) -> None:
+        """`tell` is called with (documents scored, `total`)."""
+        self._tell, self._total, self._done = tell, total, 0
+        self._lock = threading.Lock()
+
+    def watch(self, steps: Steps[list[T]]) -> Steps[list[T]]:
+        """The same steps; their end is counted."""
+        scores = yield from steps
+        with self._lock:
+            self._done += len(scores)
+            self._tell(self._done, self._total)
+        return scores

@@ -1,0 +1,139 @@
+"""Documents of several queries -> lists that hold them together. No I/O.
+
+Prompts of one task are alike up to the query, so a query and its document, run together, can stand where a list has
+its documents. What can't: a pair that may be too long, since only the document may be cut. It stays with its query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+from qwen3_sglang.errors import DocumentError, InvalidInputError, ServerError
+from qwen3_sglang.prompts.template import check_text, escape_special_tokens, plain, prepare, task_head
+from qwen3_sglang.prompts.truncate import suspects
+from qwen3_sglang.ranking import Outcome
+
+_PAIR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What is scored in one go.
+
+    Attributes:
+        head: the start that its prompts share.
+        texts: what follows it, one a prompt.
+        places: each prompt's place among all of the call.
+    """
+
+    head: str
+    texts: list[str]
+    places: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Every prompt of a call, in two parts.
+
+    Attributes:
+        shared: the start that all of them share.
+        heads: each prompt's start, up to its document.
+        documents: what follows it, suffix apart.
+    """
+
+    shared: str
+    heads: list[str]
+    documents: list[str]
+
+    def groups(self, limit: int) -> list[Group]:
+        """All of them together, but for those that may have more than `limit` tokens: these by query."""
+        if len(set(self.heads)) == 1:
+            return [Group(self.heads[0], self.documents, list(range(len(self.documents))))]
+        texts = [
+            head.removeprefix(self.shared) + document for head, document in zip(self.heads, self.documents, strict=True)
+        ]
+        apart = suspects(self.shared, texts, limit)
+        together = sorted(set(range(len(texts))).difference(apart))
+        groups = [Group(self.shared, [texts[place] for place in together], together)] if together else []
+        by_head: dict[str, list[int]] = {}
+        for place in apart:
+            by_head.setdefault(self.heads[place], []).append(place)
+        return groups + [Group(head, [self.documents[p] for p in places], places) for head, places in by_head.items()]
+
+
+def read_rows(field: str, rows: object, shape: str) -> list[tuple[Any, Any]]:
+    """The pairs in `rows`, which may be read only once.
+
+    Raises:
+        InvalidInputError: one of them is no pair; a string isn't one either.
+    """
+    if isinstance(rows, (str, bytes, Mapping)) or not isinstance(rows, Iterable):
+        raise InvalidInputError(field, rows, f"pass a list of {shape}")
+    read = list(rows)
+    for place, row in enumerate(read):
+        if isinstance(row, (str, bytes)) or not isinstance(row, Sequence) or len(row) != _PAIR:
+            raise InvalidInputError(f"{field}[{place}]", row, f"pass {shape}")
+    return [(first, second) for first, second in read]
+
+
+def prepare_many(
+    questions: Iterable[tuple[str, Sequence[str]]], instruction: str, *, escape: bool, field: str
+) -> Prompts:
+    """The prompts of each (query, its documents), one after the other.
+
+    Raises:
+        InvalidInputError: a blank query or instruction, or a document that isn't a string; `field` and a place in
+            front say where.
+    """
+    check_text("instruction", instruction)
+    instruction = plain(instruction)
+    heads: list[str] = []
+    documents: list[str] = []
+    for place, (query, own) in enumerate(questions):
+        try:
+            head, texts = prepare(query, own, instruction, escape=escape)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{field}[{place}]: {error.field}", error.value, error.remedy) from None
+        heads += [head] * len(texts)
+        documents += texts
+    return Prompts(task_head(escape_special_tokens(instruction) if escape else instruction), heads, documents)
+
+
+def restore(groups: Sequence[Group], answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+    """One score a prompt, in the order the prompts were given."""
+    found = {
+        place: score
+        for group, scores in zip(groups, answers, strict=True)
+        for place, score in zip(group.places, scores, strict=True)
+    }
+    return [found[place] for place in range(len(found))]
+
+
+def by_query(outcomes: Sequence[Outcome], counts: Sequence[int]) -> list[list[Outcome]]:
+    """The outcomes of each query; a DocumentError's indices are those in its query's own documents then."""
+    return [
+        [_own(one, start, stop) if isinstance(one, DocumentError) else one for one in outcomes[start:stop]]
+        for start, stop in _spans(counts)
+    ]
+
+
+def told_by_query(failure: ServerError, counts: Sequence[int]) -> ServerError:
+    """The failure; where it is one document's, with the query that has it, and its indices there."""
+    if not isinstance(failure, DocumentError):
+        return failure
+    spans = enumerate(_spans(counts))
+    return next(_own(failure, *span, query=query) for query, span in spans if failure.index in range(*span))
+
+
+def _spans(counts: Sequence[int]) -> list[tuple[int, int]]:
+    return list(pairwise(accumulate(counts, initial=0)))
+
+
+def _own(error: DocumentError, start: int, stop: int, *, query: int | None = None) -> DocumentError:
+    indices = [index - start for index in error.indices if start <= index < stop]
+    own = DocumentError(error.url, error.reason, indices, status=error.status, query=query)
+    own.attempts = error.attempts
+    return own

@@ -1,0 +1,270 @@
+"""`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from qwen3_sglang import InvalidInputError, RerankClient
+from qwen3_sglang.cli.app import app
+from qwen3_sglang.convert import cached
+from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.serving.sglang_command import TUNED, SGLangNotFoundError
+from real_sglang import VENV, free_port, needs_sglang, wait_for
+
+FLAGS = json.dumps(["--model-path", "--api-key", "--allow-auto-truncate", *(flag for flag, *_ in TUNED)])
+# Asked for the flags it prints them; started as SGLang it says how, and with which key.
+FAKE = f"""#!/bin/sh
+case "$2" in *add_cli_args*) echo '{FLAGS}'; exit 0 ;; esac
+echo "started: $*"
+echo "key: $QWEN3_SGLANG_API_KEY"
+exit 7
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of this test's own, and no interpreter from outside."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("QWEN3_SGLANG_PYTHON", raising=False)
+    return tmp_path / "cache/qwen3-sglang/converted"
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> str:
+    """An interpreter with a made-up SGLang."""
+    path = tmp_path / "fake-python"
+    path.write_text(FAKE)
+    path.chmod(0o755)
+    return str(path)
+
+
+def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, since it becomes another."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """What a shell would run."""
+    return [sys.executable, "-c", "from qwen3_sglang.cli.app import main; main()", "serve", *map(str, arguments)]
+
+
+def test_a_converted_folder_is_served_as_it_is(converted_toy: Path, cache: Path, python: str) -> None:
+    """SGLang's exit code is the command's; nothing is converted."""
+    said = serve(converted_toy, "--python", python, "--", "--device", "cpu")
+    assert said.returncode == 7, said.stderr
+    assert f"started: -m sglang.launch_server --model-path {converted_toy} --host 127.0.0.1" in said.stdout
+    assert said.stdout.splitlines()[0].endswith("--schedule-policy lpm --device cpu")
+    assert "--served-model-name" not in said.stdout
+    assert not cache.exists()
+
+
+def test_an_unconverted_folder_is_converted_once(causal_toy: Path, cache: Path, python: str) -> None:
+    """The second start finds the conversion of the first, and both say so."""
+    first, second = (serve(causal_toy, "--python", python) for _ in range(2))
+    [folder] = cache.iterdir()
+    assert cached.is_converted(folder)
+    assert f"converting {causal_toy} into {folder}" in first.stderr
+    assert "converted earlier" in second.stderr
+    assert f"--model-path {folder} " in second.stdout
+    assert f"--served-model-name {causal_toy.name}" in second.stdout
+
+
+def test_a_named_folder_for_the_conversion(causal_toy: Path, tmp_path: Path, cache: Path, python: str) -> None:
+    """--converted DIR instead of the cache."""
+    said = serve(causal_toy, "--python", python, "--converted", tmp_path / "here")
+    assert f"--model-path {tmp_path / 'here'} " in said.stdout
+    assert cached.is_converted(tmp_path / "here")
+    assert not cache.exists()
+
+
+def test_the_key_travels_in_the_environment(converted_toy: Path, python: str) -> None:
+    """Neither what is printed nor the arguments of what runs have it."""
+    said = serve(converted_toy, "--python", python, "--api-key", "s3cret")
+    shown, *started, key = said.stdout.splitlines()
+    assert key == "key: s3cret"
+    assert "s3cret" not in shown + "".join(started) + said.stderr
+    assert "$QWEN3_SGLANG_API_KEY" in shown
+
+
+def test_print_only_prints(causal_toy: Path, cache: Path, python: str) -> None:
+    """One line on standard output; nothing is started or converted, and how to convert is said."""
+    said = serve(causal_toy, "--python", python, "--print", "--dp", "2")
+    assert said.returncode == 0, said.stderr
+    [line] = said.stdout.splitlines()
+    assert f"--model-path {cache}/{causal_toy.name}-" in line
+    assert "--dp-size 2" in line
+    assert f"first run: qwen3-sglang convert {causal_toy} {cache}" in said.stderr
+    assert not cache.exists()
+
+
+def test_print_without_sglang(converted_toy: Path) -> None:
+    """On another machine than the one that will serve."""
+    said = serve(converted_toy, "--print")
+    assert said.returncode == 0, said.stderr
+    assert "--schedule-policy lpm" in said.stdout
+    assert "has no SGLang" in said.stderr
+
+
+def test_a_flag_that_this_sglang_lacks(converted_toy: Path, tmp_path: Path, python: str) -> None:
+    """It is left out, with a note."""
+    Path(python).write_text(FAKE.replace('"--schedule-policy"', '"--other"'))
+    said = serve(converted_toy, "--python", python)
+    assert "--schedule-policy" not in said.stdout
+    assert "--schedule-policy is left out" in said.stderr
+
+
+def test_an_open_address_without_a_key(converted_toy: Path, python: str) -> None:
+    """Served, since a private network is a reason, but not silently."""
+    assert "may use the server" in serve(converted_toy, "--python", python, "--host", "0.0.0.0").stderr  # noqa: S104
+    keyed = serve(converted_toy, "--python", python, "--host", "0.0.0.0", "--api-key", "k")  # noqa: S104
+    assert "may use the server" not in keyed.stderr
+
+
+def test_a_spoilt_head_is_said(converted_toy: Path, tmp_path: Path, python: str) -> None:
+    """What `check` finds wrong in the folder is noted before the server starts."""
+    folder = tmp_path / "swapped"
+    folder.mkdir()
+    for path in converted_toy.iterdir():
+        (folder / path.name).symlink_to(path)
+    config = json.loads((converted_toy / "config.json").read_text())
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "yes", "1": "no"}}))
+    assert "labels swapped" in serve(folder, "--python", python).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--", "--allow-auto-truncate"], "cuts the prompt's end"),
+        (["--threads", "2"], "--engine local"),
+        (["--port", "0"], "name a port"),
+        (["--engine", "local", "--dp", "2"], "dp=2"),
+        (["--engine", "local", "--print"], "print=True"),
+        (["--engine", "local", "--", "--device", "cpu"], "extra arguments"),
+    ],
+)
+def test_what_does_not_fit_is_refused(converted_toy: Path, arguments: list[str], message: str) -> None:
+    """Before anything is asked, converted or started."""
+    said = CliRunner().invoke(app, ["serve", str(converted_toy), *arguments])
+    assert isinstance(said.exception, InvalidInputError)
+    assert message in str(said.exception)
+
+
+def test_an_abbreviated_flag_is_refused_before_anything_is_converted(
+    causal_toy: Path, cache: Path, python: str
+) -> None:
+    """SGLang's parser takes a flag's beginning for the flag."""
+    said = serve(causal_toy, "--python", python, "--", "--allow-a")
+    assert said.returncode == 1
+    assert "cuts the prompt's end" in said.stderr
+    assert not cache.exists()
+
+
+def test_a_python_without_sglang(converted_toy: Path) -> None:
+    """This project's own environment has none."""
+    said = CliRunner().invoke(app, ["serve", str(converted_toy)])
+    assert isinstance(said.exception, SGLangNotFoundError)
+    assert said.exception.python == sys.executable
+
+
+def test_an_unusable_model(tmp_path: Path, python: str) -> None:
+    """The converter's own error."""
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    said = CliRunner().invoke(app, ["serve", str(tmp_path), "--python", python])
+    assert isinstance(said.exception, ConversionError)
+    assert "only Qwen3ForCausalLM" in str(said.exception)
+
+
+def test_copied_where_linking_fails(causal_toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another disk is no reason to fail."""
+
+    def refuse(*_paths: Path) -> None:
+        raise ConversionError("no link") from OSError()
+
+    place = cached.locate(str(causal_toy), tmp_path / "out")
+    monkeypatch.setattr("qwen3_sglang.convert.link_file", refuse)
+    monkeypatch.setattr("qwen3_sglang.convert._Plan.links", lambda plan, _shard: plan.linking)
+    assert not cached.keep(place)
+    assert place.ready
+
+
+def test_another_source_is_converted_anew(causal_toy: Path, tmp_path: Path) -> None:
+    """A changed file gives the conversion another folder."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in causal_toy.iterdir():
+        (source / path.name).symlink_to(path)
+    before = cached.fingerprint(source)
+    (source / "config.json").unlink()
+    (source / "config.json").write_text("{}")
+    assert cached.fingerprint(source) != before
+    assert cached.fingerprint(causal_toy) not in {before, cached.fingerprint(source)}
+
+
+def test_a_hub_model_keeps_its_name(causal_toy: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is a commit's hash; the name that people know is used."""
+    monkeypatch.setattr(cached, "download", lambda _name: str(causal_toy))
+    place = cached.locate("Qwen/Qwen3-Reranker-0.6B")
+    assert place.name == "Qwen/Qwen3-Reranker-0.6B"
+    assert place.folder.parent == cache
+    assert place.folder.name.startswith("Qwen--Qwen3-Reranker-0.6B-")
+
+
+def test_print_downloads_nothing(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub model that isn't in the hub's cache is an error there."""
+    monkeypatch.setattr(cached, "download", lambda name: pytest.fail(f"downloads {name}"))
+    said = CliRunner().invoke(app, ["serve", "nobody/such-a-model", "--print", "--python", python])
+    assert isinstance(said.exception, ConversionError)
+    assert "the hub gave none" in str(said.exception)
+
+
+def test_a_colon_in_a_models_name(causal_toy: Path, tmp_path: Path, python: str) -> None:
+    """SGLang refuses a served name that has one."""
+    (tmp_path / "a:b").mkdir()
+    for path in causal_toy.iterdir():
+        (tmp_path / "a:b" / path.name).symlink_to(path)
+    assert "--served-model-name a-b " in serve(tmp_path / "a:b", "--python", python).stdout
+
+
+def test_real_sglang_is_served_and_stopped(causal_toy: Path, tmp_path: Path) -> None:
+    """From the unconverted toy to an answer; SIGTERM leaves no process behind, and `ps` never shows the key."""
+    needs_sglang()
+    port = free_port()
+    asked = [causal_toy, "--port", str(port), "--python", VENV / "bin/python", "--api-key", "s3cret-of-the-test"]
+    flags = ["--device", "cpu", "--attention-backend", "torch_native", "--mem-fraction-static", "0.1"]
+    log = tmp_path / "log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command(*asked, "--", *flags), stdout=sink, stderr=sink, start_new_session=True)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        with RerankClient(f"http://127.0.0.1:{port}", api_key="s3cret-of-the-test") as client:
+            documents = ["Gravity is a force.", "The capital of China is Beijing."]
+            assert client.rerank("What is the capital of China?", documents)[0].index == 1
+        assert "s3cret-of-the-test" not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        assert _gone(process.pid), log.read_text()[-2000:]
+    finally:
+        if process.poll() is None or not _gone(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _gone(group: int) -> bool:
+    """Has every process of the group ended? Those that were told to end get a while for it."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.2)
+    return False

@@ -1,0 +1,158 @@
+"""The template, character by character, and what may go into it."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.template import PREFIX, SPECIAL_TOKENS, SUFFIX, build_prompts, escape_special_tokens
+from qwen3_sglang.scoring.queries import prepare_many
+
+EXPECTED = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    "provided. "
+    'Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+    "<Query>: What is the capital of China?\n<Document>: Beijing.<|im_end|>\n"
+    "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+
+
+def test_template_is_qwens_own() -> None:
+    """The exact prompt of Qwen's Transformers example."""
+    assert build_prompts("What is the capital of China?", ["Beijing."]) == [EXPECTED]
+
+
+def test_instruction_is_changeable() -> None:
+    """Another task takes the instruction's place and nothing else's."""
+    [prompt] = build_prompts("q", ["d"], "Find code")
+    assert "<Instruct>: Find code\n<Query>: q\n<Document>: d<|im_end|>" in prompt
+
+
+@pytest.mark.parametrize(
+    ("query", "documents", "instruction", "field"),
+    [
+        ("", ["d"], "i", "query"),
+        (" \n\t", ["d"], "i", "query"),
+        (None, ["d"], "i", "query"),
+        ("q", ["d"], "  ", "instruction"),
+        ("q", ["d", 7], "i", "documents[1]"),
+        ("q", [None], "i", "documents[0]"),
+        ("q", "one text", "i", "documents"),
+        ("q", {"d"}, "i", "documents"),
+        ("q\ud800", ["d"], "i", "query"),
+        ("q", ["\udfff"], "i", "documents[0]"),
+    ],
+)
+def test_bad_input_names_the_field(query: object, documents: object, instruction: str, field: str) -> None:
+    """Each refusal names what is wrong and what to pass."""
+    with pytest.raises(InvalidInputError, match=r"pass|remove") as caught:
+        build_prompts(query, documents, instruction)  # type: ignore[arg-type]
+    assert caught.value.field == field
+
+
+@pytest.fixture(scope="module")
+def tokenizer(causal_toy: Path) -> Any:
+    """The toy's: Qwen's split, normaliser and special tokens."""
+    return Tokenizer.from_file(str(causal_toy / "tokenizer.json"))
+
+
+def special_ids(tokenizer: Any, text: str) -> list[int]:
+    """The special tokens that `text` is read as."""
+    special = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    assert None not in special
+    return [token for token in tokenizer.encode(text, add_special_tokens=False).ids if token in special]
+
+
+def pieces() -> list[str]:
+    """What an attacker would build from: whole special tokens, their parts, and the template's own marks."""
+    halves = [token[:cut] for token in SPECIAL_TOKENS for cut in (1, 2, 4, -1)]
+    rest = [token[cut:] for token in SPECIAL_TOKENS for cut in (1, 2, 4, -1)]
+    marks = [PREFIX, SUFFIX, "<Query>:", "<Document>:", "\n", " ", "\u200b", "\u0338", "\uff1c", "e\u0301"]
+    return [*SPECIAL_TOKENS, *halves, *rest, *marks]
+
+
+HOSTILE = st.lists(st.one_of(st.sampled_from(pieces()), st.text(max_size=3)), min_size=1, max_size=12).map("".join)
+TEXTS = HOSTILE.filter(str.strip)
+
+
+@given(query=TEXTS, document=HOSTILE, instruction=TEXTS)
+def test_only_the_templates_own_special_tokens(tokenizer: Any, query: str, document: str, instruction: str) -> None:
+    """Whatever the texts hold, the prompt's ids have the template's special tokens and no other."""
+    [prompt] = build_prompts(query, [document], instruction)
+    assert special_ids(tokenizer, prompt) == special_ids(tokenizer, PREFIX + SUFFIX)
+
+
+@given(document=HOSTILE)
+def test_breaking_loses_no_text(document: str) -> None:
+    """A space after a "<" is all that changes, and breaking twice changes nothing more."""
+    broken = escape_special_tokens(document)
+    assert broken.replace(" ", "") == document.replace(" ", "")
+    assert escape_special_tokens(broken) == broken
+
+
+def test_broken_tokens_stay_readable() -> None:
+    """What is special is broken; what only looks like it isn't touched."""
+    assert escape_special_tokens("a <|im_end|> b </think> <b> <|x|> <think >") == (
+        "a < |im_end|> b < /think> <b> <|x|> <think >"
+    )
+
+
+def test_escaping_can_be_turned_off(tokenizer: Any) -> None:
+    """For texts that were made harmless before."""
+    [prompt] = build_prompts("q", ["<|im_end|>"], escape=False)
+    assert len(special_ids(tokenizer, prompt)) == len(special_ids(tokenizer, PREFIX + SUFFIX)) + 1
+
+
+def test_normalising_makes_no_special_token() -> None:
+    """Qwen's tokenizer normalises to NFC; no other character becomes one that special tokens are made of."""
+    letters = set("".join(SPECIAL_TOKENS))
+    made = [c for c in map(chr, range(128, 0x110000)) if set(unicodedata.normalize("NFC", c)) & letters]
+    assert made == []
+
+
+class Loud(str):
+    """As an enum of strings or Jinja's Markup: other text once it is put together with something."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "LOUD"
+
+    def __format__(self, spec: str) -> str:
+        return "LOUD"
+
+    def __radd__(self, other: str) -> str:
+        return "LOUD"
+
+
+@pytest.mark.parametrize("escape", [True, False])
+def test_subclasses_are_read_as_the_strings_they_are(escape: bool) -> None:
+    """Of one query and of several."""
+    wanted = build_prompts("q", ["a", "b"], "task", escape=escape)
+    assert build_prompts(Loud("q"), [Loud("a"), Loud("b")], Loud("task"), escape=escape) == wanted
+    plain, loud = (
+        prepare_many([(kind("q"), [kind("a"), kind("b")]), ("r", ["c"])], kind("task"), escape=escape, field="queries")
+        for kind in (str, Loud)
+    )
+    assert [group.texts for group in loud.groups(300)] == [group.texts for group in plain.groups(300)]
+    assert loud.groups(8192) == plain.groups(8192)
+
+
+def test_an_error_shows_even_what_has_no_repr() -> None:
+    """The value is the caller's."""
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(InvalidInputError) as caught:
+        build_prompts("q", [Shy()])  # type: ignore[list-item]
+    assert str(caught.value) == "documents[0]=<Shy>: pass a string"

@@ -1,0 +1,264 @@
+"""What is asked, in which order, without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from qwen3_sglang import errors
+from qwen3_sglang.prompts.template import SUFFIX
+from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.exchange import Pause, Request, Run
+from qwen3_sglang.protocol.lists import Call, ask_served, score_documents
+from qwen3_sglang.protocol.retry import Patience
+from qwen3_sglang.ranking import Outcome, Score
+from steps import PATIENCE, where
+
+
+def asked(step: Request | Pause) -> Request:
+    """It is a request, not a pause."""
+    assert isinstance(step, Request)
+    return step
+
+
+def first(call: Call, documents: list[str]) -> Request:
+    """The first request."""
+    return asked(next(score_documents(call, documents, where)))
+
+
+@pytest.mark.parametrize(
+    ("info", "error"),
+    [
+        (b'{"architectures":["Qwen3ForCausalLM"]}', errors.UnconvertedModelError),
+        (b'{"architectures":["LlamaForCausalLM"]}', errors.ModelMismatchError),
+        (b'{"architectures":["Qwen3ForSequenceClassification"]}', errors.DocumentError),
+        (b"nothing", errors.DocumentError),
+    ],
+)
+def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[errors.ServerError]) -> None:
+    """The flow asks /model_info after a refusal, and only then."""
+    steps = score_documents(Call("toy", "head ", 8192, PATIENCE), ["p"], where)
+    assert json.loads(asked(next(steps)).body or b"") == {"model": "toy", "input": [f"head p{SUFFIX}"]}
+    assert asked(steps.send(Response("u", 400, b'{"message":"not an embedding model"}'))).path == "/model_info"
+    with pytest.raises(errors.ServerError) as caught:
+        steps.send(Response("u", 200, info))
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("owner", "error"),
+    [("sglang", errors.NotSGLangError), ("vllm", errors.DocumentError), (None, errors.DocumentError)],
+)
+def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[errors.ServerError]) -> None:
+    """It is there, and refuses every list; only the model list says whose it is."""
+    steps = score_documents(Call("toy", "head ", 8192, PATIENCE, endpoint="classify"), ["p"], where)
+    next(steps)
+    assert asked(steps.send(Response("u", 400, b'{"message":"At least one of text"}'))).path == "/v1/models"
+    with pytest.raises(error) as caught:
+        steps.send(Response("u", 200, json.dumps({"data": [{"id": "toy", "owned_by": owner}]}).encode()))
+    assert ('endpoint="v1/classify"' in str(caught.value)) == (owner == "sglang")
+
+
+@pytest.mark.parametrize(
+    ("row", "limit"),
+    [({"max_model_len": 512}, 511), ({}, None), ({"max_model_len": None}, None), ({"max_model_len": "512"}, None)],
+)
+def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
+    """SGLang refuses a prompt of exactly its context length; a gateway may not say any."""
+    steps = ask_served(PATIENCE)
+    assert asked(next(steps)).path == "/v1/models"
+    with pytest.raises(StopIteration) as stop:
+        steps.send(Response("u", 200, json.dumps({"data": [{"id": "toy", **row}]}).encode()))
+    assert (stop.value.value.model, stop.value.value.max_length) == ("toy", limit)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b'{"tokens":[[1]],"count":[1]}', errors.ProtocolError),
+        (200, b'{"tokens":[1,2,3],"count":3}', errors.ProtocolError),
+        (400, b"broken", errors.RequestRejectedError),
+        (401, b'{"error":"Unauthorized"}', errors.AuthenticationError),
+    ],
+)
+def test_a_broken_tokenizer_never_cuts(status: int, body: bytes, error: type[errors.ServerError]) -> None:
+    """Three texts are asked for: head, suffix and document."""
+    steps = score_documents(Call("toy", "head ", 100, PATIENCE), ["long " * 100], where)
+    assert asked(next(steps)).path == "/tokenize"
+    with pytest.raises(error):
+        steps.send(Response("u", status, body))
+
+
+def owned_by(owner: str) -> Response:
+    """A model list."""
+    return Response("u", 200, json.dumps({"data": [{"id": "m", "owned_by": owner}]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "refusal", "models", "words"),
+    [
+        ("v1/classify", Response("u", 404, b"{}"), owned_by("vllm"), 'endpoint="classify"'),
+        ("v1/score", Response("u", 404, b"{}"), owned_by("vllm"), 'endpoint="classify"'),
+        ("v1/score", Response("u", 404, b"{}"), owned_by("gateway"), 'endpoint="v1/classify"'),
+        ("classify", Response("u", 200, b"[]"), owned_by("sglang"), 'endpoint="v1/classify"'),
+        ("v1/classify", Response("u", 404, b"{}"), owned_by("sglang"), "wrong path in base_url"),
+        ("v1/score", Response("u", 404, b"{}"), Response("u", 404, b"{}"), "wrong path in base_url"),
+    ],
+)
+def test_a_missing_endpoint_names_the_right_one(endpoint: str, refusal: Response, models: Response, words: str) -> None:
+    """By who says that it owns the model."""
+    steps = score_documents(Call("m", "head ", 8192, PATIENCE, endpoint=endpoint), ["d"], where)
+    assert asked(next(steps)).path == f"/{endpoint}"
+    assert asked(steps.send(refusal)).path == "/v1/models"
+    with pytest.raises(errors.NotSGLangError, match=words):
+        steps.send(models)
+
+
+def test_each_endpoint_gets_the_same_prompt() -> None:
+    """The query goes once with /v1/score, and with every prompt elsewhere."""
+    bodies = {
+        name: json.loads(first(Call("m", "head ", 8192, PATIENCE, endpoint=name), ["a", "b"]).body or b"")
+        for name in ("v1/classify", "v1/score", "classify")
+    }
+    assert bodies["v1/classify"] == bodies["classify"] == {"model": "m", "input": [f"head {d}{SUFFIX}" for d in "ab"]}
+    score = bodies["v1/score"]
+    assert [score["query"] + item for item in score["items"]] == bodies["classify"]["input"]
+    assert score["apply_softmax"] is True
+
+
+class Server:
+    """A server in words: full above `room` documents a list, and refusing whatever is in `bad`."""
+
+    def __init__(self, room: int = 99, bad: Sequence[str] = (), down: int = 0, status: int = 503) -> None:
+        self.room, self.bad, self.down, self.status = room, bad, down, status
+        self.lists: list[list[str]] = []
+        self.paths: list[str] = []
+        self.pauses: list[float] = []
+
+    def answer(self, request: Request) -> Response:
+        """As SGLang answers it."""
+        self.paths.append(request.path)
+        if request.path != "/v1/classify":
+            return Response("u", 200, b'{"architectures":["Qwen3ForSequenceClassification"]}')
+        texts = [text.removeprefix("head ").removesuffix(SUFFIX) for text in json.loads(request.body or b"")["input"]]
+        self.lists.append(texts)
+        if self.down:
+            self.down -= 1
+            return Response("u", self.status, b"down", retry_after=3.0)
+        if len(texts) > self.room:
+            return Response("u", 503, b'{"message":"The request queue is full."}')
+        if set(texts) & set(self.bad):
+            return Response("u", 400, b'{"message":"too long"}')
+        rows = [{"index": i, "label": "", "probs": [1 - float(t), float(t)]} for i, t in enumerate(texts)]
+        return Response("u", 200, json.dumps({"data": rows}).encode())
+
+    def run(self, documents: list[str], patience: Patience = PATIENCE, *, collect: bool = False) -> list[Outcome]:
+        """What the flow makes of it."""
+        run = Run(score_documents(Call("m", "head ", 8192, patience, collect=collect), documents, where))
+        step = run.step()
+        while step is not None:
+            if isinstance(step, Pause):
+                self.pauses.append(step.seconds)
+                step = run.step()
+            else:
+                step = run.step(self.answer(step))
+        return run.result
+
+
+TEXTS = [f"0.{digit}" for digit in range(1, 9)]
+
+
+@pytest.mark.parametrize("room", range(1, 9))
+def test_a_full_queue_halves_the_list(room: int) -> None:
+    """Every document gets its score, whatever there is room for; a pause before each smaller size."""
+    server = Server(room=room)
+    assert [s.p_yes for s in server.run(TEXTS) if isinstance(s, Score)] == [float(text) for text in TEXTS]
+    passed = [sent for sent in server.lists if len(sent) <= room]
+    assert [text for sent in passed for text in sent] == TEXTS
+    assert set(server.paths) == {"/v1/classify"}
+    refused = len(server.lists) - len(passed)
+    assert server.pauses == [0.5, 1.0, 2.0][:refused]
+
+
+@pytest.mark.parametrize("bad", [["0.1"], ["0.8"], ["0.4", "0.5"], TEXTS])
+def test_one_bad_document_costs_the_others_nothing(bad: list[str]) -> None:
+    """The guilty ones are found by halving, the rest keeps its scores; the model is asked for once."""
+    server = Server(bad=bad)
+    found = dict(zip(TEXTS, server.run(TEXTS, collect=True), strict=True))
+    assert [text for text, outcome in found.items() if isinstance(outcome, errors.DocumentError)] == bad
+    assert all(outcome.p_yes == float(text) for text, outcome in found.items() if isinstance(outcome, Score))
+    assert server.paths.count("/model_info") == 1
+    assert server.pauses == []
+
+
+def test_the_first_bad_document_is_named() -> None:
+    """Without collecting, nothing is asked after it."""
+    server = Server(bad=["0.3", "0.7"])
+    with pytest.raises(errors.DocumentError, match=r"document 2: .*too long") as caught:
+        server.run(TEXTS)
+    assert (caught.value.index, caught.value.status) == (2, 400)
+    assert [len(sent) for sent in server.lists] == [8, 4, 2, 2, 1]
+
+
+def test_full_and_bad_at_once() -> None:
+    """Both reasons for smaller lists in one."""
+    outcomes = Server(room=4, bad=["0.6"]).run(TEXTS, collect=True)
+    assert [isinstance(outcome, Score) for outcome in outcomes] == [True] * 5 + [False] + [True] * 2
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 504])
+def test_what_passes_is_sent_again_and_not_explained(status: int) -> None:
+    """After Retry-After and the backoff; the same list, nothing else."""
+    server = Server(down=2, status=status)
+    assert len(server.run(TEXTS)) == 8
+    assert server.lists == [TEXTS] * 3
+    assert set(server.paths) == {"/v1/classify"}
+    assert server.pauses == [3.5, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("down", "sizes"), [(1, [8, 8]), (2, [8, 8, 4, 4]), (3, [8, 8, 4, 4, 4]), (4, [8, 8, 4, 4, 2, 2, 2, 2])]
+)
+def test_503_again_halves_the_list(down: int, sizes: list[int]) -> None:
+    """A gateway hides the full queue behind an open breaker; the waits go on growing, each document has its score."""
+    server = Server(down=down)
+    patience = replace(PATIENCE, max_retries=None)
+    assert [s.p_yes for s in server.run(TEXTS, patience) if isinstance(s, Score)] == [float(text) for text in TEXTS]
+    assert [len(sent) for sent in server.lists] == sizes
+    assert set(server.paths) == {"/v1/classify"}
+    assert server.pauses == [3.5, 4.0, 5.0, 7.0][:down]
+
+
+def test_503_after_a_success_counts_from_one() -> None:
+    """Only what comes in a row halves: the second half waits once, and is sent whole."""
+
+    class Once(Server):
+        def answer(self, request: Request) -> Response:
+            self.down += len(self.lists) == 3
+            return super().answer(request)
+
+    server = Once(down=2)
+    assert len(server.run(TEXTS, replace(PATIENCE, max_retries=None))) == 8
+    assert [len(sent) for sent in server.lists] == [8, 8, 4, 4, 4]
+    assert server.pauses == [3.5, 4.0, 3.5]
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 2, 5])
+def test_halving_is_no_way_around_max_retries(max_retries: int) -> None:
+    """However often the list is halved, nothing is sent more often than that."""
+    server = Server(down=99)
+    with pytest.raises(errors.ServerOverloadedError) as caught:
+        server.run(TEXTS, replace(PATIENCE, max_retries=max_retries))
+    assert (len(server.lists), caught.value.attempts) == (max_retries + 1, max_retries + 1)
+
+
+@pytest.mark.parametrize(("status", "sent"), [(503, 3), (401, 1), (404, 1), (422, 1)])
+def test_patience_ends(status: int, sent: int) -> None:
+    """After max_retries; at once for any other 4xx."""
+    server = Server(down=9, status=status)
+    with pytest.raises(errors.ServerError) as caught:
+        server.run(TEXTS)
+    assert (len(server.lists), caught.value.attempts, caught.value.status) == (sent, sent, status)

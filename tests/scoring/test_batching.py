@@ -1,0 +1,25 @@
+"""Every document gets its score, each distinct one is sent once, a known one never."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwen3_sglang.ranking import Score
+from qwen3_sglang.scoring.batching import split
+
+TEXTS = st.text(max_size=3)
+
+
+def score(text: str) -> Score:
+    """A score that tells whose it is."""
+    return Score(0.5, float(sum(map(ord, text)) + 10_000_000 * len(text)))
+
+
+@given(st.lists(TEXTS), st.integers(1, 5), st.sets(TEXTS))
+def test_scores_come_back_in_order(documents: list[str], size: int, known: set[str]) -> None:
+    """Whatever the sizes, the duplicates and what is known."""
+    batches = split(documents, size, {text: score(text) for text in known})
+    assert batches.restore([[score(d) for d in part] for part in batches.lists]) == [score(d) for d in documents]
+    assert all(1 <= len(part) <= size for part in batches.lists)
+    assert sorted(d for part in batches.lists for d in part) == sorted(set(documents) - known)

@@ -1,0 +1,188 @@
+"""Documents of several queries in the lists that they share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from fake_server import FakeServer
+from qwen3_sglang import DocumentError, InvalidInputError, RerankClient
+from qwen3_sglang.prompts.template import build_prompts
+from qwen3_sglang.scoring.queries import prepare_many, restore
+from qwen3_sglang.transport.deadline import Deadline
+
+PAIRS = [("one", "p=0.1"), ("two", "p=0.1"), ("one", "p=0.9"), ("one", "p=0.1"), ("two", "p=0.6")]
+LONG = "long " * 300
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Every behaviour holds for both."""
+    return str(request.param)
+
+
+def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
+    """One call, whichever way."""
+    if mode == "sync":
+        return getattr(client, name)(*args, **options)
+    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
+
+
+def test_pairs_of_several_queries_share_a_list(server: FakeServer, mode: str) -> None:
+    """Each distinct pair once, in the template's own words, in one request; scores in the pairs' order."""
+    found = call(mode, RerankClient(server.url), "score_pairs", PAIRS)
+    assert found == [0.1, 0.1, 0.9, 0.1, 0.6]
+    assert [path for path, _ in server.asked] == ["/v1/models", "/v1/classify"]
+    distinct = dict.fromkeys(PAIRS)
+    assert server.prompts == [build_prompts(query, [document])[0] for query, document in distinct]
+
+
+def test_ranking_many(server: FakeServer, mode: str) -> None:
+    """Limits hold for each query; a query without documents has an empty ranking."""
+    queries = [("one", ["p=0.1", "p=0.9"]), ("two", []), ("three", ["p=0.2", "p=0.3", "p=0.6"])]
+    found = call(mode, RerankClient(server.url), "rerank_many", queries, 2, 0.2)
+    assert [[(result.index, result.score) for result in own] for own in found] == [
+        [(1, 0.9)],
+        [],
+        [(2, 0.6), (1, 0.3)],
+    ]
+    assert [path for path, _ in server.asked].count("/v1/classify") == 1
+
+
+def test_nothing_to_score_asks_nothing(server: FakeServer, mode: str) -> None:
+    """Neither for the model's name."""
+    assert call(mode, RerankClient(server.url), "score_pairs", []) == []
+    assert call(mode, RerankClient(server.url), "rerank_many", [("q", [])]) == [[]]
+    assert server.asked == []
+
+
+def test_a_long_query_keeps_to_itself(server: FakeServer, mode: str) -> None:
+    """Only a document may lose its tail; together with others a query might."""
+    client = RerankClient(server.url, max_length=2100)
+    found = call(mode, client, "score_pairs", [*PAIRS, (LONG, "p=0.4 " + "word " * 900)])
+    assert found == [0.1, 0.1, 0.9, 0.1, 0.6, 0.4]
+    assert [path for path, _ in server.asked].count("/v1/classify") == 2
+    assert f"<Query>: {LONG}\n<Document>: p=0.4 word" in server.prompts[-1]
+    with pytest.raises(InvalidInputError, match="shorten the query"):
+        call(mode, RerankClient(server.url, max_length=1000), "score_pairs", [*PAIRS, (LONG, "p=0.4")])
+
+
+def test_a_pair_is_remembered_for_its_query(server: FakeServer, mode: str) -> None:
+    """The cache knows prompts, however they were asked for."""
+    client = RerankClient(server.url, cache_size=10)
+    call(mode, client, "score_pairs", PAIRS)
+    assert call(mode, client, "score", "two", ["p=0.6", "p=0.1"]) == [0.6, 0.1]
+    assert len(server.prompts) == 4
+
+
+@pytest.mark.parametrize(
+    ("pairs", "where"),
+    [
+        ([("q", "d"), (" ", "d")], r"pairs\[1\]: query"),
+        ([("q", 3)], r"pairs\[0\]: documents"),
+        ([(None, "d")], "query"),
+    ],
+)
+def test_bad_pairs_never_reach_the_server(server: FakeServer, mode: str, pairs: Any, where: str) -> None:
+    """The message says which one."""
+    with pytest.raises(InvalidInputError, match=where):
+        call(mode, RerankClient(server.url), "score_pairs", pairs)
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("escape", [True, False])
+@pytest.mark.parametrize("limit", [200, 350, 8192])
+def test_groups_make_the_templates_prompts(limit: int, escape: bool) -> None:
+    """However they are grouped: head and text together are what one query alone would send."""
+    questions = [("a <think>", ["d", "e"]), ("b" * 100, ["<|im_end|>", "f" * 60])]
+    instruction = "Find </think> code"
+    prompts = prepare_many(questions, instruction, escape=escape, field="queries")
+    groups = prompts.groups(limit)
+    whole = [f"{head}{text}" for head, text in zip(prompts.heads, prompts.documents, strict=True)]
+    made: Any = restore(groups, [[f"{group.head}{text}" for text in group.texts] for group in groups])  # type: ignore[misc]
+    assert made == whole
+    wanted = [p for query, own in questions for p in build_prompts(query, own, instruction, escape=escape)]
+    assert all(full.startswith(start) for full, start in zip(wanted, whole, strict=True))
+
+
+QUERIES = [("one", ["p=0.1"]), ("two", ["p=0.2", "bad p=0.3", "p=0.4", "bad p=0.3"]), ("three", ["bad p=0.5"])]
+
+
+def test_what_can_be_read_only_once(server: FakeServer, mode: str) -> None:
+    """A generator's queries are ranked like a list's."""
+    client = RerankClient(server.url)
+    assert call(mode, client, "rerank_many", iter(QUERIES)) == call(mode, client, "rerank_many", QUERIES)
+    assert call(mode, client, "score_pairs", iter(PAIRS)) == [0.1, 0.1, 0.9, 0.1, 0.6]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "where"),
+    [
+        ("score_pairs", None, "pairs=None"),
+        ("score_pairs", "ab", "pairs='ab'"),
+        ("score_pairs", ["ab"], r"pairs\[0\]='ab'"),  # not the pair of "a" and "b"
+        ("score_pairs", [("q", "d"), ("q", "d", "e")], r"pairs\[1\]"),
+        ("score_pairs", [5], r"pairs\[0\]=5"),
+        ("rerank_many", {"q": ["d"]}, "queries="),
+        ("rerank_many", [("q",)], r"queries\[0\]"),
+        ("rerank_many", [("q", None)], r"queries\[0\]: documents"),
+    ],
+)
+def test_what_is_no_list_of_pairs(server: FakeServer, mode: str, name: str, rows: Any, where: str) -> None:
+    """A typed error, and nothing taken apart letter by letter."""
+    with pytest.raises(InvalidInputError, match=where):
+        call(mode, RerankClient(server.url), name, rows)
+    assert server.asked == []
+
+
+def test_a_refused_document_says_whose_it_is(server: FakeServer, mode: str) -> None:
+    """Raised: the query, and the places in its own documents; of pairs, the pairs."""
+    server.refuses = "bad"
+    with pytest.raises(DocumentError, match=r"query 1, document 1 \(also 3\): .*not this one") as caught:
+        call(mode, RerankClient(server.url), "rerank_many", QUERIES)
+    assert (caught.value.query, caught.value.index, caught.value.indices) == (1, 1, (1, 3))
+    pairs = [(query, document) for query, documents in QUERIES for document in documents]
+    with pytest.raises(DocumentError, match=r": document 2 \(also 4\)") as caught:
+        call(mode, RerankClient(server.url), "score_pairs", pairs)
+    assert (caught.value.query, caught.value.indices) == (None, (2, 4))
+
+
+@pytest.mark.parametrize("length", [None, 1200])
+def test_refused_documents_of_several_queries_pass_through(
+    server: FakeServer, mode: str, length: int | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Marked with the place in their own query, in shared lists and in a long query's own."""
+    server.refuses = "bad"
+    client = RerankClient(server.url, on_error="passthrough", max_length=length)
+    queries = [*QUERIES, (LONG[:600], ["p=0.7", "bad p=0.8"])]
+    found = call(mode, client, "rerank_many", queries, 3, 0.15)
+    assert [[result.index for result in own] for own in found] == [[], [2, 0, 1], [0], [0, 1]]
+    assert [[r.error.split(": ")[1] for r in own if r.error] for own in found] == [
+        [],
+        ["document 1 (also 3)"],
+        ["document 0"],
+        ["document 1"],
+    ]
+
+
+def test_one_warning_a_call(server: FakeServer, mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    """However many queries pass through."""
+    server.fault = (401, {"error": "Unauthorized"})
+    with caplog.at_level(logging.WARNING, "qwen3_sglang"):
+        found = call(mode, RerankClient(server.url, on_error="passthrough"), "rerank_many", iter(QUERIES), 2)
+    assert [[result.index for result in own] for own in found] == [[0], [0, 1], [0]]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["6 documents passed through unscored"]
+
+
+def test_a_part_of_a_call_has_no_more_time_than_the_call() -> None:
+    """And stopping it stops no other part."""
+    whole = Deadline(0)
+    assert whole.rest().left() == 0
+    whole = Deadline(60)
+    part = whole.rest()
+    part.stopped.set()
+    assert part.left() == 0
+    assert 0 < whole.rest().left() <= 60
