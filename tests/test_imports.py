@@ -37,6 +37,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room(),
     "_moved": Room(),
+    "names": Room(),
     "prompts": Room({"errors"}, {"template", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "prompts", "ranking"}, {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"}
@@ -58,8 +59,28 @@ ROOMS = {
     "serving": Room({"errors"}, {"in_thread", "loopback", "sglang_command"}),
     "toy": Room({"errors", "prompts"}),
     "convert": Room(
-        {"check", "errors", "prompts"},
-        {"cached", "checkpoint", "copying", "folder", "head", "inspect", "parity", "tensors", "verify"},
+        {"check", "errors", "names", "prompts"},
+        {
+            "cached",
+            "checkpoint",
+            "classifier",
+            "converter",
+            "copying",
+            "folder",
+            "head",
+            "inspect",
+            "labels",
+            "links",
+            "parity",
+            "plan",
+            "provenance",
+            "remarks",
+            "staging",
+            "tensors",
+            "tokens",
+            "verify",
+            "write",
+        },
     ),
     "evaluate": Room(
         {"client", "errors", "ranking"},

@@ -44,7 +44,7 @@ def test_too_little_memory_is_a_note(causal_toy: Path, tmp_path: Path, monkeypat
 
 def test_verify_without_torch(causal_toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is named."""
-    monkeypatch.setattr("qwen3_sglang.convert.missing_library", lambda: "torch")
+    monkeypatch.setattr("qwen3_sglang.convert.converter.missing_library", lambda: "torch")
     said = CliRunner().invoke(app, ["convert", str(causal_toy), str(tmp_path / "out"), "--verify"])
     assert isinstance(said.exception, MissingDependencyError)
     assert "[local]" in str(said.exception)
@@ -53,7 +53,7 @@ def test_verify_without_torch(causal_toy: Path, tmp_path: Path, monkeypatch: pyt
 def test_a_failed_comparison_is_shown(causal_toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures come before the error, and nothing is written."""
     failed = Parity((Probe("the [answer]", 90, 0.9, 0.8),))
-    monkeypatch.setattr("qwen3_sglang.convert.compare", lambda *_args: failed)
+    monkeypatch.setattr("qwen3_sglang.convert.converter.compare", lambda *_args: failed)
     said = CliRunner().invoke(app, ["convert", str(causal_toy), str(tmp_path / "out")])
     assert isinstance(said.exception, ConversionError)
     assert "the [answer]" in said.output

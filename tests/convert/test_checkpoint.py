@@ -19,7 +19,7 @@ def test_copy_without_one_tensor(tmp_path: Path, dropped: str) -> None:
     tensors = {name: torch.randn(n, 4).to(torch.bfloat16) for name, n in shapes.items()}
     save_file(tensors, tmp_path / "in.safetensors", metadata={"format": "pt"})
     counts: list[int] = []
-    copy_shard(read_shard(tmp_path / "in.safetensors"), tmp_path / "out.safetensors", dropped, counts.append)
+    copy_shard(read_shard(tmp_path / "in.safetensors"), tmp_path / "out.safetensors", {dropped}, counts.append)
     copied = load_file(tmp_path / "out.safetensors")
     assert copied.keys() == tensors.keys() - {dropped}
     assert all(torch.equal(copied[name], tensors[name]) for name in copied)
