@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, open_shards, read_json
-from qwen3_sglang.convert.provenance import MARK, UNKNOWN
+from qwen3_sglang.convert.provenance import KNOWN, MARK, UNKNOWN
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
 from qwen3_sglang.names import LABELS, PAD, SOURCE_CLASS, TARGET_CLASS
 
@@ -114,8 +114,10 @@ def quantized_by(config: Mapping[str, Any]) -> str:
     return next((key for key in ("quantization_config", "compression_config") if config.get(key)), "")
 
 
-def classifier_config(source: Mapping[str, Any], pad: int | None, *, template_known: bool) -> dict[str, Any]:
+def classifier_config(source: Mapping[str, Any], pad: int | None, template: bool | None) -> dict[str, Any]:
     """The config of the converted checkpoint; `pad` is the tokenizer's padding token.
+
+    `template` says whether the model was trained with Qwen's, as far as is known; None where nobody has to note it.
 
     Raises ConversionError when neither config nor tokenizer has a padding token.
     """
@@ -123,8 +125,8 @@ def classifier_config(source: Mapping[str, Any], pad: int | None, *, template_kn
     new["architectures"] = [TARGET_CLASS]
     new["id2label"] = {str(number): label for number, label in enumerate(LABELS)}
     new["label2id"] = {label: number for number, label in enumerate(LABELS)}
-    if not template_known:
-        new[MARK] = UNKNOWN
+    if template is not None:
+        new[MARK] = KNOWN if template else UNKNOWN
     if new.get("pad_token_id") is None:
         if pad is None:
             raise ConversionError(f"config.json has no pad_token_id, and the tokenizer no {PAD}; set pad_token_id")

@@ -133,7 +133,7 @@ def _language_model(folder: Path, config: Mapping[str, Any]) -> Judgement:
     _check_vocabulary(tokens, found)
     # transformers 5 shares the embeddings only where the file has no head of its own, or an equal one.
     rows = Rows(LM_HEAD if LM_HEAD in found else EMBEDDINGS, tokens.no, tokens.yes)
-    source = _source(folder, shards, config, tokens, rows, template_known=not chats(folder, config))
+    source = _source(folder, shards, config, tokens, rows, template=False if chats(folder, config) else None)
     text = f"not converted: architectures is {[SOURCE_CLASS]}, which generates text and gives no P(yes)"
     remarks = [fault(text, mended=True)]
     if config.get("tie_word_embeddings") and source.head != build_head(shards, replace(rows, weight=EMBEDDINGS)):
@@ -150,10 +150,10 @@ def _source(
     tokens: Tokens,
     rows: Rows,
     *,
-    template_known: bool,
+    template: bool | None,
 ) -> Source:
     """Raises ConversionError when no head can be made of the rows, or no config of the config."""
-    new = classifier_config(config, tokens.pad, template_known=template_known)
+    new = classifier_config(config, tokens.pad, template)
     return Source(folder, shards, rows, build_head(shards, rows), new)
 
 
@@ -198,7 +198,7 @@ def _classifier(folder: Path, config: Mapping[str, Any]) -> Judgement:
         if verdict is Verdict.CONVERTIBLE:
             check_links(folder, DOWNLOADED)
         rows, known = score_rows(model), says_template(model)
-        return Judgement(folder, remarks, _source(folder, shards, config, tokens, rows, template_known=known))
+        return Judgement(folder, remarks, _source(folder, shards, config, tokens, rows, template=known))
     except ConversionError as error:
         return Judgement(folder, _unmendable(remarks, str(error)))
 

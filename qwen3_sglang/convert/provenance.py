@@ -11,7 +11,7 @@ from qwen3_sglang.prompts.template import build_prompts
 # Where a chat template, or the prompts of sentence-transformers, may be.
 FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json", "config_sentence_transformers.json")
 MAX_BYTES = 16 * 2**20
-MARK, UNKNOWN = "qwen3_sglang", {"template": "unknown"}  # a key of config.json, and what convert writes there
+MARK, KNOWN, UNKNOWN = "qwen3_sglang", {"template": "Qwen's"}, {"template": "unknown"}  # convert's key in config.json
 NOTHING_SAYS = (
     "nothing in the folder says that the model was trained with Qwen's template, in which every prompt is written: "
     "with another one its scores may mean little; try it on questions whose answers you know"
@@ -19,8 +19,8 @@ NOTHING_SAYS = (
 
 
 def template_known(folder: Path, config: Mapping[str, Any]) -> bool | None:
-    """True where a chat template in `folder` is Qwen's; False where a conversion noted that nothing said so."""
-    if any(_is_qwens(folder / name) for name in FILES):
+    """Whether the model was trained with Qwen's template, by a chat template or by what a conversion noted."""
+    if config.get(MARK) == KNOWN or any(_is_qwens(folder / name) for name in FILES):
         return True
     return False if config.get(MARK) == UNKNOWN else None
 

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from qwen3_sglang.check import Finding
 from qwen3_sglang.convert import classifier, convert
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, read_bytes
-from qwen3_sglang.convert.inspect import Judgement, inspect_checkpoint, judge, require_ready
+from qwen3_sglang.convert.inspect import inspect_checkpoint, judge, require_ready
 from qwen3_sglang.convert.remarks import Verdict
 from qwen3_sglang.convert.tokens import find_tokens
 from qwen3_sglang.errors import ConversionError
@@ -375,15 +375,3 @@ def test_a_remedy_can_be_pasted_into_a_shell(causal_toy: Path, tmp_path: Path) -
     """A path with a space is quoted."""
     source = Path(shutil.copytree(causal_toy, tmp_path / "my model"))
     assert f"convert '{source}' TARGET" in judge(source).findings[0].text
-
-
-def test_an_own_head_beside_tied_embeddings(tied: Path, tmp_path: Path) -> None:
-    """It is said that its rows count; nothing is said where they are the embeddings'."""
-
-    def add_head(change: float) -> Judgement:
-        source = Path(shutil.copytree(tied, tmp_path / f"source{change}"))
-        edit_tensors(source, lambda t: t.update({LM_HEAD: t[EMBEDDINGS] + change * torch.ones(32).bfloat16()}))
-        edit_tensors(source, lambda t: t[LM_HEAD].__setitem__(find_tokens(source).no, t[LM_HEAD][5] + change))
-        return judge(source)
-
-    assert "those of the embeddings" in add_head(1.0).notes[0]
