@@ -24,11 +24,13 @@ DOCUMENTS = [
     "The import statement finds a module, loads it and binds it to a name.",
     "Lists are mutable sequences, typically used to store collections of similar items.",
 ]
-BIAS = 0.4
+BIAS = -1.4
+# labels, the server's type, what that rounds
+CASES = {"one label": (1, "bfloat16", 0.03), "two labels": (2, "bfloat16", 0.03), "exactly": (1, "float32", 1e-4)}
 
 
 def fine_tune(causal_toy: Path, folder: Path, labels: int) -> Path:
-    """A random classifier as transformers saves it; of one label it has a bias as well, which transformers leaves out."""
+    """A random classifier as transformers saves it; of one label it has a bias too, which transformers leaves out."""
     import torch  # noqa: PLC0415 - slow to import
     from safetensors.torch import load_file, save_file  # noqa: PLC0415 - the same
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForSequenceClassification  # noqa: PLC0415 - the same
@@ -60,14 +62,13 @@ def by_transformers(folder: Path, labels: int) -> list[float]:
     return scores
 
 
-@pytest.mark.parametrize(
-    ("labels", "dtype", "noise"), [(1, "bfloat16", 0.03), (2, "bfloat16", 0.03), (1, "float32", 1e-4)]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_a_converted_fine_tune_scores_as_its_source(
-    start: Callable[..., str], causal_toy: Path, tmp_path: Path, labels: int, dtype: str, noise: float
+    start: Callable[..., str], causal_toy: Path, tmp_path: Path, case: str
 ) -> None:
     """Within what the server's type rounds."""
     needs_sglang()
+    labels, dtype, noise = CASES[case]
     start.stop_real()  # type: ignore[attr-defined]
     source = fine_tune(causal_toy, tmp_path / "source", labels)
     expected = by_transformers(source, labels)
