@@ -61,6 +61,15 @@ def test_a_failed_comparison_is_shown(causal_toy: Path, tmp_path: Path, monkeypa
     assert os.listdir(tmp_path) == []
 
 
+def test_notes_are_shown(causal_toy: Path, tmp_path: Path) -> None:
+    """What is worth knowing about a source, before the conversion."""
+    source = Path(shutil.copytree(causal_toy, tmp_path / "chat-model"))
+    (source / "chat_template.jinja").write_text("{{ messages }}")
+    said = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "out"), "--no-verify"])
+    assert said.exit_code == 0, said.output
+    assert "note template: nothing in the folder says" in said.output
+
+
 def test_link(causal_toy: Path, tmp_path: Path) -> None:
     """Shards without lm_head share their file with the source."""
     source = tmp_path / "source"
