@@ -44,7 +44,21 @@ ROOMS = {
     "settings": Room({"errors", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "protocol", "secret", "settings"},
-        {"deadline", "environment", "forks", "sessions", "slots", "transport"},
+        {
+            "addresses",
+            "bounds",
+            "deadline",
+            "environment",
+            "failures",
+            "forks",
+            "loops",
+            "sessions",
+            "slots",
+            "strict",
+            "strict_async",
+            "threads",
+            "transport",
+        },
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},

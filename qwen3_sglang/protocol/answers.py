@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
@@ -13,6 +13,7 @@ from qwen3_sglang import errors
 from qwen3_sglang.protocol.retry import retry_after_seconds
 from qwen3_sglang.ranking import Score, new_score, score_of
 
+MOST_OF_A_FAILURE = 2**16  # bytes that are read of an unsuccessful answer: some words of it are quoted
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
 _NUMBERS = (float, int)
@@ -30,13 +31,15 @@ class Response:
         body: the content.
         location: where a redirect points.
         retry_after: seconds that the server asks to wait.
+        fresh: whether a connection was opened for it.
     """
 
     url: str
     status: int
-    body: bytes
+    body: bytes = field(repr=False)  # a server may repeat the key in it
     location: str | None = None
     retry_after: float | None = None
+    fresh: bool = False
 
 
 def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float) -> Response:
@@ -54,15 +57,23 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
         ProtocolError: a successful answer is longer, or compressed. Nothing compressed was asked for, so that a few
             bytes can't unfold into gigabytes.
     """
-    if is_success(status):
-        if headers.get("Content-Encoding", "identity") != "identity":
-            message = f"the answer is compressed ({headers['Content-Encoding']}) though that wasn't asked for"
-            raise errors.ProtocolError(url, f"{message}; turn that off in what stands before the server")
-        if len(body) > limit:
-            message = f"an answer of more than {limit} bytes, longer than any that fits the request"
-            raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+    coding = _coding(headers.get("Content-Encoding"))
+    if is_success(status) and coding:
+        message = f"the answer is compressed ({coding}) though that wasn't asked for"
+        raise errors.ProtocolError(url, f"{message}; turn that off in the proxy or gateway in front of the server")
+    if is_success(status) and len(body) > limit:
+        message = f"an answer of more than {limit} bytes, longer than any that fits the request"
+        raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+    if coding:
+        body = f"compressed ({coding})".encode()
     wait = retry_after_seconds(headers.get("Retry-After"), now)
     return Response(url, status, body[:limit], headers.get("Location"), wait)
+
+
+def _coding(header: str | None) -> str:
+    """How the content is compressed; "" where it isn't."""
+    codings = (coding.strip() for coding in (header or "").split(","))
+    return ", ".join(coding for coding in codings if coding.lower() not in {"", "identity"})
 
 
 def is_success(status: int) -> bool:
