@@ -46,6 +46,7 @@ ROOMS = {
         {"errors", "protocol", "secret", "settings"},
         {
             "addresses",
+            "bodies",
             "bounds",
             "deadline",
             "environment",

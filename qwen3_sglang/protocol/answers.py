@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log
@@ -80,41 +81,69 @@ def is_success(status: int) -> bool:
     return 200 <= status < 300  # noqa: PLR2004 - the range that means success
 
 
-def parse_classes(response: Response, count: int) -> list[Score]:
+class Names:
+    """The name that one client's answers give their model; a gateway may answer under another than was asked."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None
+        self._lock = threading.Lock()
+
+    def confirm(self, url: str, *names: object) -> None:
+        """One of these is still the first name that was given. None at all says nothing.
+
+        Raises:
+            ModelReplacedError: another model answers now.
+        """
+        said = [name for name in names if isinstance(name, str) and name]
+        if not said:
+            return
+        with self._lock:
+            first = self._first = self._first or said[0]
+        if first not in said:
+            message = f'the server answered as "{short(first)}" before and as "{short(said[0])}" now: call again'
+            raise errors.ModelReplacedError(url, message)
+
+
+def parse_classes(response: Response, count: int, names: Names | None = None) -> list[Score]:
     """Scores of SGLang's /v1/classify, every check passed.
 
     Raises:
-        ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check.
+        ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check;
+            ModelReplacedError where another model than before gave it.
     """
-    return _class_scores(response.url, _rows(response, "data", count))
+    return _class_scores(response.url, _rows(response, "data", count, names))
 
 
-def parse_vllm_classes(response: Response, count: int) -> list[Score]:
+def parse_vllm_classes(response: Response, count: int, names: Names | None = None) -> list[Score]:
     """Scores of vLLM's /classify: as `parse_classes`, but a model with one label answers with its sigmoid.
 
     Raises:
         ServerError: as `parse_classes`.
     """
-    rows = _rows(response, "data", count)
+    rows = _rows(response, "data", count, names)
     return [
         _sigmoid_score(response.url, index, row) if _has_one(row) else _class_score(response.url, index, row)
         for index, row in enumerate(rows)
     ]
 
 
-def parse_items(response: Response, count: int) -> list[Score]:
-    """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] an item.
+def parse_items(response: Response, count: int, names: Names | None = None) -> list[Score]:
+    """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] per item. It repeats the name that was asked.
 
     Raises:
         ServerError: as `parse_classes`.
     """
+    del names
     rows = _rows(response, "scores", count)
     whole = [{"index": index, "probs": row, "label": None, "num_classes": None} for index, row in enumerate(rows)]
     return _class_scores(response.url, whole)
 
 
-def _rows(response: Response, key: str, count: int) -> list[Any]:
-    rows = read_json(response, "answer").get(key)
+def _rows(response: Response, key: str, count: int, names: Names | None = None) -> list[Any]:
+    answer = read_json(response, "answer")
+    if names is not None:
+        names.confirm(response.url, answer.get("model"))
+    rows = answer.get(key)
     if not isinstance(rows, list) or len(rows) != count:
         got = len(rows) if isinstance(rows, list) else "no"
         raise errors.ProtocolError(response.url, f"{count} documents sent, {got} rows came back")

@@ -12,6 +12,7 @@ from qwen3_sglang.prompts.template import Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.prompts.truncate import MAX_LENGTH
 from qwen3_sglang.protocol import lists
+from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
 from qwen3_sglang.ranking import Outcome, RerankResult, Score, unscored
@@ -36,6 +37,7 @@ class Scorer:
         self.settings = settings
         self._empty_cache()
         self._served = _told(settings)
+        self._answered, self._listed = Names(), Names()
         self._tokenizer: LocalTokenizer | None = None
         self._transport = Transport(settings)
         restart_in_child(self, Scorer._empty_cache)  # another thread may have held its lock
@@ -46,26 +48,48 @@ class Scorer:
     def _score(
         self, group: Group, deadline: Deadline, *, collect: bool = False, on_progress: OnProgress | None = None
     ) -> list[Outcome]:
-        if not group.texts:
-            return []
         try:
-            call = self._call(group.head, self._known(deadline), deadline, collect=collect)
-            plan = self._plan(call, group.texts)
-            parts = self._transport.drive_all(_steps(call, plan, group.places, on_progress), deadline)
+            return self._score_once(group, deadline.rest(), collect, on_progress)
+        except errors.ModelReplacedError:
+            self._forget_served(ask=True)
         except errors.ModelNotFoundError:
             self._forget_served()
             raise
-        return self._finish(call, plan, group.places, parts)
+        return self._score_once(group, deadline, collect, on_progress)
+
+    def _score_once(
+        self, group: Group, deadline: Deadline, collect: bool, on_progress: OnProgress | None
+    ) -> list[Outcome]:
+        if not group.texts:
+            return []
+        call, cache = self._call(group.head, self._known(deadline), deadline, collect=collect), self._cache
+        plan = _plan(call, cache, group.texts, self.settings.batch_size)
+        steps = _steps(call, plan, group.places, on_progress)
+        parts = self._transport.drive_all(steps, deadline, blocking_start=self._tokenizer is not None)
+        return _finish(call, cache, plan, group.places, parts)
 
     async def _ascore(
         self, group: Group, deadline: Deadline, *, collect: bool = False, on_progress: OnProgress | None = None
     ) -> list[Outcome]:
+        try:
+            return await self._ascore_once(group, deadline, collect, on_progress)
+        except errors.ModelReplacedError:
+            self._forget_served(ask=True)
+        except ExceptionGroup as several:  # lists in flight together
+            if not several.subgroup(errors.ModelReplacedError):
+                raise
+            self._forget_served(ask=True)
+        return await self._ascore_once(group, deadline, collect, on_progress)
+
+    async def _ascore_once(
+        self, group: Group, deadline: Deadline, collect: bool, on_progress: OnProgress | None
+    ) -> list[Outcome]:
         if not group.texts:
             return []
-        call = self._call(group.head, await self._aknown(deadline), deadline, collect=collect)
-        plan = self._plan(call, group.texts)
+        call, cache = self._call(group.head, await self._aknown(deadline), deadline, collect=collect), self._cache
+        plan = _plan(call, cache, group.texts, self.settings.batch_size)
         parts = await self._adrive_all(_steps(call, plan, group.places, on_progress))
-        return self._finish(call, plan, group.places, parts)
+        return _finish(call, cache, plan, group.places, parts)
 
     def _describe(self, group: Group, deadline: Deadline) -> list[Prompt]:
         if not group.texts:
@@ -98,15 +122,20 @@ class Scorer:
         if self._served is None:
             patience = self._transport.patience(deadline)
             self._served = self._transport.drive(lists.ask_served(patience), deadline)
+            self._listed.confirm(self.settings.base_url, self._served.model)
         return self._served
 
     async def _aknown(self, deadline: Deadline) -> Served:
         if self._served is None:
             self._served = await self._transport.adrive(lists.ask_served(self._transport.patience(deadline)))
+            self._listed.confirm(self.settings.base_url, self._served.model)
         return self._served
 
-    def _forget_served(self) -> None:
-        self._served = _told(self.settings)  # the server may have come back with another model
+    def _forget_served(self, *, ask: bool = False) -> None:
+        """The server may have come back with another model; `ask`: it has, so that what was told is wrong too."""
+        self._served = None if ask else _told(self.settings)
+        self._answered, self._listed = Names(), Names()
+        self._empty_cache()
 
     def _pass_through(
         self, counts: Sequence[int], top_n: int | None, failure: errors.ServerError
@@ -117,20 +146,6 @@ class Scorer:
         _log.warning("%d documents passed through unscored: %s", sum(counts), failure)
         return [[unscored(index, failure) for index in range(count)][:top_n] for count in counts]
 
-    def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Outcome]:
-        known: Mapping[str, Outcome] = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
-        return batching.split(texts, self.settings.batch_size, known)
-
-    def _finish(
-        self, call: Call, plan: batching.Batches[Outcome], places: Sequence[int], parts: list[list[Outcome]]
-    ) -> list[Outcome]:
-        if self._cache is not None:
-            for documents, outcomes in zip(plan.lists, parts, strict=True):
-                self._cache.add(call.model, call.head, documents, outcomes)
-        outcomes = plan.restore(parts)
-        _tell(outcomes, places, call.max_length)
-        return outcomes
-
     def _max_length(self, served: Served) -> int:
         wanted = self.settings.max_length or MAX_LENGTH
         return wanted if served.max_length is None else min(wanted, served.max_length)
@@ -139,7 +154,37 @@ class Scorer:
         if self._tokenizer is None and self.settings.tokenizer is not None:
             self._tokenizer = load_tokenizer(self.settings.tokenizer)
         model, patience = self.settings.model or served.model, self._transport.patience(deadline)
-        return Call(model, head, self._max_length(served), patience, self._tokenizer, self.settings.endpoint, collect)
+        return Call(
+            model,
+            head,
+            self._max_length(served),
+            patience,
+            self._tokenizer,
+            self.settings.endpoint,
+            collect,
+            self._answered,
+            self._listed,
+        )
+
+
+def _plan(call: Call, cache: ScoreCache | None, texts: list[str], batch_size: int) -> batching.Batches[Outcome]:
+    known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head, texts)
+    return batching.split(texts, batch_size, known)
+
+
+def _finish(
+    call: Call,
+    cache: ScoreCache | None,
+    plan: batching.Batches[Outcome],
+    places: Sequence[int],
+    parts: list[list[Outcome]],
+) -> list[Outcome]:
+    if cache is not None:
+        for documents, outcomes in zip(plan.lists, parts, strict=True):
+            cache.add(call.model, call.head, documents, outcomes)
+    outcomes = plan.restore(parts)
+    _tell(outcomes, places, call.max_length)
+    return outcomes
 
 
 def _steps(

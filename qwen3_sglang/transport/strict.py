@@ -23,11 +23,11 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.transport.addresses import connect
-from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, under_way
+from qwen3_sglang.transport.bounds import DOUBT, Bounds, BrokenHTTPError, Last, under_way
 
 _MOST_LINE = 2**16
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
-_SWITCHING, _FIRST_FINAL = 101, 200
+_SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
 
 
 class _Reads(io.RawIOBase):
@@ -48,7 +48,7 @@ class _Reads(io.RawIOBase):
         bounds = _bounds()
         self.sock.settimeout(bounds.seconds(reading=True))
         size = self._raw.readinto(buffer)
-        bounds.took(size or 0, head=self.head)
+        bounds.took(memoryview(buffer)[: size or 0], head=self.head)
         return size
 
     def close(self) -> None:
@@ -119,13 +119,22 @@ class StrictResponse(HTTPResponse):
     def _close_conn(self) -> None:
         """The answer is over: whatever came after it wasn't asked for, so nothing may follow on this connection."""
         bounds = under_way.get()
-        if isinstance(bounds, Bounds):
-            bounds.let_go()
         self._reads.over = True
-        if self.fp is not None and (self.fp.peek(1) or _pending(self._reads.sock)):
-            with suppress(OSError):
-                self._reads.sock.shutdown(socket.SHUT_RDWR)
+        if self.fp is not None and isinstance(bounds, Bounds):
+            bounds.let_go()
+            if self._surplus(bounds):
+                with suppress(OSError):
+                    self._reads.sock.shutdown(socket.SHUT_RDWR)
         super()._close_conn()  # type: ignore[misc] # typeshed leaves it out
+
+    def _surplus(self, bounds: Bounds) -> bool:
+        sock = self._reads.sock
+        if _FIRST_FINAL <= self.status < _REDIRECTS:
+            bounds.whole(bounds.last)
+        bounds.surplus = bool(self.fp.peek(1)) or _pending(sock)
+        if bounds.repeated and not bounds.surplus:
+            bounds.surplus = wait_for_read(sock, timeout=min(DOUBT, bounds.deadline.left()))
+        return bounds.surplus
 
 
 def _bounds() -> Bounds:
@@ -147,6 +156,7 @@ class _Strict:
     """What both kinds of connections have in common; the other base is urllib3's."""
 
     sock: Any
+    last: Last
     response_class: Any = StrictResponse
 
     def _new_conn(self: Any) -> socket.socket:
@@ -165,7 +175,8 @@ class _Strict:
             raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
         sock.settimeout(max(0.001, left()))
         bounds.fresh = True
-        bounds.hold(sock)
+        self.last = Last()
+        bounds.hold(sock, self.last)
         return sock
 
     def _connect_tls_proxy(self: Any, *args: Any) -> Any:
@@ -189,7 +200,7 @@ class _Strict:
         if self.sock is None:
             self.connect()
             _check_unasked(self)
-        bounds.hold(self.sock)
+        bounds.hold(self.sock, self.last)
         rest = memoryview(data)
         while rest:
             self.sock.settimeout(bounds.seconds())

@@ -13,10 +13,10 @@ from aiohttp.client_proto import ResponseHandler
 from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.transport.addresses import find
-from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, TooMuchError, under_way
+from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Last, TooMuchError, under_way
 from qwen3_sglang.transport.threads import outcome
 
-_SWITCHING, _FIRST_FINAL = 101, 200
+_SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
 
 
 class UnaskedError(aiohttp.ClientConnectionError):
@@ -30,10 +30,12 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self._budget: Budget | None = None
         self._answer: Any = None  # the body of the answer, once its headers are there
+        self._last, self._good = Last(), False
 
     def is_connected(self) -> bool:
         """Whether another request may be sent: asked by the pool before each."""
-        return super().is_connected() and not self.should_close and not self._unread()
+        doubted = self._budget is not None and self._budget.repeated
+        return super().is_connected() and not (self.should_close or doubted or self._unread())
 
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent."""
@@ -47,18 +49,31 @@ class _Protocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; any others end the connection."""
-        if data and (self._budget is None or (self._answer is not None and self._answer.is_eof())):
-            self.force_close()
-            if self.transport is not None:
-                self.transport.abort()
-            return
-        try:
+        if self._budget is not None and not self._whole():
+            self._received(data, self._budget)
+        elif data:  # none is aiohttp's own way to go on after a pause
             if self._budget is not None:
-                self._budget.took(len(data), head=self._answer is None)
+                self._budget.surplus = True
+            self.force_close()
+            self._abort()
+
+    def _received(self, data: bytes, budget: Budget) -> None:
+        try:
+            budget.took(data, head=self._answer is None)
         except TooMuchError as error:
             self._fail(error)
             return
         super().data_received(data)
+        if self._good and self._whole():
+            budget.whole(self._last)
+            budget.surplus = bool(self._buffer or self._tail)
+
+    def _whole(self) -> bool:
+        return self._answer is not None and self._answer.is_eof()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def feed_data(self, data: Any, *size: int) -> None:
         """A status and its headers."""
@@ -66,15 +81,14 @@ class _Protocol(ResponseHandler):
         if status == _SWITCHING:
             self._fail(BrokenHTTPError("it switches to another protocol (101), which wasn't asked for"))
         elif status >= _FIRST_FINAL and self._answer is None:
-            self._answer = data[1]
+            self._answer, self._good = data[1], status < _REDIRECTS
         super().feed_data(data, *size)
 
     def _fail(self, error: Exception) -> None:
         self.set_exception(error)
         if self._answer is not None:
             self._answer.set_exception(error)
-        if self.transport is not None:
-            self.transport.abort()
+        self._abort()
 
     def _unread(self) -> bool:
         """Whether the system has bytes, or the connection's end, that the event loop hasn't seen yet."""

@@ -13,17 +13,16 @@ from functools import partial
 from logging import INFO, WARNING, getLogger
 from typing import Any, TypeVar
 
-import aiohttp
-import urllib3
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE, Response, is_success, received
+from qwen3_sglang.protocol.answers import Response, is_success, received
 from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
-from qwen3_sglang.transport.bounds import Bounds, Budget, bounded
+from qwen3_sglang.transport.bodies import aread, is_stale, most, read
+from qwen3_sglang.transport.bounds import DOUBT, Bounds, Budget, bounded
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.environment import secrets_of
 from qwen3_sglang.transport.failures import described, timed_out
@@ -192,9 +191,7 @@ class Transport:
         try:
             if deadline.left() <= 0:  # while it waited, for this slot or for a retry
                 return self.timed_out()
-            bounds = Bounds(request.limit, deadline, self._settings.read_timeout)
-            with deadline.ending(bounds.end), bounded(bounds):
-                return self._exchange(request, bounds)
+            return self._exchange(request, deadline)
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
@@ -207,7 +204,16 @@ class Transport:
         finally:
             self._slots.release()
 
-    def _exchange(self, request: Request, bounds: Bounds) -> Response:
+    def _exchange(self, request: Request, deadline: Deadline) -> Response:
+        while True:
+            read_timeout = self._settings.read_timeout
+            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=read_timeout)
+            with deadline.ending(bounds.end), bounded(bounds):
+                response = self._once(request, bounds)
+            if not is_stale(bounds, response.body):  # else on another connection
+                return response
+
+    def _once(self, request: Request, bounds: Bounds) -> Response:
         settings, left = self._settings, bounds.seconds()
         asked = self._session.request(
             "GET" if request.body is None else "POST",
@@ -219,17 +225,21 @@ class Transport:
             verify=settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
-            body = _read(got.raw, _most(request, got.status_code))
+            body = read(got.raw, most(request, got.status_code))
             return self._answer(request, got.status_code, got.headers, body, fresh=bounds.fresh)
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
         url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
-        loop, budget = self._loop(), Budget(request.limit)
+        loop = self._loop()
         try:
             async with loop.slots:
-                with bounded(budget):
-                    async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
-                        body = await _aread(got.content, _most(request, got.status))
+                while True:
+                    with bounded(Budget(request.limit, request.body)) as budget:
+                        async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
+                            body = await aread(got.content, most(request, got.status))
+                    if budget.repeated:
+                        await asyncio.sleep(DOUBT)
+                    if not is_stale(budget, body):  # else on another connection
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
         except errors.ServerError as error:
             return error
@@ -270,29 +280,6 @@ def _abandon(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
     """Nobody uses these any more."""
     for loop in loops.values():
         loop.abandon()
-
-
-def _most(request: Request, status: int) -> int:
-    """Bytes of the body that are read: one too many of an answer shows that it is too long."""
-    return request.limit + 1 if is_success(status) else MOST_OF_A_FAILURE
-
-
-def _read(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """The whole body, or its first `most` bytes."""
-    body = b""
-    # Until nothing comes, also after the first piece: only then does urllib3 notice that one was cut short.
-    while len(body) < most and (part := raw.read(most - len(body), decode_content=False)):
-        body += part
-    return body
-
-
-async def _aread(content: aiohttp.StreamReader, most: int) -> bytes:
-    """The same of an async body."""
-    parts, size = [], 0
-    while size < most and (part := await content.readany()):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)[:most]
 
 
 def _bare(error: BaseException) -> BaseException:
