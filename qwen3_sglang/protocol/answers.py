@@ -14,7 +14,7 @@ from qwen3_sglang import errors
 from qwen3_sglang.protocol.retry import retry_after_seconds
 from qwen3_sglang.ranking import Score, new_score, score_of
 
-MOST_OF_A_FAILURE = 2**16  # bytes that are read of an unsuccessful answer: some words of it are quoted
+MOST_OF_A_FAILURE = 2**14  # bytes that are read of an unsuccessful answer: some words of it are quoted
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
 _MOST_WORDS = 300  # characters of what a server says

@@ -137,7 +137,7 @@ def test_a_key_that_was_cut_off_is_hidden_too(key: str, length: int, encode: Cal
 
 
 @pytest.mark.parametrize("mode", ["client sync", "client async"])
-@pytest.mark.parametrize("before", (70, 84, 98, 112))
+@pytest.mark.parametrize("before", [70, 84, 98, 112])
 def test_a_long_answer_shows_no_part_of_a_key(origin: Server, mode: str, before: int) -> None:
     """Wherever its quotation ends."""
     origin.answer = Answer(200, ("x" * before + KEY + "y" * 300).encode())
