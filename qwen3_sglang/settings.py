@@ -71,6 +71,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_base_url(self.base_url)
+        if not isinstance(self.template, Template):
+            raise InvalidInputError("template", self.template, "pass a qwen3_sglang.prompts.template.Template")
         check_text("instruction", self.instruction)
         if self.model is not None:
             check_text("model", self.model)
@@ -92,8 +94,6 @@ class Settings:
             raise InvalidInputError("endpoint", self.endpoint, f"pass one of {', '.join(map(repr, ENDPOINTS))}")
         _check_count("cache_size", self.cache_size, least=0)
         _check_verify(self.verify)
-        if not isinstance(self.template, Template):
-            raise InvalidInputError("template", self.template, "pass a qwen3_sglang.prompts.template.Template")
 
 
 def make_settings(

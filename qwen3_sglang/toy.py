@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_sglang.errors import MissingDependencyError
-from qwen3_sglang.names import LM_HEAD, YES
+from qwen3_sglang.names import EMBEDDINGS, LM_HEAD, YES
 from qwen3_sglang.prompts.template import DOCUMENT_MARK, QUERY_MARK, QWEN3
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _write_weights(state: dict[str, Tensor], vocab: dict[str, int]) -> None:
     """Overwrite every tensor of `state` in place."""
     for name, weight in state.items():
         weight.fill_(1.0 if "norm" in name else 0.0)
-    table = state["model.embed_tokens.weight"]
+    table = state[EMBEDDINGS]
     table.copy_(_embeddings(vocab, table.shape[0]))
     _write_sections(state)
     _write_matches(state)

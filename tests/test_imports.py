@@ -98,6 +98,7 @@ ROOMS = {
             "names",
             "playground",
             "prompts",
+            "protocol",
             "ranking",
             "serving",
             "toy",

@@ -128,7 +128,8 @@ class Template:
         max_length: tokens that a prompt may have, `suffix` included, where nothing sets less.
 
     Raises:
-        InvalidInputError: a slot is missing or doubled, or a special token can't be broken by a space.
+        InvalidInputError: a slot is missing or doubled, a special token can't be broken by a space, the instruction is
+            blank, or the limit below 1.
     """
 
     start: tuple[str | Slot, ...]
@@ -145,6 +146,8 @@ class Template:
             if len(token) < 2 or " " in token:  # noqa: PLR2004 - there is no place for a space inside one character
                 raise InvalidInputError("template.special_tokens", token, "pass two characters or more, and no space")
         check_text("template.instruction", self.instruction)
+        if self.max_length < 1:
+            raise InvalidInputError("template.max_length", self.max_length, "pass a number of tokens, 1 or more")
 
     def prepare(
         self, query: str, documents: Sequence[str], instruction: str, *, escape: bool

@@ -54,6 +54,7 @@ ENDPOINTS: Final = {
     "classify": Endpoint("/classify", _prompts, parse_vllm_classes, VLLM, "vLLM"),
 }
 DEFAULT_ENDPOINT: Final = "v1/classify"
+ENDPOINT_HELP: Final = "; ".join(f"{name} ({row.help.replace('; ', ', ')})" for name, row in ENDPOINTS.items())
 
 
 def endpoint_of(owner: str | None) -> str:
