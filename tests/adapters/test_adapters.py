@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 import pickle
 import subprocess
 import sys
@@ -18,32 +17,11 @@ from frameworks import ADAPTERS, Adapter, Ask
 from pydantic import ValidationError
 
 from fake_server import FakeServer
+from option_values import OPTIONS
 from qwen3_sglang import errors
 
 KEY = "sk-made-up-0123456789"
 
-# Every option that both adapters have: (a value that works, values that are refused at once).
-OPTIONS: dict[str, tuple[Any, list[Any]]] = {
-    "base_url": ("http://127.0.0.1:1", ["nonsense", "ftp://host", "http://host/v1", 3]),
-    "api_key": ("sk-another", ["two\nlines", 3]),
-    "model": ("toy", ["", 3]),
-    "instruction": ("Find the law", [" ", 3]),
-    "batch_size": (1, [0, True, "2"]),
-    "max_concurrency": (1, [0, 1.5]),
-    "timeout": (30.0, [0.0, math.inf, "soon"]),
-    "connect_timeout": (3.0, [0.0, "soon"]),
-    "read_timeout": (5.0, [0.0, "soon"]),
-    "max_retries": (2, [-1, 1.5]),
-    "on_error": ("passthrough", ["ignore"]),
-    "max_length": (700, [0, "8192"]),
-    "tokenizer": (".", [" ", 3]),
-    "escape_special_tokens": (False, ["no"]),
-    "endpoint": ("v1/score", ["v1/rerank", 3]),
-    "cache_size": (9, [-1, None]),
-    "verify": (False, ["", "nowhere.pem", 3]),
-    "top_n": (2, [0, -1, True, "3"]),
-    "min_score": (0.5, [-0.1, 1.1, math.nan, "high"]),
-}
 # Documents "a" (0.1), "b" (0.9) and "c" (0.5), in that order: what is kept of them.
 KEPT: list[tuple[dict[str, Any], str]] = [
     ({}, "bca"),
