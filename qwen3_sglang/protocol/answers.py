@@ -196,7 +196,7 @@ def failure_of(response: Response) -> errors.ServerError:
     if 300 <= status < 400:  # noqa: PLR2004 - redirects; following one could carry the key elsewhere
         message = f"redirects to {response.location}; use that as base_url if you trust it"
         return errors.NotSGLangError(url, message, status=status)
-    if status == 404 and "model" in said.lower():  # noqa: PLR2004
+    if status == 404 and "model" in said.lower():  # noqa: PLR2004 - a name would say no more
         message = f"no such model ({said}); leave out model= to use the one served"
         return errors.ModelNotFoundError(url, message, status=status)
     kind, remedy = _BY_STATUS.get(status, _OTHERWISE)
