@@ -32,8 +32,9 @@ from transformers import AutoTokenizer, Qwen3ForCausalLM
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, PREFIX, SUFFIX, build_prompts
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, QWEN3, build_prompts
 
+BEFORE_INSTRUCTION, SUFFIX = str(QWEN3.start[0]), QWEN3.suffix
 SUFFIX_WITHOUT_THINK = "<|im_end|>\n<|im_start|>assistant\n"
 DOCUMENTS_PER_QUERY = 26
 Queries = Sequence[tuple[str, Sequence[str]]]
