@@ -44,9 +44,8 @@ def template(query: str, document: str, suffix: str, *, variable: str, default: 
     """A chat template as Jinja source: two expressions, the variable that may hold an instruction, and its default."""
     # Jinja drops the last newline of a source, so the suffix is an expression.
     task = f"{{{{ {variable} | default({default!r}) }}}}"
-    return (
-        f"{PREFIX}<Instruct>: {task}\n<Query>: {{{{ {query} }}}}\n<Document>: {{{{ {document} }}}}{{{{ {suffix!r} }}}}"
-    )
+    body = f"{task}\n<Query>: {{{{ {query} }}}}\n<Document>: {{{{ {document} }}}}"
+    return f"{BEFORE_INSTRUCTION}{body}{{{{ {suffix!r} }}}}"
 
 
 def templates() -> dict[str, str]:
