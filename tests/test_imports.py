@@ -64,9 +64,11 @@ ROOMS = {
     "evaluate": Room(
         {"client", "errors", "ranking"},
         {
+            "asking",
             "beir",
             "bm25",
             "dataset",
+            "files",
             "html",
             "jsonl",
             "lines",

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+from qwen3_sglang.evaluate.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ def evaluate(
     with ScoreStore(Path(scores).expanduser()) as store:
         scored = score_dataset(client, dataset, tasks, store, fresh=fresh, progress=progress)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return make_report(dataset, scored, Goals(target_recall, target_precision, cuts), created)
+    return make_report(scored, Goals(target_recall, target_precision, cuts), created)
 
 
 def write_html(report: Report, path: str | PathLike[str]) -> Path:
@@ -123,7 +124,7 @@ def write_html(report: Report, path: str | PathLike[str]) -> Path:
     """
     with needs_extra():
         from qwen3_sglang.evaluate.html import render  # noqa: PLC0415
-    return _write("html", path, render(report))
+    return write_text("html", path, render(report))
 
 
 def write_json(report: Report, path: str | PathLike[str]) -> Path:
@@ -134,17 +135,7 @@ def write_json(report: Report, path: str | PathLike[str]) -> Path:
     """
     import json  # noqa: PLC0415 - beside its only use
 
-    return _write("json", path, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-
-
-def _write(option: str, path: str | PathLike[str], text: str) -> Path:
-    target = Path(path).expanduser()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInputError(option, str(path), f"name a file that may be written ({error})") from None
-    return target
+    return write_text("json", path, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
 def _instructions(client: RerankClient, instructions: Sequence[str] | None) -> list[str]:

@@ -161,8 +161,9 @@ class Report:
         return {"version": VERSION, "bootstrap": settings, **plain}
 
 
-def make_report(dataset: Dataset, scored: Scored, goals: Goals, created: str) -> Report:
+def make_report(scored: Scored, goals: Goals, created: str) -> Report:
     """Metrics, thresholds, calibration and queries under each instruction."""
+    dataset = scored.dataset
     first: Values | None = None
     variants = []
     for instruction, scores in scored.by_instruction.items():

@@ -11,8 +11,6 @@ import pytest
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient, ServerError
 from qwen3_sglang.evaluate import evaluate, load_dataset
-from qwen3_sglang.evaluate.store import ScoreStore, score_key
-from qwen3_sglang.ranking import Score
 
 
 class Fuse(threading.Barrier):
@@ -113,29 +111,6 @@ def test_a_client_that_passes_through_is_refused(server: FakeServer, data: Path,
     with pytest.raises(InvalidInputError, match="on_error"):
         evaluate(RerankClient(server.url, on_error="passthrough"), load_dataset(data), scores=scores)
     assert server.asked == []
-
-
-def test_store_keeps_what_a_score_is(tmp_path: Path) -> None:
-    """Infinite logits and the mark of a cut document come back; more keys than one statement takes."""
-    known = {score_key(str(number)): Score(number / 2000, float("-inf"), number % 2 == 0) for number in range(1200)}
-    with ScoreStore(tmp_path / "s.sqlite") as store:
-        store.add(known)
-    with ScoreStore(tmp_path / "s.sqlite") as store:
-        assert store.find(known) == known
-        assert store.find([score_key("none")]) == {}
-
-
-def test_keys_dont_run_together() -> None:
-    """The parts' borders count."""
-    assert len({score_key("ab", "c"), score_key("a", "bc"), score_key("abc"), score_key("abc", "")}) == 4
-
-
-def test_a_file_that_is_something_else_is_refused(data: Path) -> None:
-    """The user's file stays as it is."""
-    before = data.read_bytes()
-    with pytest.raises(InvalidInputError, match="scores="):
-        ScoreStore(data)
-    assert data.read_bytes() == before
 
 
 @pytest.mark.parametrize(
