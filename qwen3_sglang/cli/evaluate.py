@@ -51,9 +51,7 @@ def evaluate(
     qrels: Annotated[
         Path | None, typer.Option(help="BEIR: the judgements, BEIR's or TREC's; default: those in the folder.")
     ] = None,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="BEIR: documents per query to rerank; default: 100.")
-    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="BEIR: documents per query to rerank; default: 100.")] = None,
     target_recall: Annotated[
         float, typer.Option(help="Suggest the highest min_score that keeps this share of the relevant.")
     ] = TARGET_RECALL,

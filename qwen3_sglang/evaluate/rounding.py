@@ -22,7 +22,7 @@ def rounded(exact: float, low: float, high: float, meets: Callable[[float], bool
     Never 0: a threshold that drops nothing is another advice than one that drops little.
     """
     for shorter in _shorter(exact):
-        if 0 < shorter and low <= shorter <= high and meets(shorter):
+        if shorter > 0 and low <= shorter <= high and meets(shorter):
             return shorter
     return exact
 

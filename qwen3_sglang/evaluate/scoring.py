@@ -10,6 +10,7 @@ from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate.asking import Answer, Ask, Asking
 from qwen3_sglang.evaluate.dataset import Dataset, Query, Skipped
 from qwen3_sglang.evaluate.store import ScoreStore, score_key
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.ranking import Score
 
 CHUNK = 32  # documents per request: little is lost when a run breaks off, and the server still gets lists
@@ -131,7 +132,10 @@ def _reason(error: Qwen3SGLangError) -> str:
 
 def _keys(client: RerankClient, model: str, queries: Sequence[Query], instructions: Sequence[str]) -> Keys:
     """Under which key each (instruction, query, document) is kept."""
-    shared = (model, str(client.settings.max_length), str(client.settings.escape_special_tokens))
+    settings = client.settings
+    shared = [model, str(settings.max_length), str(settings.escape_special_tokens)]
+    if settings.template != QWEN3:
+        shared.append(repr(settings.template))
     return {
         (instruction, query.text, document.text): score_key(*shared, instruction, query.text, document.text)
         for instruction in instructions

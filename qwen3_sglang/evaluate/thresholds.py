@@ -76,7 +76,7 @@ class Suggestion:
     point: Point | None
     precision: Estimate
     recall: Estimate
-    exact: Estimate = Estimate(None)
+    exact: Estimate
     warning: str | None = None
 
     @property
@@ -164,7 +164,7 @@ class Thresholds:
     def _suggestion(self, goal: str, pick: Pick, meets: Callable[[Point], bool]) -> Suggestion:
         level = pick(self._kept, self._hits)
         if level is None:
-            return Suggestion(goal, None, Estimate(None), Estimate(None))
+            return Suggestion(goal, None, Estimate(None), Estimate(None), Estimate(None))
         below = float(self._levels[level + 1]) if level + 1 < len(self._levels) else -1.0
         exact, low, high = roundest(below, float(self._levels[level])), *self._spread(pick)
         threshold = rounded(exact, low, high, lambda one: meets(self.point(one)))

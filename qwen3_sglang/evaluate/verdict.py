@@ -33,13 +33,13 @@ def verdict(metric: str, difference: Estimate, queries: int) -> str:
 
 def between_instructions(metric: str, differences: Sequence[Estimate]) -> str:
     """One sentence on the instructions after the first, by their paired differences to it."""
-    told = {}
-    for number, one in enumerate(differences, 2):
-        if one.low is not None and one.high is not None and not one.low <= 0 <= one.high:
-            told[number] = one
+    numbered = enumerate(differences, 2)
+    told = {n: one for n, one in numbered if one.low is not None and one.high is not None and one.low * one.high > 0}
     if not told:
         return "No instruction differs measurably from the first."
-    parts = [f"instruction {name} by {one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})" for name, one in told.items()]
+    parts = [
+        f"instruction {name} by {one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})" for name, one in told.items()
+    ]
     return f"Against the first instruction, {metric} changes under {', '.join(parts)}."
 
 

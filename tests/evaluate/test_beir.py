@@ -94,7 +94,7 @@ def test_judgements_from_elsewhere(beir: Path, tmp_path: Path) -> None:
 
 def test_what_only_jsonl_has_is_refused(beir: Path) -> None:
     """An option that would be ignored is an error."""
-    with pytest.raises(InvalidInputError, match="relevant='labels'.*only a JSONL file"):
+    with pytest.raises(InvalidInputError, match=r"relevant='labels'.*only a JSONL file"):
         load_dataset(beir, relevant="labels")
 
 
