@@ -18,7 +18,7 @@ SHORT_GRID = (0, 0.001, 0.01, 0.05, *(step / 10 for step in range(1, 10)), 0.95,
 BINS = 10
 _EXACT = 1e-9  # 0.95 * 20 is a little more than 19
 _RESAMPLES = 200  # of the queries, for how far a threshold moves: two of its digits are wanted, not more
-_F1_COST = 0.01  # what a shorter threshold may cost
+_F1_COST = 0.03  # what a shorter threshold may cost
 Pick = Callable[[np.ndarray, np.ndarray], int | None]  # documents kept and relevant ones by level -> a level
 
 

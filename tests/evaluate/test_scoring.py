@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from judged_data import ROWS, write_lines
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient, ServerError
@@ -95,6 +96,30 @@ def test_a_fresh_run_that_breaks_off_leaves_no_old_scores(server: FakeServer, da
         evaluate(client, dataset, scores=scores, fresh=True)
     assert rows(scores) == 3
     assert "not fresh" in broken.value.__notes__[0]
+
+
+def test_an_overlong_query_costs_itself(server: FakeServer, tmp_path: Path, scores: Path) -> None:
+    """Counted and named; the others are measured, and it is asked about once."""
+    long = {"id": "long", "query": "word " * 3000, "documents": [f"d{n} p=0.5" for n in range(70)], "relevant": [1]}
+    dataset = load_dataset(write_lines(tmp_path / "long.jsonl", [*ROWS, long]))
+    report = evaluate(RerankClient(server.url), dataset, scores=scores)
+    assert (report.queries, report.judged, report.pairs) == (3, 2, 8)
+    [skipped] = report.skipped
+    assert skipped.id == "long"
+    assert "shorten the query" in skipped.reason
+    assert any("1 query is left out of all figures: long" in caution for caution in report.cautions)
+    assert len(server.prompts) == 8
+    alone = load_dataset(write_lines(tmp_path / "alone.jsonl", [long]))
+    with pytest.raises(InvalidInputError, match="no query with a relevant document is left"):
+        evaluate(RerankClient(server.url), alone, scores=scores)
+
+
+def test_a_refused_document_costs_its_query(server: FakeServer, data: Path, scores: Path) -> None:
+    """The server says why."""
+    server.refuses = "u p=0.8"
+    report = evaluate(RerankClient(server.url), load_dataset(data), scores=scores)
+    assert [one.id for one in report.skipped] == ["b"]
+    assert "not this one" in report.skipped[0].reason
 
 
 def test_instructions_are_asked_each(server: FakeServer, data: Path, scores: Path) -> None:
