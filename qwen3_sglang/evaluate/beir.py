@@ -37,6 +37,14 @@ class Source:
     depth: int = DEPTH
 
 
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The documents' ids, and the texts of those that are asked about."""
+
+    ids: set[str]
+    texts: dict[str, str]
+
+
 def read_beir(source: Source) -> Dataset:
     """The judged queries with the top `depth` documents of the run, or of BM25 where no run is given.
 
@@ -56,30 +64,28 @@ def read_beir(source: Source) -> Dataset:
     judged = {name: texts[name] for name in qrels}
     found, corpus, first_stage = _first_stage(source, judged, texts)
     queries = [
-        Query(name, text, _documents(name, text, found.get(name, []), corpus)[: source.depth], qrels[name])
+        Query(name, text, _documents(name, text, found.get(name, []), corpus.texts)[: source.depth], qrels[name])
         for name, text in judged.items()
     ]
     where = source.folder.resolve().name
-    notes = list(_notes(queries, "BM25" if source.run is None else source.run.name))
+    notes = list(_notes(queries, corpus, "BM25" if source.run is None else source.run.name))
     return make_dataset(f"{where} ({_stem(file)})", first_stage, queries, notes, file=str(source.folder))
 
 
-def _first_stage(
-    source: Source, judged: Mapping[str, str], texts: Mapping[str, str]
-) -> tuple[Run, dict[str, str], str]:
-    """Documents by query, the texts of at least these, and what to call where they come from."""
+def _first_stage(source: Source, judged: Mapping[str, str], texts: Mapping[str, str]) -> tuple[Run, Corpus, str]:
+    """Documents by query, the corpus, and what to call where they come from."""
     path = _there(source.folder / "corpus.jsonl")
     if source.run is None:
         corpus = _corpus(path, None)
         asked = {name: text for name, text in judged.items() if text.strip()}
         # One more than is asked for: the query itself may be among them.
-        return search(corpus, asked, source.depth + 1), corpus, name_of(asked.values())
+        return search(corpus.texts, asked, source.depth + 1), corpus, name_of(asked.values())
     run = read_run(source.run)
     _check_known("query", run, texts, f"{source.run.name} names a query that queries.jsonl hasn't")
     run = {name: documents[: source.depth + 1] for name, documents in run.items() if name in judged}
     wanted = {name for documents in run.values() for name in documents}
     corpus = _corpus(path, wanted)
-    _check_known("document", wanted, corpus, "the run names a document that corpus.jsonl hasn't")
+    _check_known("document", wanted, corpus.texts, "the run names a document that corpus.jsonl hasn't")
     return run, corpus, source.run.name
 
 
@@ -88,14 +94,21 @@ def _documents(query: str, text: str, found: Sequence[str], corpus: Mapping[str,
     return tuple(Document(one, corpus[one]) for one in found if not (one == query and corpus[one].endswith(text)))
 
 
-def _notes(queries: Sequence[Query], stage: str) -> Iterator[str]:
-    """A warning where the first stage leaves so little that the figures are about it, not about the reranker."""
+def _notes(queries: Sequence[Query], corpus: Corpus, stage: str) -> Iterator[str]:
+    """Warnings where figures would be about the files or the first stage, not about the reranker."""
     asked = [query for query in queries if query.text.strip()]
     empty = sum(not query.documents for query in asked)
     if 2 * empty > len(asked):
         yield (
-            f"{stage} found nothing for {empty} of {len(asked)} queries, so these figures say little about the "
-            "reranker: are queries and documents in one language? Else pass your own retriever's run (--run)"
+            f"most queries match nothing: {stage} found no document for {empty} of {len(asked)}, so these figures say "
+            "little about the reranker; are both in one language? Else pass your retriever's run (--run)"
+        )
+    relevant = [name for query in queries for name, grade in query.grades.items() if grade > 0]
+    unknown = [name for name in relevant if name not in corpus.ids]
+    if unknown:
+        yield (
+            f"{len(unknown)} of {len(relevant)} relevant documents aren't in corpus.jsonl ({unknown[0]} is the first); "
+            "they count as not found"
         )
 
 
@@ -135,19 +148,19 @@ def _queries(path: Path) -> dict[str, str]:
     return texts
 
 
-def _corpus(path: Path, wanted: set[str] | None) -> dict[str, str]:
-    """Texts by id; only those in `wanted`, so that a large corpus needn't fit into memory."""
+def _corpus(path: Path, wanted: set[str] | None) -> Corpus:
+    """All ids, and the texts of those in `wanted`, so that a large corpus needn't fit into memory; None: of all."""
     texts: dict[str, str] = {}
-    seen: set[str] = set()
+    ids: set[str] = set()
     for where, row in rows(path):
-        name = _new_id(where, row, seen)
-        seen.add(name)
+        name = _new_id(where, row, ids)
+        ids.add(name)
         if wanted is None or name in wanted:
             title, text = row.get("title") or "", row.get("text")
             if not isinstance(text, str) or not isinstance(title, str):
                 raise InvalidInputError(where, row, f'give "text" (and "title", if any) a string; found {keys_of(row)}')
             texts[name] = f"{title} {text}".strip()
-    return texts
+    return Corpus(ids, texts)
 
 
 def _new_id(where: str, row: dict[str, Any], known: Collection[str]) -> str:

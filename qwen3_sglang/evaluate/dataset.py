@@ -116,6 +116,6 @@ def make_dataset(
         raise InvalidInputError("data", at, "no document is marked relevant, so there is nothing to measure against")
     if not any(query.grade(document) for query in usable for document in query.documents):
         remedy = "the first stage found no relevant document, so reranking can't help; do its ids and the qrels' match?"
-        raise InvalidInputError("data", at, remedy)
+        raise InvalidInputError("data", at, "; ".join([remedy, *notes]))
     blank = [Skipped(query.id, "the query is blank") for query in queries if not query.text.strip()]
     return Dataset(name, first_stage, tuple(usable), tuple(blank), tuple(notes))

@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -53,21 +54,40 @@ def _opened(path: Path) -> TextIO:
 
 
 def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, object) of each line of a JSONL file.
+    """(where, object) of each line of a JSONL file, or of each item of a JSON array.
 
     Raises:
         InvalidInputError: as `lines`, or a line that is no JSON object.
     """
-    for where, line in lines(path):
-        try:
-            row = json.loads(line)
-            if "\\ud" in line.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
-                json.dumps(row, ensure_ascii=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError(where, line, f"write one JSON object a line ({error})") from None
+    numbered = lines(path)
+    first = next(numbered, None)
+    if first is None:
+        return
+    if first[1].lstrip().startswith("["):
+        yield from _items(path, "\n".join([first[1], *(line for _, line in numbered)]))
+        return
+    for where, line in chain([first], numbered):
+        row = _parsed(where, line, "write one JSON object per line")
         if not isinstance(row, dict):
-            raise InvalidInputError(where, line, "write one JSON object a line")
+            raise InvalidInputError(where, line, "write one JSON object per line")
         yield where, row
+
+
+def _items(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, item in enumerate(_parsed(path.name, text, "write a JSON array, or one JSON object per line"), 1):
+        if not isinstance(item, dict):
+            raise InvalidInputError(f"{path.name} item {number}", item, "write a JSON object")
+        yield f"{path.name} item {number}", item
+
+
+def _parsed(where: str, text: str, remedy: str) -> Any:
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(where, text, f"{remedy} ({error})") from None
+    return value
 
 
 def keys_of(row: dict[str, Any]) -> str:

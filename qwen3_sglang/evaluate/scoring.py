@@ -113,9 +113,11 @@ def _ask(client: RerankClient, asks: Sequence[Ask], state: _State, progress: Pro
             for answer in asking:
                 state.keep(answer)
                 report(len(state.known), state.total)
-        finally:  # Ctrl-C and a failure, too: what has been answered is kept
-            for answer in asking.stop():
-                state.keep(answer)
+        except BaseException as error:  # Ctrl-C, too: what has been answered is kept, unless the store is what failed
+            if not (isinstance(error, InvalidInputError) and error.field == "scores"):
+                for answer in asking.stop():
+                    state.keep(answer)
+            raise
 
 
 def _usable(dataset: Dataset, refused: dict[str, Qwen3SGLangError]) -> Dataset:

@@ -47,7 +47,7 @@ def score_key(*parts: str) -> bytes:
     """A digest of model, instruction, texts and whatever else a score depends on; the file holds no texts."""
     digest = blake2b(digest_size=16)
     for part in parts:
-        data = part.encode()
+        data = part.encode("utf-8", "surrogatepass")  # half a pair is asked about as U+FFFD, but kept apart
         digest.update(f"{len(data)} ".encode() + data)  # with its length: no two lists of parts can run together
     return digest.digest()
 

@@ -37,10 +37,8 @@ def between_instructions(metric: str, differences: Sequence[Estimate]) -> str:
     told = {n: one for n, one in numbered if one.low is not None and one.high is not None and one.low * one.high > 0}
     if not told:
         return "No instruction differs measurably from the first."
-    parts = [
-        f"instruction {name} by {one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})" for name, one in told.items()
-    ]
-    return f"Against the first instruction, {metric} changes under {', '.join(parts)}."
+    parts = [f"under {number} by {one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})" for number, one in told.items()]
+    return f"Against instruction 1, {metric} changes {', '.join(parts)}."
 
 
 def cautions(notes: Sequence[str], skipped: Sequence[Skipped], judged: int) -> list[str]:

@@ -52,11 +52,19 @@ def test_most_queries_without_a_hit_are_a_warning(beir: Path) -> None:
         beir / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, text in ((1, "purr"), (2, "x"), (3, "y"))]
     )
     [note] = load_dataset(beir).notes
-    assert "BM25 found nothing for 2 of 3 queries" in note
+    assert "most queries match nothing: BM25 found no document for 2 of 3" in note
     assert "--run" in note
     assert load_dataset(beir, top_k=1).notes == (note,)
     write_lines(beir / "run.trec", ["q1 Q0 d1 1 1 x"])
-    assert "run.trec found nothing for 2 of 3 queries" in load_dataset(beir, beir / "run.trec").notes[0]
+    assert "run.trec found no document for 2 of 3" in load_dataset(beir, beir / "run.trec").notes[0]
+
+
+def test_relevant_documents_that_the_corpus_lacks_are_a_warning(beir: Path) -> None:
+    """No reranker can bring them back; with a run, the whole corpus counts, not only what the run names."""
+    write_lines(beir / "qrels" / "test.tsv", ["q1\td1\t1", "q1\tgone\t1", "q1\tlost\t0", "q2\td3\t1"])
+    for run in (None, beir / "run.trec"):
+        notes = " ".join(load_dataset(beir, run).notes)
+        assert "1 of 3 relevant documents aren't in corpus.jsonl (gone is the first)" in notes
 
 
 def test_a_blank_query_costs_itself(beir: Path) -> None:

@@ -41,7 +41,7 @@ def report(folder: Path) -> Iterator[Report]:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         client = RerankClient(running.url)
-        yield evaluate(client, dataset, scores=folder / "s.sqlite", instructions=["Find it", EVIL])
+        yield evaluate(client, dataset, scores=folder / "s.sqlite", instructions=["Find it", EVIL], target_recall=0.2)
         running.shutdown()
         thread.join()
 

@@ -52,6 +52,19 @@ def test_windows_lines_and_gzip(data: Path, tmp_path: Path) -> None:
         load_dataset(packed)
 
 
+def test_a_json_array_is_read_too(tmp_path: Path, data: Path) -> None:
+    """As other tools write it, over several lines; a bad item is named by its number."""
+    path = tmp_path / "array.json"
+    path.write_text(json.dumps(ROWS, indent=2), encoding="utf-8")
+    assert load_dataset(path).queries == load_dataset(data).queries
+    path.write_text(json.dumps([GOOD, 1]), encoding="utf-8")
+    with pytest.raises(InvalidInputError, match=r"array\.json item 2=1"):
+        load_dataset(path)
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(InvalidInputError, match=r"array\.json=.*JSON array"):
+        load_dataset(path)
+
+
 def test_an_id_is_optional(tmp_path: Path) -> None:
     """The line's number stands in."""
     rows = [{key: value for key, value in GOOD.items() if key != "id"}] * 2
@@ -186,9 +199,9 @@ def test_a_blank_query_costs_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ("{broken", "line 2.*one JSON object a line"),
-        ("[1]", "line 2.*one JSON object a line"),
-        ("[" * 100_000, "line 2.*one JSON object a line"),
+        ("{broken", "line 2.*one JSON object per line"),
+        ("[1]", "line 2.*one JSON object per line"),
+        ("[" * 100_000, "line 2.*one JSON object per line"),
         (GOOD | {"id": "n", "relevant": {"1" * 5000: 1}}, "line 2, relevant"),
         (r'{"query": "\ud800", "documents": ["d"], "relevant": [0]}', "line 2.*surrogates"),
         (GOOD | {"id": "n", "query": None}, 'line 2.*"query"'),
