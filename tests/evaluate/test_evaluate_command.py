@@ -86,7 +86,7 @@ def test_it_fits_eighty_columns(
 ) -> None:
     """The verdict first, the suggestion last; files that were written stand before it."""
     monkeypatch.setenv("COLUMNS", "80")
-    said = run(data, "--url", server.url, "--target-precision", "0.9", "--json", tmp_path / "o.json").output
+    said = run(data, "--url", server.url, "--target-precision", "0.9", "--json", tmp_path / "o.json").stdout
     tables = [line for line in said.splitlines() if line.startswith(("┃", "│", "┏", "└"))]
     assert tables
     assert max(map(len, tables)) <= 80
