@@ -56,7 +56,7 @@ ROOMS = {
     ),
     "check": Room({"client", "errors"}),
     "serving": Room({"errors"}, {"in_thread", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "prompts"}),
+    "toy": Room({"errors", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "prompts"},
         {"cached", "checkpoint", "copying", "folder", "head", "inspect", "parity", "tensors", "verify"},
