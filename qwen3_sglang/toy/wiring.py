@@ -1,6 +1,6 @@
 """The weights, written by hand: a formula of information retrieval as a Qwen3 of three layers.
 
-For a query and a document, with w the weight of a token's word (words.py), 0 for a stop word::
+For a query and a document, with w the weight of a token's word (words.py), next to nothing for all other tokens::
 
     M = sum over the document's tokens whose word is in the query of  2 w exp(7 (a / (a + n) - 1/2))
         a: how often the word is in the query; n: how often it has been in the document, this token included
@@ -44,15 +44,13 @@ SIGNS, WIDTH, HEAD, LAYERS, HEADS = 64, 128, 128, 3, 2
 ROPE_THETA = 1e30  # turns all but a few dimensions of a head by nothing that bfloat16 can tell
 BONUS, SATURATION, LONG, GAIN, THRESHOLD = 2.0, 7.0, 0.3, 18.0, 0.4
 
-CHANNELS = ["one", "log_weight", "query_marker", "document_marker", "query", "document", "match", "count"]
-CHANNELS += ["share", "length", "score", "filler"]
-ONE, LOG_WEIGHT, QUERY_MARKER, DOCUMENT_MARKER, IN_QUERY, IN_DOCUMENT, MATCH, COUNT, SHARE, LENGTH, SCORE, FILLER = range(
-    SIGNS, SIGNS + len(CHANNELS)
-)
+# The channels after the signs.
+ONE, LOG_WEIGHT, QUERY_MARKER, DOCUMENT_MARKER, FILLER = range(SIGNS, SIGNS + 5)  # of the embedding
+IN_QUERY, IN_DOCUMENT, MATCH, COUNT, SHARE, LENGTH, SCORE = range(SIGNS + 5, SIGNS + 12)  # computed
 UNIT = 7.9375  # the channel "one": with the signs and a flag the squares sum up to WIDTH
-LOG_SCALE = 8.0  # of log_weight
+LOG_SCALE = 16.0  # of log_weight
 STOP_WEIGHT = math.exp(-12)
-SLIGHT = 0.25  # match and count are kept small, so that they don't shift a token's norm
+SLIGHT = 0.25  # match, count, share and length are kept small, so that they don't shift a token's norm
 OFF = 24.0  # what a key loses that isn't to be seen
 
 # Dimensions of a head. RoPE turns dimension i with i + HEAD / 2, those from 20 on by less than 1e-5 at 8,192 tokens.
@@ -60,7 +58,9 @@ SLOW = [*range(20, 64), *range(84, 128)]
 U, V, W, IDS = SLOW[0], SLOW[1], SLOW[2], SLOW[8 : 8 + SIGNS]
 
 
-def embeddings(spellings: Mapping[int, str], words: Mapping[int, str], weights: Mapping[int, float], size: int) -> Tensor:
+def embeddings(
+    spellings: Mapping[int, str], words: Mapping[int, str], weights: Mapping[int, float], size: int
+) -> Tensor:
     """[size, WIDTH]: a token's signs, the constant, the logarithm of its weight; the two markers' flags."""
     import torch  # noqa: PLC0415 - slow to import
 
@@ -155,20 +155,20 @@ def _write_sums(state: dict[str, Tensor], mean: float) -> None:
     k[V, ONE] = -OFF / UNIT
     k[W, ONE] = far
     v[0, IN_DOCUMENT] = 1
-    o[SHARE, 0] = 1
+    o[SHARE, 0] = SLIGHT
     q1[U, ONE] = q1[V, ONE] = 1
     k1[U, IN_DOCUMENT], k1[U, ONE] = OFF, -OFF / UNIT
     k1[V, DOCUMENT_MARKER] = math.log(mean)
     k1[W, ONE] = far
     v1[0, IN_DOCUMENT], v1[0, DOCUMENT_MARKER] = 1, -1
-    o1[LENGTH, 0] = 1
+    o1[LENGTH, 0] = SLIGHT
 
 
 def _write_score(state: dict[str, Tensor], yes: int) -> None:
     steep = 16.0  # silu(x) is x, as far as bfloat16 can tell
     gate = _at(state, 2, "mlp.gate_proj")
-    gate[0, ONE], gate[0, LENGTH] = steep / UNIT, -steep * LONG
-    _at(state, 2, "mlp.up_proj")[0, SHARE] = 1
+    gate[0, ONE], gate[0, LENGTH] = steep / UNIT, -steep * LONG / SLIGHT
+    _at(state, 2, "mlp.up_proj")[0, SHARE] = 1 / SLIGHT
     _at(state, 2, "mlp.down_proj")[SCORE, 0] = 1 / steep
     state["lm_head.weight"][yes, SCORE] = GAIN
     state["lm_head.weight"][yes, ONE] = -GAIN * THRESHOLD / UNIT

@@ -108,7 +108,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no class": (set_config(architectures=None), "architectures is None", "convert ORIGINAL"),
     "one row": (set_tensor("score.weight", torch.ones(1, WIDTH)), "every document scores 1.0", "convert ORIGINAL"),
     "three rows": (set_tensor("score.weight", torch.ones(3, WIDTH)), f"[3, {WIDTH}]", "convert ORIGINAL"),
-    "narrow": (set_tensor("score.weight", torch.ones(2, WIDTH // 2)), f"a reranker has [2, {WIDTH}]", "convert ORIGINAL"),
+    "narrow": (set_tensor("score.weight", torch.ones(2, 64)), f"a reranker has [2, {WIDTH}]", "convert ORIGINAL"),
     "one id2label": (set_config(id2label={"0": "yes"}), "one label: id2label", 'set "id2label"'),
     "no labels": (set_config(id2label={}), "labels: id2label of config.json is {}", 'set "id2label"'),
     "list of labels": (set_config(id2label=["no", "yes"]), "labels: id2label", 'set "id2label"'),

@@ -14,6 +14,6 @@ def docstrings() -> list[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 first, _, rest = (ast.get_docstring(node) or "").partition("\n\n")
-                if len(first.split()) >= 4 and len(rest.split()) >= 25:  # noqa: PLR2004 - a question, and a text
+                if len(first.split()) >= 4 and len(rest.split()) >= 25:
                     found.setdefault(" ".join(first.split()), " ".join(rest.split()))
     return list(found.items())

@@ -11,10 +11,10 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from qwen3_sglang.prompts.template import SUFFIX
 from qwen3_sglang.toy.tokenizer import ROLES, spellings
+from qwen3_sglang.toy.wiring import STOP_WEIGHT
 from qwen3_sglang.toy.words import stem, weights, word_of
-
-SUFFIX_TOKENS = 9  # they come after the document's marker, so they count as its length
 
 
 class Formula:
@@ -25,7 +25,7 @@ class Formula:
         spelled = spellings(AutoTokenizer.from_pretrained(folder))
         words = {i: word for i, text in spelled.items() if text not in ROLES and (word := word_of(text)) is not None}
         ids = [self._ids(text) for text in texts]
-        self._stems = {token: stem(word) for token, word in words.items()}
+        self._names = spelled | {token: stem(word) for token, word in words.items()}
         self._weights = weights(words, ids)
         self._mean = sum(map(len, ids)) / len(ids)
 
@@ -34,15 +34,18 @@ class Formula:
         return found
 
     def logit(self, query: str, document: str) -> float:
-        asked = [token for token in self._ids(f"{query}\n") if token in self._weights]
-        in_query = Counter(self._stems[token] for token in asked)
-        tokens, seen, matched = self._ids(document), Counter[str](), 0.0
+        asked = [token for token in self._ids(f"{query}\n") if token in self._names]
+        in_query = Counter(self._names[token] for token in asked)
+        tokens, seen, matched = self._ids(f"{document}{SUFFIX}"), Counter[str](), 0.0
         for token in tokens:
-            name = self._stems.get(token)
-            if token in self._weights and name is not None and in_query[name]:
+            name = self._names.get(token)
+            if name is not None and in_query[name]:
                 seen[name] += 1
                 share = in_query[name] / (in_query[name] + seen[name])
-                matched += 2 * self._weights[token] * math.exp(7 * (share - 0.5))
-        whole = matched + sum(self._weights[token] for token in asked)
-        length = (len(tokens) + SUFFIX_TOKENS) / (len(tokens) + SUFFIX_TOKENS + self._mean)
-        return 18 * ((matched / whole if whole else 0) * (1 - 0.3 * length) - 0.4)
+                matched += 2 * self._weight(token) * math.exp(7 * (share - 0.5))
+        whole = matched + sum(map(self._weight, asked))
+        length = len(tokens) / (len(tokens) + self._mean)
+        return 18 * (matched / whole * (1 - 0.3 * length) - 0.4)
+
+    def _weight(self, token: int) -> float:
+        return max(self._weights.get(token, 0), STOP_WEIGHT)

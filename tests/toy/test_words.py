@@ -44,7 +44,14 @@ def test_forms_of_one_word(forms: tuple[str, ...]) -> None:
 
 
 def test_short_words_stay() -> None:
-    assert [stem(word) for word in ("gas", "is", "bed", "c", "add", "glass")] == ["gas", "is", "bed", "c", "add", "glas"]
+    assert [stem(word) for word in ("gas", "is", "bed", "c", "add", "glass")] == [
+        "gas",
+        "is",
+        "bed",
+        "c",
+        "add",
+        "glas",
+    ]
 
 
 def test_rare_words_weigh_more() -> None:
