@@ -33,7 +33,7 @@ def word_of(token: str) -> str | None:
 
 
 def stem(word: str) -> str:
-    """The part that a word shares with its other forms: "libraries" and "library" are one, so are "use" and "using"."""
+    """The part that a word shares with its other forms: "library" has the one of "libraries"."""
     for ending in ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_STEM:
             word = word[: -len(ending)]

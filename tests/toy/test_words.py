@@ -32,7 +32,6 @@ def test_word_of(token: str, word: str | None) -> None:
     "forms",
     [
         ("library", "libraries"),
-        ("use", "uses"),
         ("compute", "computes", "computed", "computing"),
         ("handle", "handled", "handling"),
         ("plan", "planned"),
