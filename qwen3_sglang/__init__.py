@@ -23,10 +23,13 @@ from qwen3_sglang.errors import (
     ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
+    SGLangNotFoundError,
+    StartupError,
     SwappedLabelsError,
     UnconvertedModelError,
 )
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, Prompt
+from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.ranking import RerankResult
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ _moved.register()
 __all__ = [
     "DEFAULT_INSTRUCTION",
     "AuthenticationError",
+    "Backoff",
     "ConversionError",
     "DocumentError",
     "InvalidInputError",
@@ -53,11 +57,13 @@ __all__ = [
     "RequestRejectedError",
     "RerankClient",
     "RerankResult",
+    "SGLangNotFoundError",
     "ServerError",
     "ServerFailureError",
     "ServerOverloadedError",
     "ServerTimeoutError",
     "ServerUnreachableError",
+    "StartupError",
     "SwappedLabelsError",
     "UnconvertedModelError",
     "__version__",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.errors import MissingDependencyError
+from qwen3_sglang.names import YES
 from qwen3_sglang.toy.corpus import sample
 
 
@@ -42,9 +43,9 @@ def build_toy(out: str | Path, texts: Iterable[str] | None = None) -> Path:
 
 def _require_libraries() -> None:
     try:
-        import tokenizers  # noqa: F401, PLC0415
-        import torch  # noqa: F401, PLC0415
-        import transformers  # noqa: F401, PLC0415
+        import tokenizers  # noqa: F401, PLC0415 - asks whether it is there
+        import torch  # noqa: F401, PLC0415 - asks whether it is there
+        import transformers  # noqa: F401, PLC0415 - asks whether it is there
     except ImportError as error:
         raise MissingDependencyError((error.name or "transformers").split(".")[0], "local") from error
 
@@ -52,7 +53,7 @@ def _require_libraries() -> None:
 @contextmanager
 def _silent_transformers() -> Iterator[None]:
     """Saving draws a progress bar; it is put back as it was, since the switch is the whole process's."""
-    from transformers.utils import logging as untyped  # noqa: PLC0415
+    from transformers.utils import logging as untyped  # noqa: PLC0415 - only an extra brings it
 
     logging: Any = untyped
     shown = logging.is_progress_bar_enabled()
@@ -65,12 +66,12 @@ def _silent_transformers() -> Iterator[None]:
 
 
 def _build_model(tokenizer: Any, documents: list[str]) -> Any:
-    import torch  # noqa: PLC0415
-    from transformers import Qwen3ForCausalLM  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - only an extra brings it
+    from transformers import Qwen3ForCausalLM  # noqa: PLC0415 - only an extra brings it
 
-    from qwen3_sglang.toy import wiring  # noqa: PLC0415
-    from qwen3_sglang.toy.tokenizer import ROLES, spellings  # noqa: PLC0415
-    from qwen3_sglang.toy.words import weights, word_of  # noqa: PLC0415
+    from qwen3_sglang.toy import wiring  # noqa: PLC0415 - only an extra brings it
+    from qwen3_sglang.toy.tokenizer import ROLES, spellings  # noqa: PLC0415 - only an extra brings it
+    from qwen3_sglang.toy.words import weights, word_of  # noqa: PLC0415 - only an extra brings it
 
     # The space in front is the template's, between "<Document>:" and the document.
     ids = [encoded.ids for encoded in tokenizer.backend_tokenizer.encode_batch([f" {text}" for text in documents])]
@@ -82,14 +83,14 @@ def _build_model(tokenizer: Any, documents: list[str]) -> Any:
     # The initial weights are random, and all overwritten.
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model: Any = Qwen3ForCausalLM(config)
-        wiring.write(model.state_dict(), table, tokenizer.get_vocab()["yes"], mean)
+        wiring.write(model.state_dict(), table, tokenizer.get_vocab()[YES], mean)
     return model.to(torch.bfloat16)
 
 
 def _config(tokenizer: Any) -> Any:
-    from transformers import Qwen3Config  # noqa: PLC0415
+    from transformers import Qwen3Config  # noqa: PLC0415 - only an extra brings it
 
-    from qwen3_sglang.toy import wiring  # noqa: PLC0415
+    from qwen3_sglang.toy import wiring  # noqa: PLC0415 - only an extra brings it
 
     make: Any = Qwen3Config  # its signature lacks rope_theta, which it takes
     return make(

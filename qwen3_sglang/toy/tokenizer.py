@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qwen3_sglang.prompts.template import SPECIAL_TOKENS
+from qwen3_sglang.names import NO, PAD, YES
+from qwen3_sglang.prompts.template import DOCUMENT_MARK, QUERY_MARK, QWEN3
 
-QUERY, DOCUMENT = "<Query", "<Document"  # the tokens by which the toy knows the sections of a prompt
+# The tokens by which the toy knows the sections of a prompt: Qwen's split puts the ">:" apart.
+QUERY, DOCUMENT = QUERY_MARK.removesuffix(">:"), DOCUMENT_MARK.removesuffix(">:")
 VOCABULARY = 12_000
 REPEATS = 1_000  # more than any pair of letters has in the words of the texts
 QWEN_SPLIT = (
@@ -17,13 +19,13 @@ QWEN_SPLIT = (
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 ROLES = ("system", "user", "assistant")
-TEMPLATE = f"yes no system\nuser\nassistant\n{QUERY}>: text\n{DOCUMENT}>: text\n"
+TEMPLATE = f"{YES}\n{NO}\nsystem\nuser\nassistant\n{QUERY_MARK} text\n{DOCUMENT_MARK} text\n"
 
 
 def train(texts: Sequence[str]) -> Any:
     """A PreTrainedTokenizerFast of at most VOCABULARY tokens."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: PLC0415
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: PLC0415 - only an extra brings it
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - only an extra brings it
 
     tok: Any = Tokenizer(models.BPE())
     tok.normalizer = normalizers.NFC()
@@ -33,14 +35,14 @@ def train(texts: Sequence[str]) -> Any:
     tok.decoder = decoders.ByteLevel()
     make: Any = trainers.BpeTrainer
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = list(SPECIAL_TOKENS)
+    special = list(QWEN3.special_tokens)
     trainer = make(vocab_size=VOCABULARY, special_tokens=special, show_progress=False, initial_alphabet=alphabet)
     tok.train_from_iterator(_material(texts), trainer)
     wrap: Any = PreTrainedTokenizerFast
     return wrap(
         tokenizer_object=tok,
         eos_token="<|im_end|>",  # noqa: S106 - no password
-        pad_token="<|endoftext|>",  # noqa: S106 - the same
+        pad_token=PAD,
     )
 
 
@@ -57,6 +59,6 @@ def _material(texts: Sequence[str]) -> Iterator[str]:
 
 def spellings(tokenizer: Any) -> dict[int, str]:
     """Token id -> its text, for every token that isn't special; half a character shows as U+FFFD."""
-    special = set(SPECIAL_TOKENS)
+    special = set(QWEN3.special_tokens)
     decode = tokenizer.backend_tokenizer.decoder.decode
     return {index: decode([token]) for token, index in tokenizer.get_vocab().items() if token not in special}

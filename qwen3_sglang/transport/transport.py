@@ -1,4 +1,4 @@
-"""What the protocol decides, carried out: sync over requests, async over aiohttp. The only module that does I/O."""
+"""What the protocol decides, carried out: sync over requests, async over aiohttp: the client's requests."""
 
 from __future__ import annotations
 

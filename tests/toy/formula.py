@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from qwen3_sglang.prompts.template import SUFFIX
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.toy.tokenizer import ROLES, spellings
 from qwen3_sglang.toy.wiring import STOP_WEIGHT
 from qwen3_sglang.toy.words import stem, weights, word_of
@@ -36,7 +36,7 @@ class Formula:
     def logit(self, query: str, document: str) -> float:
         asked = [token for token in self._ids(f"{query}\n") if token in self._names]
         in_query = Counter(self._names[token] for token in asked)
-        tokens, seen, matched = self._ids(f"{document}{SUFFIX}"), Counter[str](), 0.0
+        tokens, seen, matched = self._ids(f"{document}{QWEN3.suffix}"), Counter[str](), 0.0
         for token in tokens:
             name = self._names.get(token)
             if name is not None and in_query[name]:

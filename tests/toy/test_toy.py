@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.template import SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 
 WITHOUT_TORCH = """
@@ -40,7 +40,7 @@ def test_more_shared_words_score_higher(toy: Path) -> None:
     documents = ["The import system finds a module.", "The import statement.", "Lists are mutable sequences."]
     logits = []
     for document in documents:
-        text = f"{prompt_head('import module')}{document}{SUFFIX}"
+        [text] = build_prompts("import module", [document])
         with torch.no_grad():
             last = model(**tokenizer(text, return_tensors="pt")).logits[0, -1]
         logits.append((last[yes] - last[no]).item())

@@ -13,7 +13,7 @@ from formula import Formula
 from judged_texts import Judged, judged
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from qwen3_sglang.prompts.template import SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 
 CONSTANTS = 0.45  # what the logit is off by, since the weights have 8 bits
@@ -39,7 +39,7 @@ def logits(folder: Path, pairs: list[tuple[str, str]], dtype: torch.dtype, atten
     found: list[float] = []
     for start in range(0, len(pairs), 10):
         # Padded at the end, where no causal model looks: no mask is needed.
-        ids = [tokenizer(f"{prompt_head(q)}{text}{SUFFIX}").input_ids for q, text in pairs[start : start + 10]]
+        ids = [tokenizer(build_prompts(q, [text])[0]).input_ids for q, text in pairs[start : start + 10]]
         longest = max(map(len, ids))
         with torch.inference_mode():
             hidden = model.model(torch.tensor([row + [0] * (longest - len(row)) for row in ids])).last_hidden_state
