@@ -72,7 +72,7 @@ ROOMS = {
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
     "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "names", "prompts"}),
+    "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {"cached", "checkpoint", "copying", "folder", "head", "inspect", "parity", "tensors", "verify"},
