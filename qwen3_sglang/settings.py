@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from qwen3_sglang.prompts.template import QWEN3, Template
-from qwen3_sglang.prompts.texts import check_text
+from qwen3_sglang.prompts.texts import check_encodable, check_text
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.secret import MASK, SecretLike, SecretStr
@@ -76,6 +76,7 @@ class Settings:
         check_text("instruction", self.instruction)
         if self.model is not None:
             check_text("model", self.model)
+            check_encodable("model", self.model)
         for field in ("batch_size", "max_concurrency"):
             _check_count(field, getattr(self, field))
         for field in ("timeout", "connect_timeout", "read_timeout"):

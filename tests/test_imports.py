@@ -41,7 +41,7 @@ ROOMS = {
     "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
-        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"},
+        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
     "settings": Room({"errors", "names", "prompts", "protocol", "secret"}),
     "transport": Room(

@@ -90,18 +90,18 @@ class Scorer:
             raise
 
     async def _adrive_all(self, several: list[Steps[list[T]]]) -> list[list[T]]:
-        # A tokenizer on this machine works inside the first step: not on the event loop.
-        return await self._transport.adrive_all(several, blocking_start=self._tokenizer is not None)
+        return await self._transport.adrive_all(several)
 
     def _known(self, deadline: Deadline) -> Served:
         if self._served is None:
             patience = self._transport.patience(deadline)
-            self._served = self._transport.drive(lists.ask_served(patience), deadline)
+            self._served = self._transport.drive(lists.served_or_named(patience, self.settings.model), deadline)
         return self._served
 
     async def _aknown(self, deadline: Deadline) -> Served:
         if self._served is None:
-            self._served = await self._transport.adrive(lists.ask_served(self._transport.patience(deadline)))
+            patience = self._transport.patience(deadline)
+            self._served = await self._transport.adrive(lists.served_or_named(patience, self.settings.model))
         return self._served
 
     def _forget_served(self) -> None:

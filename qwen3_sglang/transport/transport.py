@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, s
 
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.answers import Response, is_success, received
-from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
+from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps, Work
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
@@ -87,31 +87,34 @@ class Transport:
             deadline.stopped.set()  # whoever waits for a retry stops waiting
             pool.shutdown(cancel_futures=True)
 
-    async def adrive(self, steps: Steps[T], *, blocking_start: bool = False) -> T:
-        """`drive` on the running event loop; the caller bounds the time.
-
-        Args:
-            steps: what to carry out.
-            blocking_start: the first step computes for long, so it belongs into a thread.
-        """
+    async def adrive(self, steps: Steps[T]) -> T:
+        """`drive` on the running event loop; the caller bounds the time."""
         run = Run(steps)
-        asked = await asyncio.to_thread(run.step) if blocking_start else run.step()
-        first = [await self._auntil_pause(run, asked)]
+        first = [await self._auntil_pause(run)]
 
         async def resume() -> Pause | None:
-            return first.pop() if first else await self._auntil_pause(run, run.step())
+            return first.pop() if first else await self._auntil_pause(run)
 
         if first[0] is not None:
             await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
         return run.result
 
-    async def adrive_all(self, several: Sequence[Steps[T]], *, blocking_start: bool = False) -> list[T]:
+    async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others."""
         if len(several) <= 1:  # the usual case, without a task of its own
-            return [await self.adrive(steps, blocking_start=blocking_start) for steps in several]
+            return [await self.adrive(steps) for steps in several]
+        found: dict[int, T] = {}
+        waiting = iter(enumerate(several))
+
+        async def work() -> None:
+            for place, steps in waiting:
+                found[place] = await self.adrive(steps)
+
+        # So many tasks, not one per list: each that has begun holds the body of its request.
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.adrive(steps, blocking_start=blocking_start)) for steps in several]
-        return [task.result() for task in tasks]
+            for _ in range(min(len(several), self._settings.max_concurrency)):
+                group.create_task(work())
+        return [found[place] for place in range(len(several))]
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """The work's result, in the time that a call may take."""
@@ -147,13 +150,18 @@ class Transport:
 
     def _until_pause(self, run: Run[T], deadline: Deadline) -> Pause | None:
         asked = run.step()
-        while isinstance(asked, Request):
-            asked = run.step(self._send(asked, deadline))
+        while isinstance(asked, Request | Work):
+            if isinstance(asked, Work):
+                asked.do()
+                if deadline.left() <= 0:
+                    raise self.timed_out()
+            asked = run.step(self._send(asked, deadline) if isinstance(asked, Request) else None)
         return asked
 
-    async def _auntil_pause(self, run: Run[T], asked: Request | Pause | None) -> Pause | None:
-        while isinstance(asked, Request):
-            asked = run.step(await self._asend(asked))
+    async def _auntil_pause(self, run: Run[T]) -> Pause | None:
+        asked = run.step()
+        while isinstance(asked, Request | Work):
+            asked = run.step(await (self._asend(asked) if isinstance(asked, Request) else asyncio.to_thread(asked.do)))
         return asked
 
     def _send(self, request: Request, deadline: Deadline) -> Response | errors.ServerError:
