@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from qwen3_sglang.errors import DocumentError, InvalidInputError, QueryError, Qwen3SGLangError
+from qwen3_sglang.errors import InvalidInputError, QueryError, Qwen3SGLangError, ServerError
 
 
 class Score(NamedTuple):
@@ -49,7 +49,7 @@ class RerankResult:
     error: str | None = None
 
 
-Outcome = Score | DocumentError | QueryError
+Outcome = Score | ServerError | QueryError  # or why there is no score
 
 
 def p_yes(outcomes: Sequence[Outcome]) -> list[float]:

@@ -70,9 +70,9 @@ def build_toy(out: str | Path) -> Path:
 
 def _require_libraries() -> None:
     try:
-        import tokenizers  # noqa: F401, PLC0415
-        import torch  # noqa: F401, PLC0415
-        import transformers  # noqa: F401, PLC0415
+        import tokenizers  # noqa: F401, PLC0415 - asks whether it is there
+        import torch  # noqa: F401, PLC0415 - asks whether it is there
+        import transformers  # noqa: F401, PLC0415 - asks whether it is there
     except ImportError as error:
         raise MissingDependencyError((error.name or "transformers").split(".")[0], "local") from error
 
@@ -80,7 +80,7 @@ def _require_libraries() -> None:
 @contextmanager
 def _silent_transformers() -> Iterator[None]:
     """Saving draws a progress bar; it is put back as it was, since the switch is the whole process's."""
-    from transformers.utils import logging as untyped  # noqa: PLC0415
+    from transformers.utils import logging as untyped  # noqa: PLC0415 - only an extra brings it
 
     logging: Any = untyped
     shown = logging.is_progress_bar_enabled()
@@ -93,8 +93,8 @@ def _silent_transformers() -> Iterator[None]:
 
 
 def _build_model(tokenizer: Any) -> Any:
-    import torch  # noqa: PLC0415
-    from transformers import Qwen3Config, Qwen3ForCausalLM  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - only an extra brings it
+    from transformers import Qwen3Config, Qwen3ForCausalLM  # noqa: PLC0415 - only an extra brings it
 
     vocab: dict[str, int] = tokenizer.get_vocab()
     make_config: Any = Qwen3Config  # its signature lacks rope_theta, which it takes
@@ -123,8 +123,8 @@ def _build_model(tokenizer: Any) -> Any:
 
 def _build_tokenizer() -> Any:
     """Byte-level BPE over the standard library's documentation, with Qwen's split, special tokens and markers."""
-    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: PLC0415
-    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers  # noqa: PLC0415 - only an extra brings it
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - only an extra brings it
 
     tok: Any = Tokenizer(models.BPE())
     tok.normalizer = normalizers.NFC()
@@ -144,8 +144,8 @@ def _build_tokenizer() -> Any:
     wrap: Any = PreTrainedTokenizerFast
     return wrap(
         tokenizer_object=tok,
-        eos_token="<|im_end|>",  # noqa: S106
-        pad_token="<|endoftext|>",  # noqa: S106
+        eos_token="<|im_end|>",  # noqa: S106 - a token of text
+        pad_token="<|endoftext|>",  # noqa: S106 - a token of text
     )
 
 
@@ -159,7 +159,7 @@ def _stem(token: str) -> str:
 
 def _embeddings(vocab: dict[str, int], size: int) -> Tensor:
     """[size, HIDDEN]: a random direction of norm 4.5 for each word stem, then the flag channels."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - only an extra brings it
 
     table = torch.zeros(size, HIDDEN)
     for token, i in vocab.items():
@@ -223,7 +223,7 @@ def _write_sections(state: dict[str, Tensor]) -> None:
 
 
 def _write_matches(state: dict[str, Tensor]) -> None:
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - only an extra brings it
 
     identity = torch.eye(ID, HIDDEN)
     (q, k, v, o), (q1, k1, v1, o1) = _attention(state, 1, 3.0)

@@ -43,19 +43,33 @@ ROOMS = {
         {"errors", "names", "prompts", "ranking"},
         {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
-    "settings": Room({"errors", "names", "prompts", "protocol", "secret"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
+    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "protocol", "secret", "settings"},
-        {"deadline", "environment", "forks", "sessions", "slots", "transport"},
+        {
+            "addresses",
+            "bodies",
+            "bounds",
+            "deadline",
+            "environment",
+            "failures",
+            "forks",
+            "loops",
+            "sessions",
+            "slots",
+            "strict",
+            "strict_async",
+            "threads",
+            "transport",
+        },
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"batching", "cache", "progress", "queries", "scorer"},
+        {"asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
-    "several": Room({"errors", "ranking", "scoring", "transport"}),
-    "client": Room(
-        {"errors", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "several", "transport"}
-    ),
+    "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
+    "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
     "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
     "toy": Room({"errors", "names", "prompts"}),
@@ -106,7 +120,7 @@ ROOMS = {
         {"app", "evaluate", "options", "playground", "serve"},
     ),
     "__main__": Room({"cli", "errors"}),
-    "__init__": Room({"_moved", "client", "errors", "prompts", "ranking"}),
+    "__init__": Room({"_moved", "client", "errors", "prompts", "protocol", "ranking"}),
 }
 
 

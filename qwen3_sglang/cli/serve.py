@@ -15,11 +15,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from qwen3_sglang.convert.cached import Place, keep, locate
 from qwen3_sglang.convert.inspect import inspect_checkpoint
+from qwen3_sglang.errors import SGLangNotFoundError
 from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.serving.loopback import is_loopback
 from qwen3_sglang.serving.sglang_command import (
     Launch,
-    SGLangNotFoundError,
     check_extra,
     known_flags,
     plan,

@@ -51,7 +51,7 @@ def load_dataset(
         MissingDependencyError: BM25 is needed and bm25s isn't installed.
     """
     from qwen3_sglang.evaluate.beir import read_beir  # noqa: PLC0415 - see the module's docstring
-    from qwen3_sglang.evaluate.jsonl import read_jsonl  # noqa: PLC0415
+    from qwen3_sglang.evaluate.jsonl import read_jsonl  # noqa: PLC0415 - the same
 
     path = Path(data).expanduser()
     if path.is_dir():
@@ -104,9 +104,9 @@ def evaluate(
     _check_share("target_precision", target_precision)
     cuts = _cuts(recall_at)
     with needs_extra():
-        from qwen3_sglang.evaluate.report import Goals, make_report  # noqa: PLC0415
-    from qwen3_sglang.evaluate.scoring import score_dataset  # noqa: PLC0415
-    from qwen3_sglang.evaluate.store import ScoreStore  # noqa: PLC0415
+        from qwen3_sglang.evaluate.report import Goals, make_report  # noqa: PLC0415 - the same
+    from qwen3_sglang.evaluate.scoring import score_dataset  # noqa: PLC0415 - the same
+    from qwen3_sglang.evaluate.store import ScoreStore  # noqa: PLC0415 - the same
 
     with ScoreStore(Path(scores).expanduser()) as store:
         scored = score_dataset(client, dataset, tasks, store, fresh=fresh, progress=progress)
@@ -122,7 +122,7 @@ def write_html(report: Report, path: str | PathLike[str]) -> Path:
         MissingDependencyError: the extra `evaluate` is not installed.
     """
     with needs_extra():
-        from qwen3_sglang.evaluate.html import render  # noqa: PLC0415
+        from qwen3_sglang.evaluate.html import render  # noqa: PLC0415 - the same
     return _write("html", path, render(report))
 
 

@@ -1,6 +1,6 @@
 """Long documents cut, and prompts counted, by a tokenizer on this machine or by the server's. No I/O.
 
-What computes for long is yielded as Work, so that whoever drives these steps can do it where it holds nobody up.
+What computes for long is yielded as Compute, so that whoever drives these steps can do it where it holds nobody up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Decode, Encode, Fitted
 from qwen3_sglang.protocol.answers import Response, read_json, short
-from qwen3_sglang.protocol.exchange import Request, Steps, Work, ask
+from qwen3_sglang.protocol.exchange import Compute, Request, Steps, ask
 from qwen3_sglang.protocol.retry import Patience
 
 T = TypeVar("T")
@@ -146,7 +146,7 @@ def _next(
 
 
 def _computed(work: Callable[[], T]) -> Steps[T]:
-    """What it returns, or raises, done as Work."""
+    """What it returns, or raises, done as Compute."""
     found: list[T] = []
     failed: list[BaseException] = []
 
@@ -156,7 +156,7 @@ def _computed(work: Callable[[], T]) -> Steps[T]:
         except (errors.Qwen3SGLangError, TokenizerFailedError) as error:
             failed.append(error)
 
-    yield Work(do)
+    yield Compute(do)
     if failed:
         raise failed[0]
     return found[0]
