@@ -49,7 +49,8 @@ class RerankResult:
     error: str | None = None
 
 
-Outcome = Score | ServerError | QueryError  # or why there is no score
+Failure = ServerError | QueryError
+Outcome = Score | Failure  # or why there is no score
 
 
 def p_yes(outcomes: Sequence[Outcome]) -> list[float]:

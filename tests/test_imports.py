@@ -66,7 +66,7 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"asked", "batching", "cache", "progress", "queries", "scorer"},
+        {"aside", "asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic

@@ -172,9 +172,9 @@ class Template:
             InvalidInputError: a blank instruction, or a text that isn't a string.
             QueryError: a blank query.
         """
-        check_text("query", query)
         check_text("instruction", instruction)
         check_documents(documents)
+        check_text("query", query)  # last: a blank one may cost no more than its scores
         most = (limit or self.max_length) * self.longest_token
         head = self.head(query, instruction, escape=escape, most=most)
         texts = all_readable(documents, most)
