@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from qwen3_sglang.prompts.template import Prompt
+from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
 from qwen3_sglang.scoring.asked import Reader
@@ -32,7 +32,9 @@ class RerankClient:
         api_key: The server's --api-key. Never shown in reprs, dumps, pickles or tracebacks. None:
             QWEN3_SGLANG_API_KEY, then none.
         model: Name of the served model; None asks the server.
-        instruction: The task, in Qwen3's template; None: Qwen's own for web search. English works best.
+        template: The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
+        instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
+            best.
         batch_size: Prompts per request.
         max_concurrency: Requests in flight at once, for one client (per event loop when async).
         timeout: Seconds that one call may take in all, every retry included.
@@ -46,14 +48,14 @@ class RerankClient:
             marked by an error, with one warning logged. InvalidInputError always raises, and so do score and
             score_pairs.
         backoff: How long to wait before a retry.
-        max_length: Tokens per prompt, template included; None: 8192, or the server's limit where that is lower. A
-            longer document loses its tail, and its result says truncated.
+        max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's where that
+            is lower. A longer document loses its tail, and its result says truncated.
         tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None
             asks the server. Name it behind a gateway.
         escape_special_tokens: Break special tokens such as "<|im_end|>" inside query, instruction and documents, by a
             space after the "<", so that no text can leave its place in the template.
-        endpoint: "v1/classify" (SGLang, and the only one its gateway routes), "v1/score" (SGLang; sends and tokenises
-            the query once per request) or "classify" (vLLM).
+        endpoint: How documents are scored: v1/classify (SGLang, the only one that its gateway routes); v1/score
+            (SGLang, sends and tokenises the query once per list); classify (vLLM).
         cache_size: Scores to remember, by model, instruction, query and document; 0 remembers none.
         verify: True checks TLS certificates by requests' CA bundle, or the one that REQUESTS_CA_BUNDLE names; a path
             names a bundle (file or folder); False checks none.
@@ -68,6 +70,7 @@ class RerankClient:
         *,
         api_key: str | SecretLike | None = None,
         model: str | None = None,
+        template: Template = QWEN3,
         instruction: str | None = None,
         batch_size: int = 32,
         max_concurrency: int = 32,
@@ -90,6 +93,7 @@ class RerankClient:
             base_url,
             api_key=api_key,
             model=model,
+            template=template,
             instruction=instruction,
             batch_size=batch_size,
             max_concurrency=max_concurrency,

@@ -11,9 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.template import check_text
+from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.prompts.template import Template
+from qwen3_sglang.prompts.texts import check_text
 from qwen3_sglang.protocol.retry import Backoff
-from qwen3_sglang.secret import API_KEY_VARIABLE, MASK, SecretLike, SecretStr
+from qwen3_sglang.secret import MASK, SecretLike, SecretStr
 
 DEFAULT_BASE_URL = "http://127.0.0.1:30000"  # the port of `sglang.launch_server`
 _MOST_SECONDS = 1_000_000  # more than 11 days; sockets and locks take no more than weeks
@@ -163,6 +165,12 @@ def path(name: str, value: Any) -> None:
     """A path, which isn't looked at yet."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidInputError(name, value, "pass a path, or None")
+
+
+def template(name: str, value: Any) -> None:
+    """A prompt's template."""
+    if not isinstance(value, Template):
+        raise InvalidInputError(name, value, "pass a qwen3_sglang.prompts.template.Template")
 
 
 def backoff(name: str, value: Any) -> None:

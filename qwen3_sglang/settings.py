@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from qwen3_sglang import options as bounds
+from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from qwen3_sglang.options import DEFAULT_BASE_URL, Option, option, optional
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
+from qwen3_sglang.prompts.template import QWEN3, Template
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINT_HELP, ENDPOINTS
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
-from qwen3_sglang.secret import API_KEY_VARIABLE, SecretStr
+from qwen3_sglang.secret import SecretStr
 
-BASE_URL_VARIABLE = "QWEN3_SGLANG_BASE_URL"
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 OnError = Literal["raise", "passthrough"]
 
@@ -56,12 +56,21 @@ class Settings:
     model: str | None = field(
         metadata=option(None, "Name of the served model; None asks the server.", optional(bounds.text))
     )
+    template: Template = field(
+        # Before the instruction, whose default it has.
+        metadata=option(
+            QWEN3,
+            "The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.",
+            bounds.template,
+            shown="`QWEN3`",
+            adapters=False,
+        )
+    )
     instruction: str = field(
         metadata=option(
             None,
-            "The task, in Qwen3's template; None: Qwen's own for web search. English works best.",
+            "The task, in the model's template; None: the template's own, Qwen's for web search. English works best.",
             bounds.text,
-            lambda given: DEFAULT_INSTRUCTION if given is None else given,
             takes="str | None",
             per_call=True,
         )
@@ -110,8 +119,8 @@ class Settings:
     max_length: int | None = field(
         metadata=option(
             None,
-            "Tokens per prompt, template included; None: 8192, or the server's limit where that is lower. A longer "
-            "document loses its tail, and its result says truncated.",
+            "Tokens per prompt, template included; None: the template's limit (8192), or the server's where that is "
+            "lower. A longer document loses its tail, and its result says truncated.",
             optional(bounds.at_least(1)),
         )
     )
@@ -136,8 +145,7 @@ class Settings:
     endpoint: str = field(
         metadata=option(
             DEFAULT_ENDPOINT,
-            '"v1/classify" (SGLang, and the only one its gateway routes), "v1/score" (SGLang; sends and tokenises the '
-            'query once per request) or "classify" (vLLM).',
+            f"How documents are scored: {ENDPOINT_HELP}.",
             bounds.one_of(*ENDPOINTS),
         )
     )
@@ -176,6 +184,8 @@ def make_settings(base_url: str | None = None, *, environ: Mapping[str, str] | N
     given = {name: one.default for name, one in OPTIONS.items()} | options | {"base_url": base_url}
     for name, one in OPTIONS.items():
         given[name] = one.read(_given(given[name], one.variable, environ))
+    if given["instruction"] is None:
+        given["instruction"] = getattr(given["template"], "instruction", None)
     return Settings(**given | {"verify": _bundle(given["verify"], given["base_url"], environ)})
 
 

@@ -34,15 +34,17 @@ class Room:
 # From the ground up: a room may import only rooms that stand above it in this table.
 ROOMS = {
     "errors": Room(),
+    "names": Room(),
     "ranking": Room({"errors"}),
-    "secret": Room(),
+    "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"template", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
-        {"errors", "prompts", "ranking"}, {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"}
+        {"errors", "names", "prompts", "ranking"},
+        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"},
     ),
-    "options": Room({"errors", "prompts", "protocol", "secret"}),
-    "settings": Room({"options", "prompts", "protocol", "secret"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
+    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "protocol", "secret", "settings"},
         {"deadline", "environment", "forks", "sessions", "slots", "transport"},
@@ -54,14 +56,14 @@ ROOMS = {
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
-    "serving": Room({"errors"}, {"in_thread", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "prompts"}),
+    "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
+    "toy": Room({"errors", "names", "prompts"}),
     "convert": Room(
-        {"check", "errors", "prompts"},
+        {"check", "errors", "names", "prompts"},
         {"cached", "checkpoint", "copying", "folder", "head", "inspect", "parity", "tensors", "verify"},
     ),
     "evaluate": Room(
-        {"client", "errors", "ranking"},
+        {"client", "errors", "prompts", "ranking"},
         {
             "beir",
             "bm25",
@@ -81,7 +83,7 @@ ROOMS = {
     ),
     "playground": Room({"client", "errors", "prompts", "ranking", "serving"}, {"answer", "app", "guard", "proxy"}),
     "local": Room(
-        {"errors", "playground", "prompts", "ranking", "serving"},
+        {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {"batcher", "checks", "engine", "limits", "openapi", "playground", "server"},
     ),
     "cli": Room(
@@ -92,8 +94,10 @@ ROOMS = {
             "errors",
             "evaluate",
             "local",
+            "names",
             "playground",
             "prompts",
+            "protocol",
             "ranking",
             "serving",
             "toy",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,16 +83,6 @@ def test_serving_block(base_url: str, causal_toy: Path, tmp_path: Path) -> None:
     assert "usable" in said.output
 
 
-def test_options_table_is_complete() -> None:
-    """Every option of the client and the adapters has its row, and every row an option.
-
-    `callback_manager` and `name` are the frameworks' own.
-    """
-    code = (
-        "from langchain_qwen3_sglang import Qwen3SGLangRerank as A\n"
-        "from llama_index_qwen3_sglang import Qwen3SGLangRerank as B\n"
-        "print(*sorted((set(A.model_fields) | set(B.model_fields)) - {'callback_manager', 'name'}))"
-    )
-    fields = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    rows = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
-    assert sorted(rows) == fields
+def test_it_is_short() -> None:
+    """A README is read in five minutes; what doesn't fit belongs to a page of docs/."""
+    assert len(README.split()) < 900

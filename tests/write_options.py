@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qwen3_sglang.options import Option
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF
 from qwen3_sglang.settings import OPTIONS, Settings
 
@@ -26,6 +27,7 @@ PYDANTIC = {
     "bool | str | os.PathLike[str]": "Bundle",
 }
 _NAMES = "|".join(name for name in OPTIONS if "_" in name)
+NAMED = {id(DEFAULT_BACKOFF): "DEFAULT_BACKOFF", id(QWEN3): "QWEN3"}  # defaults that have a name
 NOT_OPTIONS = {"callback_manager", "name"}  # the frameworks' own
 
 
@@ -36,8 +38,8 @@ def takes(name: str) -> str:
 
 def code(value: object) -> str:
     """A default as it stands in a signature."""
-    if value is DEFAULT_BACKOFF:
-        return "DEFAULT_BACKOFF"
+    if id(value) in NAMED:
+        return NAMED[id(value)]
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
@@ -81,7 +83,7 @@ def _indented(width: int, lines: list[str]) -> list[str]:
 
 def _argument(name: str) -> list[str]:
     one = OPTIONS[name]
-    otherwise = f" None: {one.shown.replace('`', '')}." if one.shown else ""
+    otherwise = f" None: {one.shown.replace('`', '')}." if one.shown and one.default is None else ""
     return textwrap.wrap(
         f"{name}: {one.help}{otherwise}",
         WIDTH - 1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from qwen3_sglang.prompts.template import prepare
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -43,7 +42,8 @@ class Reader:
 
     def group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
         """The prompts of one query."""
-        head, texts = prepare(query, documents, self._task(instruction), escape=self._settings.escape_special_tokens)
+        settings, task = self._settings, self._task(instruction)
+        head, texts = settings.template.prepare(query, documents, task, escape=settings.escape_special_tokens)
         return Group(head, texts, range(len(texts)))
 
     def query(
@@ -79,8 +79,8 @@ class Reader:
         collect: bool = False,
         by_query: bool = False,
     ) -> Asked:
-        escape = self._settings.escape_special_tokens
-        prompts = prepare_many(rows, self._task(instruction), escape=escape, field=field)
+        settings, task = self._settings, self._task(instruction)
+        prompts = prepare_many(settings.template, rows, task, escape=settings.escape_special_tokens, field=field)
         return Asked([len(documents) for _, documents in rows], prompts.groups, collect, by_query)
 
     def _task(self, instruction: str | None) -> str:
