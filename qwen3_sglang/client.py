@@ -31,8 +31,7 @@ class RerankClient:
         base_url: Address of the server, without /v1. None: QWEN3_SGLANG_BASE_URL, then http://127.0.0.1:30000.
         api_key: The server's --api-key. Never shown in reprs, dumps, pickles or tracebacks. None:
             QWEN3_SGLANG_API_KEY, then none.
-        model: Name of the served model; None asks the server.
-        template: The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
+        model: Name of the served model; None: asked from the server.
         instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
             best.
         batch_size: Prompts per request.
@@ -50,8 +49,8 @@ class RerankClient:
         backoff: How long to wait before a retry.
         max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's where that
             is lower. A longer document loses its tail, and its result says truncated.
-        tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None
-            asks the server. Name it behind a gateway.
+        tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None:
+            the server is asked. Name it behind a gateway.
         escape_special_tokens: Break special tokens such as "<|im_end|>" inside query, instruction and documents, by a
             space after the "<", so that no text can leave its place in the template.
         endpoint: How documents are scored: v1/classify (SGLang, the only one that its gateway routes); v1/score
@@ -59,6 +58,7 @@ class RerankClient:
         cache_size: Scores to remember, by model, instruction, query and document; 0 remembers none.
         verify: True checks TLS certificates by requests' CA bundle, or the one that REQUESTS_CA_BUNDLE names; a path
             names a bundle (file or folder); False checks none.
+        template: The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -70,7 +70,6 @@ class RerankClient:
         *,
         api_key: str | SecretLike | None = None,
         model: str | None = None,
-        template: Template = QWEN3,
         instruction: str | None = None,
         batch_size: int = 32,
         max_concurrency: int = 32,
@@ -86,6 +85,7 @@ class RerankClient:
         endpoint: str = "v1/classify",
         cache_size: int = 0,
         verify: bool | str | os.PathLike[str] = True,
+        template: Template = QWEN3,
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
@@ -93,7 +93,6 @@ class RerankClient:
             base_url,
             api_key=api_key,
             model=model,
-            template=template,
             instruction=instruction,
             batch_size=batch_size,
             max_concurrency=max_concurrency,
@@ -109,6 +108,7 @@ class RerankClient:
             endpoint=endpoint,
             cache_size=cache_size,
             verify=verify,
+            template=template,
         )
         self._reader = Reader(self.settings)
         self._transport = Transport(self.settings)

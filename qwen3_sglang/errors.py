@@ -20,6 +20,7 @@
         ├── ServerFailureError               any other failure on the server's side
         ├── ProtocolError                    200, but the scores in it can't be trusted
         └── ModelMismatchError               the model that is served can't rerank
+            ├── ModelReplacedError           another model, or context length, than before is served
             ├── UnconvertedModelError        a causal language model: convert it first
             ├── OneLabelModelError           one label: every document would score 1.0
             └── SwappedLabelsError           label 0 is "yes": every score would be upside down
@@ -198,6 +199,13 @@ class ProtocolError(ServerError):
 
 class ModelMismatchError(ServerError):
     """The model behind the server can't rerank."""
+
+
+class ModelReplacedError(ModelMismatchError):
+    """Another model, or the same with fewer tokens of context, is served than when the call began.
+
+    The client forgets what it knew and begins the call anew; this is raised where that happens twice in one call.
+    """
 
 
 class UnconvertedModelError(ModelMismatchError):

@@ -54,17 +54,7 @@ class Settings:
         )
     )
     model: str | None = field(
-        metadata=option(None, "Name of the served model; None asks the server.", optional(bounds.text))
-    )
-    template: Template = field(
-        # Before the instruction, whose default it has.
-        metadata=option(
-            QWEN3,
-            "The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.",
-            bounds.template,
-            shown="`QWEN3`",
-            adapters=False,
-        )
+        metadata=option(None, "Name of the served model; None: asked from the server.", optional(bounds.text))
     )
     instruction: str = field(
         metadata=option(
@@ -127,8 +117,8 @@ class Settings:
     tokenizer: str | None = field(
         metadata=option(
             None,
-            "Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None asks "
-            "the server. Name it behind a gateway.",
+            "Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None: the "
+            "server is asked. Name it behind a gateway.",
             optional(bounds.path),
             bounds.read_path,
             takes="str | os.PathLike[str] | None",
@@ -166,6 +156,15 @@ class Settings:
             takes="bool | str | os.PathLike[str]",
         )
     )
+    template: Template = field(
+        metadata=option(
+            QWEN3,
+            "The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.",
+            bounds.template,
+            shown="`QWEN3`",
+            adapters=False,
+        )
+    )
 
     def __post_init__(self) -> None:
         for name, one in OPTIONS.items():
@@ -184,8 +183,9 @@ def make_settings(base_url: str | None = None, *, environ: Mapping[str, str] | N
     given = {name: one.default for name, one in OPTIONS.items()} | options | {"base_url": base_url}
     for name, one in OPTIONS.items():
         given[name] = one.read(_given(given[name], one.variable, environ))
+    bounds.template("template", given["template"])  # before anything is taken from it
     if given["instruction"] is None:
-        given["instruction"] = getattr(given["template"], "instruction", None)
+        given["instruction"] = given["template"].instruction
     return Settings(**given | {"verify": _bundle(given["verify"], given["base_url"], environ)})
 
 

@@ -47,7 +47,22 @@ ROOMS = {
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "protocol", "secret", "settings"},
-        {"deadline", "environment", "forks", "sessions", "slots", "transport"},
+        {
+            "addresses",
+            "bodies",
+            "bounds",
+            "deadline",
+            "environment",
+            "failures",
+            "forks",
+            "loops",
+            "sessions",
+            "slots",
+            "strict",
+            "strict_async",
+            "threads",
+            "transport",
+        },
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},

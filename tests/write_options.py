@@ -26,8 +26,9 @@ PYDANTIC = {
     "str | os.PathLike[str] | None": "OptionalPath",
     "bool | str | os.PathLike[str]": "Bundle",
 }
+# Defaults that have a name.
+NAMED = {"DEFAULT_BACKOFF": DEFAULT_BACKOFF, "QWEN3": QWEN3}
 _NAMES = "|".join(name for name in OPTIONS if "_" in name)
-NAMED = {id(DEFAULT_BACKOFF): "DEFAULT_BACKOFF", id(QWEN3): "QWEN3"}  # defaults that have a name
 NOT_OPTIONS = {"callback_manager", "name"}  # the frameworks' own
 
 
@@ -38,8 +39,9 @@ def takes(name: str) -> str:
 
 def code(value: object) -> str:
     """A default as it stands in a signature."""
-    if id(value) in NAMED:
-        return NAMED[id(value)]
+    for name, named in NAMED.items():
+        if value is named:
+            return name
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 

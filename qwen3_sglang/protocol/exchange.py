@@ -35,9 +35,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds, then go on."""
+    """Wait so many seconds, then go on.
+
+    Attributes:
+        seconds: how long.
+        failure: why; None where it was told already.
+    """
 
     seconds: float
+    failure: errors.ServerError | None = None
 
 
 Steps = Generator[Request | Pause, Any, T]
@@ -83,7 +89,7 @@ def ask(request: Request, patience: Patience, *, splits: bool = False, tried: in
         seconds = patience.delay(failure, attempt)
         if seconds is None:
             raise failure
-        yield Pause(seconds)
+        yield Pause(seconds, failure)
     response: Response = reply
     return response
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import getLogger
 from typing import Any
 
@@ -17,7 +17,7 @@ import orjson
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
 from qwen3_sglang.prompts.template import Head, Prompt
-from qwen3_sglang.protocol.answers import Response, read_json, short
+from qwen3_sglang.protocol.answers import Names, Response, read_json, short
 from qwen3_sglang.protocol.diagnosis import MODELS, explained
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Steps, ask, asks_for_less, queue_is_full
@@ -55,6 +55,8 @@ class Call:
         tokenizer: finds out how many it has; None asks the server.
         endpoint: which of ENDPOINTS is asked.
         collect: whether to go on after a document that the server refuses; else that raises.
+        answered: names that the answers to this client gave.
+        listed: names that the server's model list gave it.
     """
 
     model: str
@@ -64,18 +66,49 @@ class Call:
     tokenizer: truncate.Tokenizer | None = None
     endpoint: str = DEFAULT_ENDPOINT
     collect: bool = False
+    answered: Names = field(default_factory=Names)
+    listed: Names = field(default_factory=Names)
 
 
 def ask_served(patience: Patience) -> Steps[Served]:
     """The name of the model that is served, and its limit."""
     response = yield from ask(Request(MODELS), patience)
-    data = read_json(response, "model list").get("data")
-    row = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-    name, context = row.get("id"), row.get("max_model_len")
-    if not isinstance(name, str):
+    served = _listed(response)
+    if not served:
         raise errors.NotSGLangError(response.url, "the model list names no model; is this an SGLang server?")
+    return served[0]
+
+
+def _listed(response: Response) -> list[Served]:
+    """The models of /v1/models."""
+    data = read_json(response, "model list").get("data")
+    rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
     # SGLang refuses a prompt of exactly its context length: a token has to come after it.
-    return Served(name, context - 1 if isinstance(context, int) and context > 1 else None)
+    return [
+        Served(row["id"], limit - 1 if isinstance(limit := row.get("max_model_len"), int) and limit > 1 else None)
+        for row in rows
+        if isinstance(row.get("id"), str)
+    ]
+
+
+def _check_served(call: Call) -> Steps[None]:
+    """The server still serves what it did, as far as it says so; asked once, and with no retry.
+
+    Raises:
+        ModelReplacedError: another model, or less context than the call counts on.
+    """
+    reply = yield Request(MODELS)
+    try:
+        served = _listed(reply) if isinstance(reply, Response) else []
+    except errors.ServerError:  # not every gateway has a list
+        return
+    if not served:
+        return
+    call.listed.confirm(reply.url, *(one.model for one in served))
+    limits = [one.max_length for one in served if one.max_length is not None]
+    if limits and max(limits) < call.max_length:
+        message = f"it takes {max(limits)} tokens now, fewer than the {call.max_length} that it took before: call again"
+        raise errors.ModelReplacedError(reply.url, message)
 
 
 def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
@@ -133,7 +166,9 @@ def _score(work: _Work, part: range) -> Steps[list[Score]]:
     body = endpoint.payload(call.model, call.head, work.texts[part.start : part.stop])
     request, tried, work.tried = Request(endpoint.path, orjson.dumps(body)), work.tried, 0
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried)
-    scores = endpoint.parse(response, len(part))
+    scores = endpoint.parse(response, len(part), call.answered)
+    if endpoint.echoes and response.fresh:  # a connection lasts no longer than the server behind it
+        yield from _check_served(call)
     if not work.cut:
         return scores
     return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
@@ -146,6 +181,8 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
         return
     if not work.explained:
         work.explained = True
+        if isinstance(failure, errors.RequestRejectedError) and _too_long(failure):
+            yield from _check_served(work.call)
         failure = yield from explained(failure, work.call.endpoint)
     if not isinstance(failure, errors.RequestRejectedError) or failure.status not in _BY_DOCUMENT:
         raise failure
@@ -172,6 +209,11 @@ def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Step
     _log.info("%s: no room for a list of %d; %d from now on (batch_size=)", failure.url, len(part), size)
     work.waiting = deque(piece for whole in (part, *work.waiting) for piece in _cut(whole, size))
     yield Pause(seconds)
+
+
+def _too_long(refusal: errors.ServerError) -> bool:
+    """Whether it may be for a context length: each server has words of its own."""
+    return any(word in refusal.message.lower() for word in ("length", "token", "long"))
 
 
 def _cut(part: range, size: int) -> list[range]:

@@ -42,8 +42,8 @@ class Reader:
 
     def group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
         """The prompts of one query."""
-        settings, task = self._settings, self._task(instruction)
-        head, texts = settings.template.prepare(query, documents, task, escape=settings.escape_special_tokens)
+        task, escape = self._task(instruction), self._settings.escape_special_tokens
+        head, texts = self._settings.template.prepare(query, documents, task, escape=escape)
         return Group(head, texts, range(len(texts)))
 
     def query(
@@ -79,8 +79,8 @@ class Reader:
         collect: bool = False,
         by_query: bool = False,
     ) -> Asked:
-        settings, task = self._settings, self._task(instruction)
-        prompts = prepare_many(settings.template, rows, task, escape=settings.escape_special_tokens, field=field)
+        template, escape = self._settings.template, self._settings.escape_special_tokens
+        prompts = prepare_many(template, rows, self._task(instruction), escape=escape, field=field)
         return Asked([len(documents) for _, documents in rows], prompts.groups, collect, by_query)
 
     def _task(self, instruction: str | None) -> str:

@@ -15,6 +15,7 @@ from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
+from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
 from qwen3_sglang.ranking import Outcome, Score
@@ -50,6 +51,7 @@ class Scorer:
         self._settings = settings
         self._transport = transport
         self._served = _told(settings)
+        self._answered, self._listed = Names(), Names()
         self._tokenizer: LocalTokenizer | None = None
         self._empty_cache()
         restart_in_child(self, Scorer._empty_cache)  # another thread may have held its lock
@@ -71,7 +73,14 @@ class Scorer:
         try:
             sending = next(work)
             while True:
-                sending = work.send(self._transport.drive_all(sending.steps, sending.deadline))
+                try:
+                    # A tokenizer on this machine works inside the first step.
+                    blocking = self._tokenizer is not None
+                    found = self._transport.drive_all(sending.steps, sending.deadline, blocking_start=blocking)
+                except errors.ModelReplacedError as replaced:
+                    sending = work.throw(replaced)
+                else:
+                    sending = work.send(found)
         except StopIteration as done:
             result: T = done.value
             return result
@@ -91,9 +100,14 @@ class Scorer:
         try:
             sending = next(work)
             while True:
-                # A tokenizer on this machine works inside the first step: not on the event loop.
-                blocking = self._tokenizer is not None
-                sending = work.send(await self._transport.adrive_all(sending.steps, blocking_start=blocking))
+                try:
+                    # Not on the event loop.
+                    blocking = self._tokenizer is not None
+                    found = await self._transport.adrive_all(sending.steps, blocking_start=blocking)
+                except errors.ModelReplacedError as replaced:
+                    sending = work.throw(replaced)
+                else:
+                    sending = work.send(found)
         except StopIteration as done:
             result: T = done.value
             return result
@@ -135,6 +149,13 @@ class Scorer:
         if not any(asked.counts):
             return []
         deadline = self._deadline()
+        try:
+            return (yield from self._outcomes_of_one_model(asked, deadline.rest()))
+        except errors.ModelReplacedError:
+            self._forget_served(ask=True)
+        return (yield from self._outcomes_of_one_model(asked, deadline))
+
+    def _outcomes_of_one_model(self, asked: Asked, deadline: Deadline) -> Work[list[Outcome]]:
         served = yield from self._known(deadline)
         groups = asked.groups(self._max_length(served))
         answers: list[list[Outcome]] = []
@@ -143,12 +164,14 @@ class Scorer:
         return answers[0] if len(answers) == 1 else restore(groups, answers)
 
     def _group(self, group: Group, served: Served, deadline: Deadline, asked: Asked) -> Work[list[Outcome]]:
-        call = self._call(group.head, served, deadline, collect=asked.collect)
-        plan = self._plan(call, group.texts)
+        # What is learned of a model that is replaced meanwhile belongs to the cache that is forgotten.
+        call, cache = self._call(group.head, served, deadline, collect=asked.collect), self._cache
+        known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
+        plan = batching.split(group.texts, self._settings.batch_size, known)
         parts = yield Sending(_steps(call, plan, group.places, asked.on_progress), deadline)
-        if self._cache is not None:
+        if cache is not None:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
-                self._cache.add(call.model, call.head.text, documents, outcomes)
+                cache.add(call.model, call.head.text, documents, outcomes)
         outcomes = plan.restore(parts)
         _tell(outcomes, group.places, call.max_length)
         return outcomes
@@ -157,18 +180,18 @@ class Scorer:
         return Deadline(self._settings.timeout)
 
     def _known(self, deadline: Deadline) -> Work[Served]:
-        if self._served is None:
-            [self._served] = yield Sending([lists.ask_served(self._transport.patience(deadline))], deadline)
-        return self._served
+        served = self._served  # another thread may forget it meanwhile
+        if served is None:
+            [served] = yield Sending([lists.ask_served(self._transport.patience(deadline))], deadline)
+            self._listed.confirm(self._settings.base_url, served.model)
+            self._served = served
+        return served
 
-    def _forget_served(self) -> None:
-        self._served = _told(self._settings)  # the server may have come back with another model
-
-    def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Outcome]:
-        known: Mapping[str, Outcome] = {}
-        if self._cache is not None:
-            known = self._cache.find(call.model, call.head.text, texts)
-        return batching.split(texts, self._settings.batch_size, known)
+    def _forget_served(self, *, ask: bool = False) -> None:
+        """The server may have come back with another model; `ask`: it has, so that what was told is wrong too."""
+        self._served = None if ask else _told(self._settings)
+        self._answered, self._listed = Names(), Names()
+        self._empty_cache()
 
     def _max_length(self, served: Served) -> int:
         wanted = self._settings.max_length or self._settings.template.max_length
@@ -177,8 +200,17 @@ class Scorer:
     def _call(self, head: Head, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
         if self._tokenizer is None and self._settings.tokenizer is not None:
             self._tokenizer = load_tokenizer(self._settings.tokenizer)
-        model, patience = self._settings.model or served.model, self._transport.patience(deadline)
-        return Call(model, head, self._max_length(served), patience, self._tokenizer, self._settings.endpoint, collect)
+        return Call(
+            self._settings.model or served.model,
+            head,
+            self._max_length(served),
+            self._transport.patience(deadline),
+            self._tokenizer,
+            self._settings.endpoint,
+            collect,
+            self._answered,
+            self._listed,
+        )
 
 
 def _steps(
