@@ -7,7 +7,8 @@ from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
-API_KEY_VARIABLE = "QWEN3_SGLANG_API_KEY"
+from qwen3_sglang.names import API_KEY_VARIABLE
+
 MASK = "**********"
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "(?:apos|#39)"}
 _ASCII = 127

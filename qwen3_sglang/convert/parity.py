@@ -23,7 +23,8 @@ from qwen3_sglang.convert.checkpoint import Shard, open_shards, read_tensor
 from qwen3_sglang.convert.copying import GB
 from qwen3_sglang.convert.head import decode
 from qwen3_sglang.errors import ConversionError, MissingDependencyError
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, SUFFIX, prompt_head
+from qwen3_sglang.names import BIAS, NO, WEIGHT, YES
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, build_prompts
 
 TOLERANCE = 1e-4  # float32's own noise is about 1e-6
 LIBRARIES = ("torch", "transformers")
@@ -173,7 +174,7 @@ def check_parity(parity: Parity, folder: Path) -> None:
 
 
 def _tokenized(source: Path) -> Prompts:
-    from transformers import AutoTokenizer  # noqa: PLC0415
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     tokenizer = _load(AutoTokenizer, source)
 
@@ -183,12 +184,12 @@ def _tokenized(source: Path) -> Prompts:
     padding = ASIDE * (LONG // len(encode(ASIDE)) + 1)
     texts = [*PROMPTS, *((label, WEB, QUERY, padding) for label in LONG_LABELS[:1])]
     texts.append((LONG_LABELS[1], WEB, QUERY, padding + ANSWER))
-    return {label: encode(prompt_head(query, task) + document + SUFFIX) for label, task, query, document in texts}
+    return {label: encode(*build_prompts(query, [document], task)) for label, task, query, document in texts}
 
 
 def _scores(load: Callable[[], Forward], prompts: Prompts) -> dict[str, float]:
     """P(yes) of each prompt; the model lives no longer than this call, so two are never in memory."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     forward = load()
     with torch.inference_mode():
@@ -205,27 +206,27 @@ def _p_yes(no: float, yes: float) -> float:
 
 
 def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     model = _load(AutoModelForCausalLM, folder, dtype=torch.float32, use_safetensors=True).eval()
 
     def forward(ids: list[int]) -> tuple[float, float]:
         # Logits of the last token only: all of a long prompt's would be gigabytes.
         last = model(torch.tensor([ids]), use_cache=False, logits_to_keep=1).logits[0, -1]
-        return float(last[tokens["no"]]), float(last[tokens["yes"]])
+        return float(last[tokens[NO]]), float(last[tokens[YES]])
 
     return forward
 
 
 def _classifier_forward(folder: Path) -> Forward:
-    import torch  # noqa: PLC0415
-    from transformers import AutoModel  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
+    from transformers import AutoModel  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     # The body alone: transformers has no bias in this class's head, and would leave the file's unread.
     model = _load(AutoModel, folder, dtype=torch.float32, use_safetensors=True).eval()
     shards = open_shards(folder)
-    weight, bias = (torch.tensor(_read_values(shards, f"score.{part}")) for part in ("weight", "bias"))
+    weight, bias = (torch.tensor(_read_values(shards, name)) for name in (WEIGHT, BIAS))
 
     def forward(ids: list[int]) -> tuple[float, float]:
         last = model(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1]
@@ -254,7 +255,7 @@ def _load(kind: Any, folder: Path, **options: Any) -> Any:
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """No bars and no warning about the two tensors of the head, which are read here."""
-    from transformers.utils import logging as untyped  # noqa: PLC0415
+    from transformers.utils import logging as untyped  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     logs: Any = untyped
     verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
