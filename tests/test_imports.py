@@ -34,30 +34,45 @@ class Room:
 # From the ground up: a room may import only rooms that stand above it in this table.
 ROOMS = {
     "errors": Room(),
-    "ranking": Room({"errors"}),
-    "secret": Room(),
-    "_moved": Room(),
     "names": Room(),
-    "prompts": Room({"errors"}, {"template", "tokenizer", "truncate"}),
+    "ranking": Room({"errors"}),
+    "secret": Room({"names"}),
+    "_moved": Room(),
+    "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
-        {"errors", "prompts", "ranking"}, {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"}
+        {"errors", "names", "prompts", "ranking"},
+        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
-    "settings": Room({"errors", "prompts", "protocol", "secret"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
+    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "protocol", "secret", "settings"},
-        {"deadline", "environment", "forks", "sessions", "slots", "transport"},
+        {
+            "addresses",
+            "bodies",
+            "bounds",
+            "deadline",
+            "environment",
+            "failures",
+            "forks",
+            "loops",
+            "sessions",
+            "slots",
+            "strict",
+            "strict_async",
+            "threads",
+            "transport",
+        },
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"batching", "cache", "progress", "queries", "scorer"},
+        {"aside", "asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
-    "several": Room({"errors", "ranking", "scoring", "transport"}),
-    "client": Room(
-        {"errors", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "several", "transport"}
-    ),
+    "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
+    "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
-    "serving": Room({"errors"}, {"in_thread", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "prompts"}),
+    "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
+    "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {
@@ -83,27 +98,36 @@ ROOMS = {
         },
     ),
     "evaluate": Room(
-        {"client", "errors", "ranking"},
+        {"client", "errors", "prompts", "ranking"},
         {
+            "asking",
             "beir",
             "bm25",
             "dataset",
+            "documents",
+            "files",
+            "grades",
             "html",
             "jsonl",
             "lines",
             "metrics",
             "plots",
+            "readings",
             "report",
+            "rounding",
             "scoring",
             "statistics",
             "store",
             "tables",
             "thresholds",
+            "tokens",
+            "trec",
+            "verdict",
         },
     ),
     "playground": Room({"client", "errors", "prompts", "ranking", "serving"}, {"answer", "app", "guard", "proxy"}),
     "local": Room(
-        {"errors", "playground", "prompts", "ranking", "serving"},
+        {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {"batcher", "checks", "engine", "limits", "openapi", "playground", "server"},
     ),
     "cli": Room(
@@ -114,8 +138,10 @@ ROOMS = {
             "errors",
             "evaluate",
             "local",
+            "names",
             "playground",
             "prompts",
+            "protocol",
             "ranking",
             "serving",
             "toy",
@@ -123,7 +149,7 @@ ROOMS = {
         {"app", "evaluate", "options", "playground", "serve"},
     ),
     "__main__": Room({"cli", "errors"}),
-    "__init__": Room({"_moved", "client", "errors", "prompts", "ranking"}),
+    "__init__": Room({"_moved", "client", "errors", "prompts", "protocol", "ranking"}),
 }
 
 

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModel, AutoTokenizer
 
 from qwen3_sglang.errors import ConversionError, InvalidInputError
+from qwen3_sglang.names import BIAS, TARGET_CLASS, WEIGHT
 
-ARCHITECTURE = "Qwen3ForSequenceClassification"
 LABELS = 2
 # Tokens in one forward pass, padding included: they bound the memory, not the list. On a CPU more isn't faster: after a
 # pass of 8192 tokens malloc gives its memory back to the system, and the page faults of the next take a fifth of it.
@@ -134,8 +134,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConversionError(f"{path}: not a checkpoint's config ({error}). {_remedy(folder)}") from error
     architectures = config.get("architectures") if isinstance(config, dict) else None
-    if architectures != [ARCHITECTURE]:
-        message = f"{folder} is not converted: its architecture is {architectures}, not {ARCHITECTURE}."
+    if architectures != [TARGET_CLASS]:
+        message = f"{folder} is not converted: its architecture is {architectures}, not {TARGET_CLASS}."
         raise ConversionError(f"{message} {_remedy(folder)}")
     return dict(config)
 
@@ -157,12 +157,12 @@ def _remedy(folder: Path, *, original: bool = False) -> str:
 
 def _read_head(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """`score.weight` and `score.bias` in float32; no bias in the file means zeros."""
-    weight = _read_tensor(folder, "score.weight")
+    weight = _read_tensor(folder, WEIGHT)
     if weight is None or weight.dim() != LABELS or weight.shape[0] != LABELS:
         shape = None if weight is None else tuple(weight.shape)
-        message = f"{folder}: score.weight has shape {shape}, not two rows."
+        message = f"{folder}: {WEIGHT} has shape {shape}, not two rows."
         raise ConversionError(f"{message} {_remedy(folder, original=True)}")
-    bias = _read_tensor(folder, "score.bias")
+    bias = _read_tensor(folder, BIAS)
     return weight, torch.zeros(LABELS) if bias is None else bias
 
 

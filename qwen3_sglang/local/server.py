@@ -24,10 +24,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher
-from qwen3_sglang.local.engine import ARCHITECTURE, Engine
+from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.limits import BODY_SECONDS, MAX_BODY, Limits, PatientProtocol
 from qwen3_sglang.local.openapi import OPERATIONS, describe
 from qwen3_sglang.local.playground import EngineReranker
+from qwen3_sglang.names import TARGET_CLASS
 from qwen3_sglang.playground.app import OPEN_PATHS, routes
 from qwen3_sglang.serving.in_thread import STOP_SECONDS, run_app
 from qwen3_sglang.serving.loopback import is_loopback
@@ -81,7 +82,7 @@ class _Endpoints:
 
     async def model_info(self, request: Request) -> Response:
         paths = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
-        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [ARCHITECTURE]}
+        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [TARGET_CLASS]}
         return JSONResponse({**paths, **kind})
 
     async def health(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ What it says of the head is classifier.py's, and the remedies are remarks.py's.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from qwen3_sglang.convert.remarks import Verdict
 from qwen3_sglang.convert.tokens import find_tokens
 from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
+from qwen3_sglang.toy.wiring import WIDTH
 
 NAMELESS = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": None}
 SWAPPED = {"id2label": {"0": "yes", "1": "no"}, "label2id": None}
@@ -104,7 +106,7 @@ def add_token(folder: Path) -> None:
     """A tokenizer that grew after the model was built."""
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
-    tokenizer["added_tokens"].append({"content": "<mine>", "id": 9000})
+    tokenizer["added_tokens"].append({"content": "<mine>", "id": 1_000_000})
     path.write_text(json.dumps(tokenizer))
 
 
@@ -112,6 +114,11 @@ def quantized_without_bias(folder: Path) -> None:
     """What a conversion would mend, if it could."""
     edit_config(folder, quantization_config={"bits": 8})
     drop_tensor("score.bias")(folder)
+
+
+def leave_lm_head(folder: Path) -> None:
+    """A converter that adds the head and drops nothing."""
+    edit_tensors(folder, lambda t: t.update({LM_HEAD: torch.zeros_like(t[EMBEDDINGS])}))
 
 
 def first_shard(folder: Path) -> Path:
@@ -133,33 +140,33 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no class": (set_config(architectures=None), "architectures is None", "use a Qwen3-Reranker"),
     "adapter": (lambda f: (f / "adapter_config.json").write_text("{}"), "LoRA adapter", "remove that file"),
     "one row": (one_row, "every document scores 1.0", MENDED),
-    "three rows": (set_tensor("score.weight", torch.ones(3, 256)), "[3, 256]", SAVE),
-    "narrow": (set_tensor("score.weight", torch.ones(2, 128)), "a reranker has [1, 256] or [2, 256]", SAVE),
+    "three rows": (set_tensor("score.weight", torch.ones(3, WIDTH)), f"[3, {WIDTH}]", SAVE),
+    "narrow": (set_tensor("score.weight", torch.ones(2, 64)), f"a reranker has [1, {WIDTH}] or [2, {WIDTH}]", SAVE),
     "one id2label": (set_config(id2label={"0": "no"}), "one label: id2label", MENDED),
     "no labels": (set_config(id2label={}), "labels: id2label of config.json is {}", MENDED),
     "list of labels": (set_config(id2label=["no", "yes"]), "labels: id2label", 'set "id2label"'),
     "named labels": (set_config(id2label={"a": "no", "b": "yes"}), "labels: id2label", 'set "id2label"'),
     "num_labels": (set_config(num_labels=3), "num_labels of config.json is 3", MENDED),
     "no head": (drop_tensor("score.weight"), "random head", SAVE),
-    "no bias": (drop_tensor("score.bias"), "(up to 0.062)", MENDED),
+    "no bias": (drop_tensor("score.bias"), "(up to 0.088)", MENDED),
     "infinite bias": (set_tensor("score.bias", [0.0, float("inf")]), "no document gets a score", SAVE),
     "short bias": (set_tensor("score.bias", [0.0]), "score.bias is [1], not [2]", SAVE),
-    "equal rows": (set_tensor("score.weight", torch.ones(2, 256)), "every document scores the same", SAVE),
-    "broken rows": (set_tensor("score.weight", torch.full((2, 256), torch.nan)), "not finite", SAVE),
+    "equal rows": (set_tensor("score.weight", torch.ones(2, WIDTH)), "every document scores the same", SAVE),
+    "broken rows": (set_tensor("score.weight", torch.full((2, WIDTH), torch.nan)), "not finite", SAVE),
     "swapped names": (set_config(**SWAPPED), 'label 0 is "yes"', MENDED),
     "no tokenizer": (remove_tokenizer, "can't read text", "tokenizer.save_pretrained"),
     "yes in pieces": (forget_yes, '"yes" isn\'t a single token', "copy the tokenizer files"),
-    "too many tokens": (add_token, "has token ids up to 9000", "resize_token_embeddings"),
+    "too many tokens": (add_token, "has token ids up to 1000000", "resize_token_embeddings"),
     "missing shard": (lambda f: first_shard(f).unlink(), "the index names this shard", "save the checkpoint again"),
     "truncated": (lambda f: os.truncate(first_shard(f), 100_000), "the file has", "save the checkpoint again"),
     "no weights": (lambda f: [p.unlink() for p in f.glob("*.safetensors*")], "neither model.safetensors", "name a"),
     "missing layer": (drop_tensor("model.layers.1.mlp.up_proj.weight"), "layers.1.mlp.up_proj", "save the checkpoint"),
     "other shape": (
         set_config(num_key_value_heads=1),
-        "not [128, 256] as config.json says",
+        f"not [128, {WIDTH}] as config.json says",
         "save the checkpoint again",
     ),
-    "vocabulary": (set_config(vocab_size=9000), "the vocabulary was resized", "Set vocab_size to 8064"),
+    "vocabulary": (set_config(vocab_size=1_000_000), "the vocabulary was resized", "Set vocab_size to"),
     "no layers": (set_config(num_hidden_layers=None), "num_hidden_layers is None", "save the checkpoint again"),
     "stale file": (add_stale_single_file, "they may score differently", "remove what is stale"),
     "quantized": (quantized_without_bias, "quantized, so they can't be converted", "quantize afterwards"),
@@ -170,8 +177,8 @@ NOTES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no template": (set_config(**NAMELESS), "trained with Qwen's template", "questions whose answers you know"),
     "no padding": (set_config(pad_token_id=None), "two texts at once", "<|endoftext|>"),
     "bias": (set_tensor("score.bias", [0.0, 0.5]), "moves P(yes) by up to 0.124", "transformers ignores it"),
-    "lm_head": (set_tensor(LM_HEAD, torch.zeros(8064, 256)), "left over (4.1 MB)", MENDED),
-    "trained head": (set_tensor("score.weight", torch.eye(2, 256)), "moves in steps", MENDED),
+    "lm_head": (leave_lm_head, "lm_head.weight is left over", MENDED),
+    "trained head": (set_tensor("score.weight", torch.eye(2, WIDTH)), "moves in steps", MENDED),
     "quantized": (set_config(quantization_config={"bits": 8}), "isn't checked", ""),
 }
 
@@ -306,11 +313,12 @@ def test_the_bound_of_a_missing_bias_is_that_of_the_initialisation(folder: Path)
     drop_tensor("score.bias")(folder)
     [problem] = texts(inspect_checkpoint(folder), ok=False)
     torch.manual_seed(0)
-    drawn = torch.stack([torch.nn.Linear(256, 2).bias.detach() for _ in range(2000)])
+    drawn = torch.stack([torch.nn.Linear(WIDTH, 2).bias.detach() for _ in range(2000)])
     off = torch.sigmoid((drawn[:, 1] - drawn[:, 0]).abs() / 2) * 2 - 1  # furthest apart: half to either side of 0
     assert f"(up to {drawn.abs().max().item():.3f})"[:-2] in problem
-    assert f"off by up to {1 / 32:.3f}" in problem
-    assert 0.025 < off.max().item() <= 1 / 32
+    most = 1 / math.sqrt(WIDTH) / 2
+    assert f"off by up to {most:.3f}" in problem
+    assert 0.8 * most < off.max().item() <= most
 
 
 def test_vocab_json_serves_as_tokenizer(folder: Path) -> None:

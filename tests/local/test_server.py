@@ -176,7 +176,7 @@ def test_stops_on_exit(converted_toy: Path) -> None:
 
 
 def test_a_taken_port_is_raised(converted_toy: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):  # noqa: SIM117
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):  # noqa: SIM117 - the port is taken first
         with local.run_in_thread(converted_toy, port=taken.getsockname()[1]):
             pass
 
