@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from project import EXTRAS, PROBES, ROOT, included
+
 from toy import toy
 
 DIST = ROOT / "dist"
