@@ -41,7 +41,7 @@ ROOMS = {
     "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
-        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"},
+        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
     "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
@@ -66,13 +66,13 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"asked", "batching", "cache", "progress", "queries", "scorer"},
+        {"aside", "asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
     "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "names", "prompts"}),
+    "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {"cached", "checkpoint", "copying", "folder", "head", "inspect", "parity", "tensors", "verify"},
