@@ -41,7 +41,7 @@ from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.local.engine import Engine
-from qwen3_sglang.prompts.template import SPECIAL_TOKENS, SUFFIX, build_prompts, prompt_head, task_head
+from qwen3_sglang.prompts.template import QWEN3, build_prompts
 from qwen3_sglang.toy import QWEN_SPLIT, build_toy
 from ways import MODULES, Texts, machine
 
@@ -109,9 +109,9 @@ def _tokenizer() -> Any:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     make_trainer: Any = trainers.BpeTrainer
     trainer = make_trainer(
-        vocab_size=9500, special_tokens=list(SPECIAL_TOKENS), show_progress=False, initial_alphabet=alphabet
+        vocab_size=9500, special_tokens=list(QWEN3.special_tokens), show_progress=False, initial_alphabet=alphabet
     )
-    tokenizer.train_from_iterator([*map(inspect.getsource, MODULES), task_head()], trainer)
+    tokenizer.train_from_iterator([*map(inspect.getsource, MODULES), QWEN3.task(QWEN3.instruction).text], trainer)
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>")  # noqa: S106
 
 
@@ -204,8 +204,8 @@ class _Encoder:
         """That many prompts per batch."""
 
         def way(query: str, texts: list[str]) -> list[float]:
-            head = prompt_head(query).removesuffix(" ")
-            pairs = [(head, f" {text}{SUFFIX}") for text in texts]
+            head = QWEN3.head(query)
+            pairs = [(head.bare, f"{head.joint}{text}{QWEN3.suffix}") for text in texts]
             found = self._model.predict(pairs, batch_size=size, apply_softmax=True, show_progress_bar=False)
             return [float(row[1]) for row in found]
 

@@ -36,8 +36,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 Rows = Sequence[Sequence[float]]
 
 
-def make_prompts(count: int, seed: int) -> list[str]:
-    """Prompts with the real template; queries and documents are runs of words from Python's documentation."""
+def make_queries(count: int, documents: int, seed: int) -> list[tuple[str, list[str]]]:
+    """Queries with so many documents each; all are runs of words from Python's documentation."""
     words = re.sub(r"[^\w.,;:()' ]+", " ", " ".join(pydoc_data.topics.topics.values())).split()
     drawn = random.Random(seed)  # noqa: S311 - texts, not secrets
 
@@ -45,9 +45,14 @@ def make_prompts(count: int, seed: int) -> list[str]:
         begin = drawn.randrange(len(words) - length)
         return " ".join(words[begin : begin + length])
 
-    queries = -(-count // DOCUMENTS_A_QUERY)
-    drawn_documents = [[text(drawn.randint(8, 40)) for _ in range(DOCUMENTS_A_QUERY)] for _ in range(queries)]
-    return [p for documents in drawn_documents for p in build_prompts(text(8) + "?", documents)][:count]
+    drawn_documents = [[text(drawn.randint(8, 40)) for _ in range(documents)] for _ in range(count)]
+    return [(text(8) + "?", texts) for texts in drawn_documents]
+
+
+def make_prompts(count: int, seed: int) -> list[str]:
+    """Prompts with the real template, of make_queries' texts."""
+    queries = make_queries(-(-count // DOCUMENTS_A_QUERY), DOCUMENTS_A_QUERY, seed)
+    return [p for query, documents in queries for p in build_prompts(query, documents)][:count]
 
 
 def make_model(shape: str, tokenizer: Any) -> Any:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Entry, encode_header
-from qwen3_sglang.convert.head import LM_HEAD
 from qwen3_sglang.convert.tensors import expected_shapes
+from qwen3_sglang.names import LM_HEAD
 
 COMMON: dict[str, Any] = {
     "architectures": ["Qwen3ForCausalLM"],

@@ -27,7 +27,7 @@ import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
-from qwen3_sglang.prompts.template import SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import QWEN3, build_prompts
 
 Way = Callable[[str, Sequence[str]], list[float]]
 AsyncWay = Callable[[str, Sequence[str]], Awaitable[list[float]]]
@@ -65,14 +65,13 @@ def machine() -> str:
 
 def classify_body(model: str, query: str, documents: Sequence[str]) -> bytes:
     """The body of one list for /v1/classify: the bytes that our client sends."""
-    head = prompt_head(query)
-    return orjson.dumps({"model": model, "input": [f"{head}{document}{SUFFIX}" for document in documents]})
+    return orjson.dumps({"model": model, "input": build_prompts(query, documents, escape=False)})
 
 
 def score_body(model: str, query: str, documents: Sequence[str]) -> bytes:
     """The same for /v1/score."""
-    items = [f"{document}{SUFFIX}" for document in documents]
-    return orjson.dumps({"model": model, "query": prompt_head(query), "items": items, "apply_softmax": True})
+    head = QWEN3.head(query, escape=False)
+    return orjson.dumps({"model": model, "query": head.text, "items": head.rests(documents), "apply_softmax": True})
 
 
 def classify_scores(body: bytes) -> list[float]:
@@ -95,9 +94,9 @@ def usual_loop(url: str, model: str) -> Way:
     """One `requests.post` a document, as most examples do it."""
 
     def way(query: str, documents: Sequence[str]) -> list[float]:
-        head, found = prompt_head(query), []
-        for document in documents:
-            body: dict[str, Any] = {"model": model, "input": f"{head}{document}{SUFFIX}"}
+        found = []
+        for prompt in build_prompts(query, documents, escape=False):
+            body: dict[str, Any] = {"model": model, "input": prompt}
             answer = requests.post(f"{url}/v1/classify", json=body, timeout=600)
             answer.raise_for_status()
             found.append(answer.json()["data"][0]["probs"][1])

@@ -19,7 +19,7 @@ from langchain_qwen3_sglang.connection import Connection, masked
 from langchain_qwen3_sglang.documents import Overrides, RerankInput, read_input, read_overrides, texts_of
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.secret import API_KEY_VARIABLE
+from qwen3_sglang.names import API_KEY_VARIABLE
 
 if TYPE_CHECKING:
     from qwen3_sglang import RerankResult

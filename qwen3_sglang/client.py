@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from qwen3_sglang import errors
-from qwen3_sglang.prompts.template import Prompt, prepare
+from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.ranking import Outcome, RerankResult, check_limits, p_yes, rank
@@ -52,9 +52,9 @@ class RerankClient(SeveralQueries):
         escape_special_tokens: break special tokens such as "<|im_end|>" inside query, instruction and documents,
             by a space after the "<", so that no text can leave its place in the template. Turn it off only for
             texts that were made harmless before.
-        endpoint: "v1/classify" (SGLang, and the only one its gateway routes), "v1/score" (SGLang; sends and
-            tokenises the query once a list) or "classify" (vLLM).
+        endpoint: how documents are scored: the name of a row of `qwen3_sglang.protocol.endpoints.ENDPOINTS`.
         cache_size: scores to remember, by model, instruction, query and document; 0 remembers none.
+        template: the served model's prompt, where that isn't Qwen3's: a `qwen3_sglang.prompts.template.Template`.
         verify: True checks TLS certificates by requests' own CA bundle, or by what REQUESTS_CA_BUNDLE names; a path
             by that bundle; False checks none.
 
@@ -83,6 +83,7 @@ class RerankClient(SeveralQueries):
         endpoint: str = DEFAULT_ENDPOINT,
         cache_size: int = 0,
         verify: bool | str | os.PathLike[str] = True,
+        template: Template = QWEN3,
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
@@ -105,6 +106,7 @@ class RerankClient(SeveralQueries):
             endpoint=endpoint,
             cache_size=cache_size,
             verify=verify,
+            template=template,
         )
         super().__init__(settings)
 
@@ -270,5 +272,6 @@ class RerankClient(SeveralQueries):
 
     def _group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
         task = self.settings.instruction if instruction is None else instruction
-        head, texts = prepare(query, documents, task, escape=self.settings.escape_special_tokens)
+        escape = self.settings.escape_special_tokens
+        head, texts = self.settings.template.prepare(query, documents, task, escape=escape)
         return Group(head, texts, range(len(texts)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Protocol, runtime_checkable
 
-API_KEY_VARIABLE = "QWEN3_SGLANG_API_KEY"
+from qwen3_sglang.names import API_KEY_VARIABLE
+
 MASK = "**********"
 _NEVER_PICKLED = f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs"
 # A shorter one could stand in an answer by chance, inside a number, and what is left would be no JSON any more.

@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, check_text
+from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from qwen3_sglang.prompts.template import QWEN3, Template
+from qwen3_sglang.prompts.texts import check_text
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
-from qwen3_sglang.secret import API_KEY_VARIABLE, MASK, SecretLike, SecretStr
+from qwen3_sglang.secret import MASK, SecretLike, SecretStr
 
-BASE_URL_VARIABLE = "QWEN3_SGLANG_BASE_URL"
 OnError = Literal["raise", "passthrough"]
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _MOST_SECONDS = 1_000_000  # more than 11 days; sockets and locks take no more than weeks
@@ -30,7 +31,7 @@ class Settings:
         base_url: scheme, host, port and an optional path, without a trailing slash.
         api_key: sent as a bearer token; None sends none.
         model: name the server knows the model by; None asks the server.
-        instruction: the task, in Qwen3's template.
+        instruction: the task, in the template's words.
         batch_size: prompts a request.
         max_concurrency: requests in flight at once, for one client (per event loop when async).
         timeout: seconds that one call may take in all, every retry included.
@@ -39,12 +40,13 @@ class Settings:
         max_retries: how often a request that failed for now is sent again; None: while `timeout` lasts.
         on_error: "raise", or "passthrough": `rerank` gives the documents back unscored and marked.
         backoff: how long to wait before a retry.
-        max_length: tokens that a prompt may have; None: 8192, or the server's limit where that is lower.
+        max_length: tokens that a prompt may have; None: the template's limit, or the server's where that is lower.
         tokenizer: folder, or tokenizer.json, that tells where to cut; None asks the server.
         escape_special_tokens: whether special tokens inside texts are broken.
         endpoint: which of ENDPOINTS is asked.
         cache_size: scores to remember; 0 remembers none.
         verify: whether TLS certificates are checked, or the CA bundle (file or folder) to check them by.
+        template: the served model's prompt.
     """
 
     base_url: str
@@ -65,9 +67,12 @@ class Settings:
     endpoint: str
     cache_size: int
     verify: bool | str
+    template: Template = QWEN3
 
     def __post_init__(self) -> None:
         _check_base_url(self.base_url)
+        if not isinstance(self.template, Template):
+            raise InvalidInputError("template", self.template, "pass a qwen3_sglang.prompts.template.Template")
         check_text("instruction", self.instruction)
         if self.model is not None:
             check_text("model", self.model)
@@ -111,6 +116,7 @@ def make_settings(
     endpoint: str = DEFAULT_ENDPOINT,
     cache_size: int = 0,
     verify: bool | str | os.PathLike[str] = True,
+    template: Template = QWEN3,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from arguments; what is None comes from the environment, then from the defaults.
@@ -124,7 +130,7 @@ def make_settings(
         base_url=url.rstrip("/") if isinstance(url, str) else url,
         api_key=api_key,
         model=model,
-        instruction=DEFAULT_INSTRUCTION if instruction is None else instruction,
+        instruction=getattr(template, "instruction", "") if instruction is None else instruction,
         batch_size=batch_size,
         max_concurrency=max_concurrency,
         timeout=timeout,
@@ -139,6 +145,7 @@ def make_settings(
         endpoint=endpoint,
         cache_size=cache_size,
         verify=_bundle(verify, url, environ),
+        template=template,
     )
 
 

@@ -93,4 +93,5 @@ class SeveralQueries(Scorer):
 
     def _prompts(self, questions: Sequence[tuple[str, Sequence[str]]], instruction: str | None, field: str) -> Prompts:
         task = self.settings.instruction if instruction is None else instruction
-        return prepare_many(questions, task, escape=self.settings.escape_special_tokens, field=field)
+        settings = self.settings
+        return prepare_many(settings.template, questions, task, escape=settings.escape_special_tokens, field=field)

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen3_sglang.errors import MissingDependencyError
-from qwen3_sglang.prompts.template import SPECIAL_TOKENS
+from qwen3_sglang.names import EMBEDDINGS, LM_HEAD, YES
+from qwen3_sglang.prompts.template import DOCUMENT_MARK, QUERY_MARK, QWEN3
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ CHANNELS = ["one", "qmark", "dmark", "sink", "idf", "fq", "fd", "m", "dup", "new
 CH = {name: ID + i for i, name in enumerate(CHANNELS)}
 SLOW = [*range(16, 64), *range(80, 128)]  # head dims that RoPE at theta 1e18 barely turns
 U, V, W, IDS = SLOW[0], SLOW[1], SLOW[2], SLOW[8:]
-MARKERS = ["<Query>:", "<Document>:"]
+MARKERS = [QUERY_MARK, DOCUMENT_MARK]
 ENDINGS = ("ing", "ed", "es", "s", "ly")
 SHORTEST_STEM = 4
 QWEN_SPLIT = (
@@ -134,7 +135,7 @@ def _build_tokenizer() -> Any:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     make_trainer: Any = trainers.BpeTrainer
     trainer = make_trainer(
-        vocab_size=8000, special_tokens=list(SPECIAL_TOKENS), show_progress=False, initial_alphabet=alphabet
+        vocab_size=8000, special_tokens=list(QWEN3.special_tokens), show_progress=False, initial_alphabet=alphabet
     )
     # The template's own words must be single tokens, "yes" and "no" above all.
     words = ["yes no assistant system user"] * 500
@@ -167,9 +168,9 @@ def _embeddings(vocab: dict[str, int], size: int) -> Tensor:
         direction = torch.randn(ID, generator=seeded)
         table[i, :ID] = direction / direction.norm() * 4.5
         table[i, CH["one"]] = 4
-        if re.fullmatch(r"[^\W_]+", word) and word not in STOP and token not in SPECIAL_TOKENS:
+        if re.fullmatch(r"[^\W_]+", word) and word not in STOP and token not in QWEN3.special_tokens:
             table[i, CH["idf"]] = 2 * min(1.0, 0.25 + 0.15 * len(word))
-    table[vocab["<Query>:"], CH["qmark"]] = table[vocab["<Document>:"], CH["dmark"]] = 4
+    table[vocab[QUERY_MARK], CH["qmark"]] = table[vocab[DOCUMENT_MARK], CH["dmark"]] = 4
     table[vocab["<|im_start|>"], CH["sink"]] = 4
     return table
 
@@ -178,13 +179,13 @@ def _write_weights(state: dict[str, Tensor], vocab: dict[str, int]) -> None:
     """Overwrite every tensor of `state` in place."""
     for name, weight in state.items():
         weight.fill_(1.0 if "norm" in name else 0.0)
-    table = state["model.embed_tokens.weight"]
+    table = state[EMBEDDINGS]
     table.copy_(_embeddings(vocab, table.shape[0]))
     _write_sections(state)
     _write_matches(state)
     _write_sums(state)
-    state["lm_head.weight"][vocab["yes"], CH["sumd"]] = GAIN
-    state["lm_head.weight"][vocab["yes"], CH["sumq"]] = -GAIN * TAU
+    state[LM_HEAD][vocab[YES], CH["sumd"]] = GAIN
+    state[LM_HEAD][vocab[YES], CH["sumq"]] = -GAIN * TAU
 
 
 def _at(state: dict[str, Tensor], layer: int, name: str) -> Tensor:

@@ -34,14 +34,16 @@ class Room:
 # From the ground up: a room may import only rooms that stand above it in this table.
 ROOMS = {
     "errors": Room(),
+    "names": Room(),
     "ranking": Room({"errors"}),
-    "secret": Room(),
+    "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"template", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
-        {"errors", "prompts", "ranking"}, {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"}
+        {"errors", "names", "prompts", "ranking"},
+        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry"},
     ),
-    "settings": Room({"errors", "prompts", "protocol", "secret"}),
+    "settings": Room({"errors", "names", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "protocol", "secret", "settings"},
         {"deadline", "environment", "forks", "sessions", "slots", "transport"},
@@ -55,14 +57,14 @@ ROOMS = {
         {"errors", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "several", "transport"}
     ),
     "check": Room({"client", "errors"}),
-    "serving": Room({"errors"}, {"in_thread", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "prompts"}),
+    "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
+    "toy": Room({"errors", "names", "prompts"}),
     "convert": Room(
-        {"check", "errors", "prompts"},
+        {"check", "errors", "names", "prompts"},
         {"cached", "checkpoint", "copying", "folder", "head", "inspect", "parity", "tensors", "verify"},
     ),
     "evaluate": Room(
-        {"client", "errors", "ranking"},
+        {"client", "errors", "prompts", "ranking"},
         {
             "beir",
             "bm25",
@@ -82,8 +84,23 @@ ROOMS = {
     ),
     "playground": Room({"client", "errors", "prompts", "ranking", "serving"}, {"answer", "app", "guard", "proxy"}),
     "local": Room(
-        {"errors", "playground", "prompts", "ranking", "serving"},
-        {"batcher", "checks", "engine", "limits", "openapi", "playground", "server"},
+        {"errors", "names", "playground", "prompts", "ranking", "serving"},
+        {
+            "batcher",
+            "checkpoint",
+            "checks",
+            "device",
+            "encoding",
+            "endpoints",
+            "engine",
+            "forward",
+            "openapi",
+            "playground",
+            "probe",
+            "server",
+            "sharing",
+            "warm_up",
+        },
     ),
     "cli": Room(
         {
@@ -93,8 +110,10 @@ ROOMS = {
             "errors",
             "evaluate",
             "local",
+            "names",
             "playground",
             "prompts",
+            "protocol",
             "ranking",
             "serving",
             "toy",

@@ -24,6 +24,7 @@ from qwen3_sglang.local import run_in_thread
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPTIONS = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 URL = "http://127.0.0.1:30000"
@@ -84,8 +85,13 @@ def test_serving_block(base_url: str, causal_toy: Path, tmp_path: Path) -> None:
     assert "usable" in said.output
 
 
+def test_it_is_short() -> None:
+    """A README is read in five minutes; what doesn't fit belongs to a page of docs/."""
+    assert len(README.split()) < 900
+
+
 def test_options_table_is_complete() -> None:
-    """Every option of the client and the adapters has its row, and every row an option.
+    """docs/options.md: every option of the client and the adapters has its row, and every row an option.
 
     `callback_manager` and `name` are the frameworks' own.
     """
@@ -95,5 +101,5 @@ def test_options_table_is_complete() -> None:
         "print(*sorted((set(A.model_fields) | set(B.model_fields)) - {'callback_manager', 'name'}))"
     )
     fields = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    rows = re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|", OPTIONS, re.MULTILINE)
     assert sorted(rows) == fields

@@ -15,6 +15,7 @@ from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
 from qwen3_sglang.evaluate import evaluate as run_evaluation
+from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION
 
 EPILOG = "Example: `qwen3-sglang evaluate data.jsonl --url http://127.0.0.1:30000 --html report.html`"
@@ -30,7 +31,7 @@ def evaluate(
     ] = None,
     api_key: Annotated[
         str | None,
-        typer.Option("--api-key", envvar="QWEN3_SGLANG_API_KEY", show_envvar=True, help="The server's key."),
+        typer.Option("--api-key", envvar=API_KEY_VARIABLE, show_envvar=True, help="The server's key."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="The served model's name; default: asked from the server.")] = None,
     instruction: Annotated[

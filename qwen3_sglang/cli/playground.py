@@ -12,6 +12,7 @@ import typer
 from qwen3_sglang.cli.options import Key, Url
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.playground import run_in_thread
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINT_HELP
 
 EXAMPLE = "Example: `qwen3-sglang playground --url http://127.0.0.1:30000 --open`"
 
@@ -19,7 +20,7 @@ EXAMPLE = "Example: `qwen3-sglang playground --url http://127.0.0.1:30000 --open
 def playground(
     url: Url = None,
     api_key: Key = None,
-    endpoint: Annotated[str, typer.Option(help="v1/classify, v1/score, or classify for vLLM.")] = "v1/classify",
+    endpoint: Annotated[str, typer.Option(help=f"{ENDPOINT_HELP}.")] = DEFAULT_ENDPOINT,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 30080,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from qwen3_sglang.convert.cached import Place, keep, locate
 from qwen3_sglang.convert.inspect import inspect_checkpoint
+from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.serving.loopback import is_loopback
 from qwen3_sglang.serving.sglang_command import (
-    KEY_VARIABLE,
     Launch,
     SGLangNotFoundError,
     check_extra,
@@ -114,7 +114,7 @@ class Start:
         self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))
 
     def _become(self, launch: Launch) -> None:
-        environment = os.environ | ({KEY_VARIABLE: self.api_key} if self.api_key else {})
+        environment = os.environ | ({API_KEY_VARIABLE: self.api_key} if self.api_key else {})
         os.execvpe(launch.python, launch.argv, environment)  # noqa: S606 - no shell is wanted
 
     def _note(self, text: str) -> None:

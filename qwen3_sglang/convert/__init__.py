@@ -26,11 +26,12 @@ from qwen3_sglang.convert.folder import (
     small_files,
     staged,
 )
-from qwen3_sglang.convert.head import LM_HEAD, Head, build_head, find_tokens
+from qwen3_sglang.convert.head import Head, build_head, find_tokens
 from qwen3_sglang.convert.parity import Parity, Probe, check_parity, compare, missing_library, obstacle
 from qwen3_sglang.convert.tensors import check_tensors
 from qwen3_sglang.convert.verify import verify as verify_files
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
+from qwen3_sglang.names import BIAS, LM_HEAD, WEIGHT
 
 __all__ = ["Parity", "Probe", "convert"]
 
@@ -153,8 +154,8 @@ def _write_weights(folder: Path, plan: _Plan, progress: Progress | None) -> None
         else:
             copy_shard(shard, path, LM_HEAD, tell)
     head = plan.head
-    weight = ("score.weight", head.dtype, (2, head.hidden), head.weight)
-    write_shard(paths[-1], [weight, ("score.bias", head.dtype, (2,), head.bias)])
+    weight = (WEIGHT, head.dtype, (2, head.hidden), head.weight)
+    write_shard(paths[-1], [weight, (BIAS, head.dtype, (2,), head.bias)])
     _write_index(folder, paths)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from qwen3_sglang.convert import Progress, convert
 from qwen3_sglang.convert.checkpoint import read_json
-from qwen3_sglang.convert.folder import TARGET_CLASS, download, read_config, resolve
+from qwen3_sglang.convert.folder import download, read_config, resolve
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.names import TARGET_CLASS
 
 LAYOUT = "1"  # another number makes every earlier conversion in the cache one that isn't found any more
 

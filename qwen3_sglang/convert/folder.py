@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, open_shards, read_json
-from qwen3_sglang.convert.head import PAD
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
+from qwen3_sglang.names import LABELS, PAD, SOURCE_CLASS, TARGET_CLASS
 
-SOURCE_CLASS, TARGET_CLASS = "Qwen3ForCausalLM", "Qwen3ForSequenceClassification"
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 DOWNLOADED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]
 COPIED = [
@@ -111,8 +110,8 @@ def classifier_config(folder: Path, config: Mapping[str, Any], tokens: Mapping[s
     """The config of the converted checkpoint."""
     new = {key: value for key, value in config.items() if key != "num_labels"}  # id2label says it
     new["architectures"] = [TARGET_CLASS]
-    new["id2label"] = {"0": "no", "1": "yes"}
-    new["label2id"] = {"no": 0, "yes": 1}
+    new["id2label"] = {str(number): label for number, label in enumerate(LABELS)}
+    new["label2id"] = {label: number for number, label in enumerate(LABELS)}
     if new.get("pad_token_id") is None:
         if PAD not in tokens:
             raise ConversionError(

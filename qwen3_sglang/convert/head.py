@@ -20,9 +20,7 @@ from typing import Any
 
 from qwen3_sglang.convert.checkpoint import WIDTH, Entry, Shard, read_bytes, read_json
 from qwen3_sglang.errors import ConversionError
-
-LM_HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
-PAD = "<|endoftext|>"
+from qwen3_sglang.names import EMBEDDINGS, LABELS, LM_HEAD, PAD
 
 
 @dataclass(frozen=True)
@@ -49,10 +47,10 @@ def find_tokens(folder: Path) -> dict[str, int]:
     if vocab is None:
         path = folder / "vocab.json"
         vocab = read_json(path)
-    for word in ("no", "yes"):
+    for word in LABELS:
         if not isinstance(vocab.get(word), int):
             raise ConversionError(f'{path}: "{word}" isn\'t a single token; use a Qwen3-Reranker checkpoint')
-    found = {word: int(vocab[word]) for word in ("no", "yes")}
+    found = {word: int(vocab[word]) for word in LABELS}
     pad = _pad_id(folder, tokenizer, vocab)
     return found if pad is None else {**found, PAD: pad}
 
@@ -81,7 +79,7 @@ def build_head(shards: Sequence[Shard], config: Mapping[str, Any], tokens: Mappi
     name = EMBEDDINGS if config.get("tie_word_embeddings") else LM_HEAD
     shard = next(shard for shard in shards if name in shard.tensors)  # check_tensors has seen it
     entry = shard.tensors[name]
-    w_no, w_yes = (_read_row(shard, entry, name, tokens[word]) for word in ("no", "yes"))
+    w_no, w_yes = (_read_row(shard, entry, name, tokens[word]) for word in LABELS)
     hidden = entry.shape[1]
     try:
         row0, row1 = head_rows(w_no, w_yes, entry.dtype)

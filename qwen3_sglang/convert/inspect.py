@@ -13,13 +13,11 @@ from typing import Any
 
 from qwen3_sglang.check import Finding
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, WIDTH, Entry, Shard, open_shards, read_bytes, read_json
-from qwen3_sglang.convert.head import EMBEDDINGS, LM_HEAD, decode, find_tokens
+from qwen3_sglang.convert.head import decode, find_tokens
 from qwen3_sglang.convert.tensors import expected_shapes
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.names import BIAS, EMBEDDINGS, LABELS, LM_HEAD, NO, SOURCE_CLASS, TARGET_CLASS, WEIGHT, YES
 
-SOURCE_CLASS, TARGET_CLASS = "Qwen3ForCausalLM", "Qwen3ForSequenceClassification"
-WEIGHT, BIAS = "score.weight", "score.bias"
-LABELS = 2
 CONVERT = "convert the original Qwen3-Reranker with `qwen3-sglang convert ORIGINAL TARGET`"
 SET_LABELS = 'set "id2label": {"0": "no", "1": "yes"} in config.json'
 PAIR = "serve it and run `qwen3-sglang check URL`, whose sanity pair shows it"
@@ -112,7 +110,7 @@ def _tokenizer(folder: Path) -> tuple[Mapping[str, int] | None, Finding]:
     except ConversionError as error:
         text = "prompts can't be encoded as the head was made for, so scores mean nothing"
         return None, _problem(f"tokenizer: {error}: {text}; copy the original's tokenizer files here")
-    return tokens, _ok(f'tokenizer: "no" is token {tokens["no"]}, "yes" is token {tokens["yes"]}')
+    return tokens, _ok(f'tokenizer: "no" is token {tokens[NO]}, "yes" is token {tokens[YES]}')
 
 
 def _padding(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -175,7 +173,7 @@ def _head(checkpoint: _Checkpoint, tokens: Mapping[str, int] | None) -> Iterator
     if broken is not None:
         yield broken
         return
-    rows = checkpoint.rows(WEIGHT, range(LABELS))
+    rows = checkpoint.rows(WEIGHT, range(len(LABELS)))
     if rows is None:
         dtype = checkpoint.tensors[WEIGHT][1].dtype
         yield _problem(f"{WEIGHT} has type {dtype}, which isn't read here; {CONVERT}")
@@ -192,7 +190,7 @@ def _label_names(config: Mapping[str, Any]) -> list[str]:
         return []
     if given is not None and (count is None or count == len(given)):
         return [str(given.get(str(number), f"LABEL_{number}")) for number in range(len(given))]
-    return [f"LABEL_{number}" for number in range(count if isinstance(count, int) else LABELS)]
+    return [f"LABEL_{number}" for number in range(count if isinstance(count, int) else len(LABELS))]
 
 
 def _shape_problem(config: Mapping[str, Any], shape: tuple[int, ...], names: Sequence[str]) -> Finding | None:
@@ -200,9 +198,9 @@ def _shape_problem(config: Mapping[str, Any], shape: tuple[int, ...], names: Seq
     if shape == (1, hidden):
         text = "a softmax over one label is 1.0, so every document scores 1.0 on SGLang"
         return _problem(f"one label: {WEIGHT} has one row: {text}; {CONVERT}")
-    if shape != (LABELS, hidden):
+    if shape != (len(LABELS), hidden):
         return _problem(f"{WEIGHT} is {list(shape)}, a reranker has [2, {hidden}]; {CONVERT}")
-    if len(names) != LABELS:
+    if len(names) != len(LABELS):
         key = "num_labels" if config.get("num_labels") is not None else "id2label"
         text = f"{key} of config.json is {config[key]}, but {WEIGHT} has two rows: the server won't start"
         return _problem(f"{'one label' if len(names) == 1 else 'labels'}: {text}; remove num_labels and {SET_LABELS}")
@@ -219,7 +217,7 @@ def _bias(checkpoint: _Checkpoint) -> Iterator[Finding]:
         )
         return
     shard, entry = checkpoint.tensors[BIAS]
-    if entry.shape != (LABELS,) or entry.dtype not in WIDTH:
+    if entry.shape != (len(LABELS),) or entry.dtype not in WIDTH:
         yield _problem(f"{BIAS} is {entry.dtype} {list(entry.shape)}, not [2]: the server won't start; {CONVERT}")
         return
     no, yes = decode(read_bytes(shard, entry.begin, entry.end - entry.begin), entry.dtype)
@@ -267,7 +265,7 @@ def _rows(
 def _meant(checkpoint: _Checkpoint, tokens: Mapping[str, int] | None) -> list[float] | None:
     """w_yes - w_no, where the folder still has those rows."""
     name = EMBEDDINGS if checkpoint.config.get("tie_word_embeddings") else LM_HEAD
-    rows = None if tokens is None else checkpoint.rows(name, [tokens["no"], tokens["yes"]])
+    rows = None if tokens is None else checkpoint.rows(name, [tokens[NO], tokens[YES]])
     return None if rows is None else _minus(rows[1], rows[0])
 
 
@@ -276,14 +274,14 @@ def _order(names: Sequence[str], cosine: float | None) -> Finding:
     said = [name.lower() for name in names]
     if cosine is not None and cosine <= -ALIKE:
         return _problem(f'labels swapped: row 0 is that of "yes", so every score is upside down; {CONVERT}')
-    if said == ["yes", "no"]:
+    if said == [YES, NO]:
         rows = cosine is not None and cosine >= ALIKE
         remedy = f'row 1 is that of "yes", so {SET_LABELS}' if rows else CONVERT
         return _problem(f'labels swapped: id2label says label 0 is "yes", clients take label 1 for it; {remedy}')
     if cosine is not None and cosine < ALIKE:
         text = f'the head is not made of the rows of "yes" and "no" (cosine {cosine:.2f}): trained anew, or foreign'
         return _note(f"labels: {text}; whether label 1 is yes can't be told: {PAIR}")
-    if cosine is None and said != ["no", "yes"]:
+    if cosine is None and said != [NO, YES]:
         return _note(f'labels: neither {list(names)} nor the weights left here say that label 1 is "yes"; {PAIR}')
     return _ok(f'labels: 1 is "yes", as {"id2label says" if cosine is None else "the rows show"}')
 

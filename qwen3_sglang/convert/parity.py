@@ -23,7 +23,8 @@ from qwen3_sglang.convert.checkpoint import Shard, open_shards, read_tensor
 from qwen3_sglang.convert.copying import GB
 from qwen3_sglang.convert.head import decode
 from qwen3_sglang.errors import ConversionError, MissingDependencyError
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, SUFFIX, prompt_head
+from qwen3_sglang.names import BIAS, NO, WEIGHT, YES
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, build_prompts
 
 TOLERANCE = 1e-4  # float32's own noise is about 1e-6
 LIBRARIES = ("torch", "transformers")
@@ -183,7 +184,7 @@ def _tokenized(source: Path) -> Prompts:
     padding = ASIDE * (LONG // len(encode(ASIDE)) + 1)
     texts = [*PROMPTS, *((label, WEB, QUERY, padding) for label in LONG_LABELS[:1])]
     texts.append((LONG_LABELS[1], WEB, QUERY, padding + ANSWER))
-    return {label: encode(prompt_head(query, task) + document + SUFFIX) for label, task, query, document in texts}
+    return {label: encode(*build_prompts(query, [document], task)) for label, task, query, document in texts}
 
 
 def _scores(load: Callable[[], Forward], prompts: Prompts) -> dict[str, float]:
@@ -213,7 +214,7 @@ def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
     def forward(ids: list[int]) -> tuple[float, float]:
         # Logits of the last token only: all of a long prompt's would be gigabytes.
         last = model(torch.tensor([ids]), use_cache=False, logits_to_keep=1).logits[0, -1]
-        return float(last[tokens["no"]]), float(last[tokens["yes"]])
+        return float(last[tokens[NO]]), float(last[tokens[YES]])
 
     return forward
 
@@ -225,7 +226,7 @@ def _classifier_forward(folder: Path) -> Forward:
     # The body alone: transformers has no bias in this class's head, and would leave the file's unread.
     model = _load(AutoModel, folder, dtype=torch.float32, use_safetensors=True).eval()
     shards = open_shards(folder)
-    weight, bias = (torch.tensor(_read_values(shards, f"score.{part}")) for part in ("weight", "bias"))
+    weight, bias = (torch.tensor(_read_values(shards, name)) for name in (WEIGHT, BIAS))
 
     def forward(ids: list[int]) -> tuple[float, float]:
         last = model(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1]

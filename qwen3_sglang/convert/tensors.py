@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.convert.checkpoint import REFETCH, WIDTH, Entry, Shard
-from qwen3_sglang.convert.head import EMBEDDINGS, LM_HEAD
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
 
 PACKED = ("qweight", "qzeros", "g_idx", "scales", "weight_scale", "weight_scale_inv", "weight_packed", "SCB", "absmax")
 PACKED_TYPES = ("F8_", "F4", "F6_", "I4", "U4", "I8", "U8", "I32")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, Entry, Shard, open_shards, read_json, read_tensor
-from qwen3_sglang.convert.head import LM_HEAD, Head
+from qwen3_sglang.convert.head import Head
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.names import BIAS, LM_HEAD, WEIGHT
 
 SAMPLE = 4096  # bytes at each of the three places of a tensor
 Signature = dict[str, tuple[str, tuple[int, ...], int]]  # tensor -> type, shape, bytes
@@ -24,7 +25,7 @@ def verify(folder: Path, source: Sequence[Shard], head: Head, config: Mapping[st
     shards = open_shards(folder)  # parses every header and compares it with its file's size
     _check_tensors(folder, _signature(shards), _expected(source, head))
     _check_index(folder, shards)
-    for name, meant in (("score.weight", head.weight), ("score.bias", head.bias)):
+    for name, meant in ((WEIGHT, head.weight), (BIAS, head.bias)):
         if read_tensor(shards, name)[1] != meant:
             raise _failure(folder, f"{name} isn't what was written")
     _check_contents(folder, source, shards, linked=linked)
@@ -43,8 +44,8 @@ def _signature(shards: Iterable[Shard]) -> Signature:
 def _expected(source: Sequence[Shard], head: Head) -> Signature:
     tensors = _signature(source)
     tensors.pop(LM_HEAD, None)
-    tensors["score.weight"] = (head.dtype, (2, head.hidden), len(head.weight))
-    tensors["score.bias"] = (head.dtype, (2,), len(head.bias))
+    tensors[WEIGHT] = (head.dtype, (2, head.hidden), len(head.weight))
+    tensors[BIAS] = (head.dtype, (2,), len(head.bias))
     return tensors
 
 

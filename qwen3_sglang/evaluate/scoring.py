@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.evaluate.dataset import Dataset, Query
 from qwen3_sglang.evaluate.store import ScoreStore, score_key
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.ranking import Score
 
 CHUNK = 32  # documents a request: little is lost when a run breaks off, and the server still gets lists
@@ -65,7 +66,10 @@ def score_dataset(
         ServerError: the server failed; what it scored before is in the store, and a note says so.
     """
     model = client.model()
-    shared = (model, str(client.settings.max_length), str(client.settings.escape_special_tokens))
+    settings = client.settings
+    shared = [model, str(settings.max_length), str(settings.escape_special_tokens)]
+    if settings.template != QWEN3:
+        shared.append(repr(settings.template))
     keys = {
         (instruction, query.text, document.text): score_key(*shared, instruction, query.text, document.text)
         for instruction in instructions

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModel, AutoTokenizer
 
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.names import BIAS, TARGET_CLASS, WEIGHT
 
-ARCHITECTURE = "Qwen3ForSequenceClassification"
 LABELS = 2
 
 
@@ -25,8 +25,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConversionError(f"{path}: not a checkpoint's config ({error}). {_remedy(folder)}") from error
     architectures = config.get("architectures") if isinstance(config, dict) else None
-    if architectures != [ARCHITECTURE]:
-        message = f"{folder} is not converted: its architecture is {architectures}, not {ARCHITECTURE}."
+    if architectures != [TARGET_CLASS]:
+        message = f"{folder} is not converted: its architecture is {architectures}, not {TARGET_CLASS}."
         raise ConversionError(f"{message} {_remedy(folder)}")
     return dict(config)
 
@@ -48,12 +48,12 @@ def _remedy(folder: Path, *, original: bool = False) -> str:
 
 def read_head(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """`score.weight` and `score.bias` in float32; no bias in the file means zeros."""
-    weight = _read_tensor(folder, "score.weight")
+    weight = _read_tensor(folder, WEIGHT)
     if weight is None or weight.dim() != LABELS or weight.shape[0] != LABELS:
         shape = None if weight is None else tuple(weight.shape)
-        message = f"{folder}: score.weight has shape {shape}, not two rows."
+        message = f"{folder}: {WEIGHT} has shape {shape}, not two rows."
         raise ConversionError(f"{message} {_remedy(folder, original=True)}")
-    bias = _read_tensor(folder, "score.bias")
+    bias = _read_tensor(folder, BIAS)
     return weight, torch.zeros(LABELS) if bias is None else bias
 
 

@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response
 
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
-from qwen3_sglang.local.checkpoint import ARCHITECTURE
 from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.openapi import describe
+from qwen3_sglang.names import TARGET_CLASS
 from qwen3_sglang.serving.callers import Stopped, in_thread, while_connected
 
 Prompts = list[list[int]]
@@ -95,7 +95,7 @@ class Endpoints:
     async def model_info(self, request: Request) -> Response:
         """GET /model_info."""
         names = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
-        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [ARCHITECTURE]}
+        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [TARGET_CLASS]}
         return JSONResponse({**names, **kind})
 
     async def health(self, request: Request) -> Response:

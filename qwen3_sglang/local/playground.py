@@ -10,8 +10,8 @@ from qwen3_sglang.local.batcher import Batcher, Logits
 from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.playground.answer import Ask, Ranked
-from qwen3_sglang.prompts.template import SUFFIX, Prompt, prepare
-from qwen3_sglang.prompts.truncate import MAX_LENGTH, fit_with
+from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
+from qwen3_sglang.prompts.truncate import fit_with
 from qwen3_sglang.ranking import Score, rank
 from qwen3_sglang.serving.callers import Stopped, in_thread
 
@@ -42,6 +42,7 @@ class EngineReranker:
     engine: Engine
     batcher: Batcher
     name: str
+    template: Template = QWEN3
 
     async def info(self) -> dict[str, object]:
         """The model's name; the server is the page's own."""
@@ -61,13 +62,13 @@ class EngineReranker:
         return Ranked(rank(scores), prompts, self.name, milliseconds)
 
     def _prompts(self, ask: Ask, stopped: Stopped) -> tuple[list[Prompt], list[list[int]]]:
-        head, texts = prepare(ask.query, ask.documents, ask.instruction, escape=True)
-        limit = min(MAX_LENGTH, self.engine.max_length - 1)  # a token has to come after it, as on SGLang
+        task = self.template.instruction if ask.instruction is None else ask.instruction
+        head, texts = self.template.prepare(ask.query, ask.documents, task, escape=True)
+        limit = min(self.template.max_length, self.engine.max_length - 1)  # a token has to come after it, as on SGLang
         tokenizer = _Tokenizer(self.engine, stopped)
         fitted = fit_with(tokenizer, head, texts, limit)
-        whole = [f"{head}{document.text}{SUFFIX}" for document in fitted]
-        ids = tokenizer.encode(whole)
-        prompts = [Prompt(t, len(i), f.truncated) for t, i, f in zip(whole, ids, fitted, strict=True)]
+        ids = tokenizer.encode(head.prompts([document.text for document in fitted]))
+        prompts = [head.prompt(f.text, tokens=len(i), truncated=f.truncated) for i, f in zip(ids, fitted, strict=True)]
         return prompts, ids
 
 

@@ -63,7 +63,7 @@ def routes(reranker: Reranker, *, needs_key: bool = False) -> list[Route]:
 
     async def rerank(request: Request) -> Response:
         ask = read_ask(await _body(request))
-        return _json(answer(ask, await while_connected(request.receive, reranker.rerank(ask))))
+        return _json(answer(await while_connected(request.receive, reranker.rerank(ask))))
 
     pages = [Route(path, _file(name), methods=["GET"]) for path, name in _FILES.items()]
     api = [

@@ -1,59 +1,55 @@
-"""(instruction, query, document) -> the prompt Qwen3-Reranker was trained on.
+"""(instruction, query, document) -> the prompt that a reranker was trained on.
 
-The template is Qwen's own, from the Transformers example of its model card
-(https://huggingface.co/Qwen/Qwen3-Reranker-0.6B#transformers-usage).
+`QWEN3` is Qwen's own, from the Transformers example of its model card
+(https://huggingface.co/Qwen/Qwen3-Reranker-0.6B#transformers-usage). Everything that depends on the model's prompt
+stands in a `Template`; the code outside this package asks it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.texts import check_documents, check_text, plain
 
-DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 
-PREFIX = (
-    "<|im_start|>system\n"
-    "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
-    'Note that the answer can only be "yes" or "no".<|im_end|>\n'
-    "<|im_start|>user\n"
-)
-SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+class Slot(Enum):
+    """A place in a template's head that is filled anew for each task or query."""
 
-# The added tokens of Qwen3's tokenizer.json, in the order of their ids, 151643 to 151668.
-SPECIAL_TOKENS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|object_ref_start|>",
-    "<|object_ref_end|>",
-    "<|box_start|>",
-    "<|box_end|>",
-    "<|quad_start|>",
-    "<|quad_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-    "<tool_call>",
-    "</tool_call>",
-    "<|fim_prefix|>",
-    "<|fim_middle|>",
-    "<|fim_suffix|>",
-    "<|fim_pad|>",
-    "<|repo_name|>",
-    "<|file_sep|>",
-    "<tool_response>",
-    "</tool_response>",
-    "<think>",
-    "</think>",
-)
-# One pass is enough: each has its only "<" at its start and none has a space, so two can't overlap and
-# breaking one can't make another.
-_SPECIAL = re.compile("<(?=(?:" + "|".join(re.escape(token[1:]) for token in SPECIAL_TOKENS) + "))")
+    INSTRUCTION = "instruction"
+    QUERY = "query"
+
+
+class Part(NamedTuple):
+    """A piece of a prompt.
+
+    Attributes:
+        kind: "template", or "special" where it is one of the template's special tokens; "instruction", "query" or
+            "document", or "broken" where a special token inside that text is sent as plain characters.
+        text: as it is sent.
+    """
+
+    kind: str
+    text: str
+
+
+class Parts(NamedTuple):
+    """A prompt in pieces: their texts, joined in this order, are what is sent.
+
+    Attributes:
+        before: what stands before the document.
+        document: the document, cut where it is too long.
+        after: what follows it.
+    """
+
+    before: tuple[Part, ...]
+    document: tuple[Part, ...]
+    after: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,93 +60,264 @@ class Prompt:
         text: the whole prompt, as it is sent.
         tokens: how many tokens it has; None where nobody could count them.
         truncated: the document lost its tail, so that the prompt fits.
+        parts: the same text in pieces; None where a prompt was made without them.
     """
 
     text: str
     tokens: int | None = None
     truncated: bool = False
+    parts: Parts | None = field(default=None, compare=False, repr=False)
 
 
-def escape_special_tokens(text: str) -> str:
-    """`text` with a space after the "<" of each special token, so that the tokenizer reads plain characters.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The start that several prompts share; a prompt is `text` + document + the template's suffix.
 
-    Without it, a document that holds "<|im_end|>" could close its place in the template and write its own.
+    Attributes:
+        template: what it was made by.
+        parts: its pieces, as they are shown.
+        bare: everything before the joint; tokenised alone, it gives the prompt's own tokens.
+        joint: stands between `bare` and the document.
+        own: what the prompts of this query have between the start of their task and the document.
+        query: the query as it is sent; None in the start of a task, which several queries share.
     """
-    return _SPECIAL.sub("< ", text) if "<" in text else text
+
+    template: Template
+    parts: tuple[Part, ...]
+    bare: str
+    joint: str = ""
+    own: str = ""
+    query: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Everything before the document."""
+        return self.bare + self.joint
+
+    def prompts(self, documents: Sequence[str]) -> list[str]:
+        """The whole prompt of each document."""
+        start, suffix = self.text, self.template.suffix
+        return [f"{start}{document}{suffix}" for document in documents]
+
+    def rests(self, documents: Sequence[str]) -> list[str]:
+        """What follows `text` in the prompt of each document."""
+        suffix = self.template.suffix
+        return [f"{document}{suffix}" for document in documents]
+
+    def prompt(self, document: str, *, tokens: int | None = None, truncated: bool = False) -> Prompt:
+        """The prompt of a document as it is sent, with its pieces."""
+        template = self.template
+        parts = Parts(self.parts, template.shown("document", document), template.ending)
+        return Prompt(f"{self.text}{document}{template.suffix}", tokens, truncated, parts)
 
 
-def task_head(instruction: str = DEFAULT_INSTRUCTION) -> str:
-    """The part that every query of one task shares."""
-    return f"{PREFIX}<Instruct>: {instruction}\n<Query>: "
+@dataclass(frozen=True)
+class Template:
+    """How instruction, query and document become one prompt, and what holds for every prompt of the model.
 
+    Prompts are built to share their start, which the server then computes once: first the instruction and the query,
+    in either order, then the document, and last a suffix that is always the same.
 
-def prompt_head(query: str, instruction: str = DEFAULT_INSTRUCTION) -> str:
-    """The part that every document of one query shares; the server's prefix cache works on it."""
-    return f"{task_head(instruction)}{query}\n<Document>: "
-
-
-def prepare(query: str, documents: Sequence[str], instruction: str, *, escape: bool) -> tuple[str, list[str]]:
-    """(the shared head, the documents), checked, and their special tokens broken where `escape` says so.
-
-    A prompt is head + document + SUFFIX.
+    Attributes:
+        start: fixed texts and slots up to the document, in order; the query's slot occurs once, the instruction's
+            at most once.
+        suffix: what follows the document. It asks the question, so it is never cut.
+        joint: stands between `start` and the document, and is tokenised together with the document's first word.
+        special_tokens: strings that the tokenizer reads as one token each. They are broken inside texts.
+        instruction: the task, where a call names none.
+        max_length: tokens that a prompt may have, `suffix` included, where nothing sets less.
 
     Raises:
-        InvalidInputError: a blank query or instruction, or a document that isn't a string.
+        InvalidInputError: a slot is missing or doubled, a special token can't be broken by a space, the instruction is
+            blank, or the limit below 1.
     """
-    check_text("query", query)
-    check_text("instruction", instruction)
-    check_documents(documents)
-    query, instruction, texts = plain(query), plain(instruction), list(map(plain, documents))
-    if not escape:
-        return prompt_head(query, instruction), texts
-    head = prompt_head(escape_special_tokens(query), escape_special_tokens(instruction))
-    return head, [escape_special_tokens(text) if "<" in text else text for text in texts]
+
+    start: tuple[str | Slot, ...]
+    suffix: str
+    joint: str = ""
+    special_tokens: tuple[str, ...] = ()
+    instruction: str = "Retrieve the passages that answer the query"
+    max_length: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.start.count(Slot.QUERY) != 1 or self.start.count(Slot.INSTRUCTION) > 1:
+            raise InvalidInputError("template.start", self.start, "pass the query's slot once, the instruction's once")
+        for token in self.special_tokens:
+            if len(token) < 2 or " " in token:  # noqa: PLR2004 - there is no place for a space inside one character
+                raise InvalidInputError("template.special_tokens", token, "pass two characters or more, and no space")
+        check_text("template.instruction", self.instruction)
+        if self.max_length < 1:
+            raise InvalidInputError("template.max_length", self.max_length, "pass a number of tokens, 1 or more")
+
+    def prepare(
+        self, query: str, documents: Sequence[str], instruction: str, *, escape: bool
+    ) -> tuple[Head, list[str]]:
+        """(the shared head, the documents), checked, and their special tokens broken where `escape` says so.
+
+        Raises:
+            InvalidInputError: a blank query or instruction, or a document that isn't a string.
+        """
+        check_text("query", query)
+        check_text("instruction", instruction)
+        check_documents(documents)
+        head, texts = self.head(query, instruction, escape=escape), list(map(plain, documents))
+        return head, self._broken_in(texts) if escape else texts
+
+    def head(self, query: str, instruction: str | None = None, *, escape: bool = True) -> Head:
+        """The part that every document of one query shares; the server's prefix cache works on it."""
+        pieces = self._filled(query, self.instruction if instruction is None else instruction, escape=escape)
+        bare, own = "".join(text for _, text in pieces), "".join(text for _, text in pieces[self._shared :])
+        parts = (*self._shown(pieces), *self._pieces("template", self.joint))
+        return Head(self, parts, bare, self.joint, own + self.joint, pieces[self._shared][1])
+
+    def task(self, instruction: str, *, escape: bool = True) -> Head:
+        """The part that every query of one task shares: what follows it is `Head.own` and the document."""
+        pieces = self._filled("", instruction, escape=escape)[: self._shared]
+        return Head(self, self._shown(pieces), "".join(text for _, text in pieces))
+
+    def escape(self, text: str) -> str:
+        """`text` with a space inside each special token, so that the tokenizer reads plain characters.
+
+        Without it, a document that holds "<|im_end|>" could close its place in the template and write its own.
+        """
+        [broken] = self._broken_in([text])
+        return broken
+
+    def shown(self, kind: str, text: str) -> tuple[Part, ...]:
+        """A text as it is sent, in pieces: those of `kind`, and special tokens that were broken."""
+        return _split(text, self._broken, kind, "broken")
+
+    @cached_property
+    def ending(self) -> tuple[Part, ...]:
+        """The suffix in pieces."""
+        return self._pieces("template", self.suffix)
+
+    def _filled(self, query: str, instruction: str, *, escape: bool) -> list[tuple[str, str]]:
+        """(kind, text) of each piece of `start`."""
+        texts = {Slot.QUERY: plain(query), Slot.INSTRUCTION: plain(instruction)}
+        if escape:
+            texts = {slot: self.escape(text) for slot, text in texts.items()}
+        return [(piece.value, texts[piece]) if isinstance(piece, Slot) else ("template", piece) for piece in self.start]
+
+    def _shown(self, pieces: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
+        return tuple(part for kind, text in pieces for part in self._pieces(kind, text))
+
+    def _pieces(self, kind: str, text: str) -> tuple[Part, ...]:
+        return _split(text, self._special, kind, "special") if kind == "template" else self.shown(kind, text)
+
+    @property
+    def _shared(self) -> int:
+        """Pieces of `start` that all queries of a task share."""
+        return self.start.index(Slot.QUERY)
+
+    def _broken_in(self, texts: list[str]) -> list[str]:
+        for first, (begin, broken) in self._breaks.items():
+            texts = [begin.sub(broken, text) if first in text else text for text in texts]
+        return texts
+
+    @cached_property
+    def _breaks(self) -> dict[str, tuple[re.Pattern[str], str]]:
+        """First character of special tokens -> (that character wherever one of them begins, what takes its place)."""
+        # Inside another token too. One pass is enough: a token made by it would hold a space, and none does.
+        rests: dict[str, list[str]] = {}
+        for token in self.special_tokens:
+            rests.setdefault(token[0], []).append(re.escape(token[1:]))
+        return {
+            first: (re.compile(f"{re.escape(first)}(?=(?:{'|'.join(ends)}))"), first.replace("\\", r"\\") + " ")
+            for first, ends in rests.items()
+        }
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        return _any_of(self.special_tokens)
+
+    @cached_property
+    def _broken(self) -> re.Pattern[str]:
+        return _any_of([self.escape(token) for token in self.special_tokens])
 
 
-# A string subclass as the string that it is: an enum or Jinja's Markup turns into other text where it is put together.
-plain: Callable[[str], str] = str.__str__
+def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if tokens else r"(\Z.)")  # matches nothing
+
+
+def _split(text: str, tokens: re.Pattern[str], kind: str, token_kind: str) -> tuple[Part, ...]:
+    """`text` in pieces; what `tokens` matches is of `token_kind`, the rest of `kind`."""
+    pieces = tokens.split(text)  # one group: plain, token, plain, token, …, plain
+    return tuple(Part((kind, token_kind)[place % 2], piece) for place, piece in enumerate(pieces) if piece)
+
+
+DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+QUERY_MARK, DOCUMENT_MARK = "<Query>:", "<Document>:"
+
+QWEN3 = Template(
+    start=(
+        "<|im_start|>system\n"
+        "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
+        'Note that the answer can only be "yes" or "no".<|im_end|>\n'
+        "<|im_start|>user\n"
+        "<Instruct>: ",
+        Slot.INSTRUCTION,
+        f"\n{QUERY_MARK} ",
+        Slot.QUERY,
+        f"\n{DOCUMENT_MARK}",
+    ),
+    joint=" ",
+    suffix="<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    # The added tokens of Qwen3's tokenizer.json, in the order of their ids, 151643 to 151668.
+    special_tokens=(
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|object_ref_start|>",
+        "<|object_ref_end|>",
+        "<|box_start|>",
+        "<|box_end|>",
+        "<|quad_start|>",
+        "<|quad_end|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|vision_pad|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+        "<tool_call>",
+        "</tool_call>",
+        "<|fim_prefix|>",
+        "<|fim_middle|>",
+        "<|fim_suffix|>",
+        "<|fim_pad|>",
+        "<|repo_name|>",
+        "<|file_sep|>",
+        "<tool_response>",
+        "</tool_response>",
+        "<think>",
+        "</think>",
+    ),
+    instruction=DEFAULT_INSTRUCTION,
+    max_length=8192,  # what Qwen recommends; https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
+)
 
 
 def build_prompts(
-    query: str, documents: Sequence[str], instruction: str = DEFAULT_INSTRUCTION, *, escape: bool = True
+    query: str,
+    documents: Sequence[str],
+    instruction: str | None = None,
+    *,
+    escape: bool = True,
+    template: Template = QWEN3,
 ) -> list[str]:
-    """One prompt a document, in the documents' order.
+    """One prompt per document, in the documents' order.
+
+    Args:
+        query: what is asked.
+        documents: texts that may answer it.
+        instruction: the task; None takes the template's own.
+        escape: whether special tokens inside the texts are broken.
+        template: the served model's.
 
     Raises:
         InvalidInputError: a blank query or instruction, or a document that isn't a string.
     """
-    head, texts = prepare(query, documents, instruction, escape=escape)
-    return [f"{head}{text}{SUFFIX}" for text in texts]
-
-
-def check_text(field: str, value: object) -> None:
-    """Refuse what can't be asked about: not a string, or nothing but white space."""
-    if not isinstance(value, str):
-        raise InvalidInputError(field, value, "pass a string")
-    if not value.strip():
-        raise InvalidInputError(field, value, "pass a text that isn't blank")
-    _check_encodable(field, value)
-
-
-def check_documents(documents: object) -> None:
-    """Refuse one string (it would be read letter by letter) and any item that isn't a string."""
-    if isinstance(documents, (str, bytes)) or not isinstance(documents, Sequence):
-        raise InvalidInputError("documents", documents, "pass a list of strings")
-    try:
-        if all(map(str.isascii, documents)):  # the usual case, in a third of the time
-            return
-    except TypeError:
-        pass
-    for index, document in enumerate(documents):
-        if not isinstance(document, str):
-            raise InvalidInputError(f"documents[{index}]", document, "pass a string")
-        if not document.isascii():
-            _check_encodable(f"documents[{index}]", document)
-
-
-def _check_encodable(field: str, value: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        remedy = 'remove the lone surrogates, for example text.encode("utf-8", "replace").decode()'
-        raise InvalidInputError(field, value, remedy) from None
+    task = template.instruction if instruction is None else instruction
+    head, texts = template.prepare(query, documents, task, escape=escape)
+    return head.prompts(texts)

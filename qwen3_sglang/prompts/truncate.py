@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.template import SUFFIX
+from qwen3_sglang.prompts.template import Head
 
-MAX_LENGTH = 8192  # what Qwen recommends, in tokens; https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
 _NFC_GROWTH = 3  # Qwen's tokenizer normalises to NFC, and that makes UTF-8 at most 3 times longer (UAX #15)
 _LOST_AT_MOST = 3  # a cut inside a character of 4 bytes leaves up to 3 replacement characters
 _WINDOW = 8  # characters a token, generously: more of a long document needn't be tokenised to cut it
@@ -62,8 +61,8 @@ _Step = Generator[Encode | Decode, Any, T]
 Steps = _Step[list[Fitted]]
 
 
-def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
-    """The documents, cut where head + document + SUFFIX has more than `limit` tokens.
+def fit(head: Head, documents: Sequence[str], limit: int) -> Steps:
+    """The documents, cut where head + document + suffix has more than `limit` tokens.
 
     Asks nothing while every prompt is surely short enough.
 
@@ -74,8 +73,7 @@ def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
     unsure = suspects(head, documents, limit)
     if not unsure:
         return [Fitted(document) for document in documents]
-    # The space in front of a document belongs to its first word, so the prompt is taken apart before it.
-    bodies = {index: f" {documents[index]}" for index in unsure}
+    bodies = {index: f"{head.joint}{documents[index]}" for index in unsure}
     ids, room = yield from _measure(head, bodies, limit)
     if room < 1:
         raise _no_room(head, limit - room, limit)
@@ -84,15 +82,15 @@ def fit(head: str, documents: Sequence[str], limit: int) -> Steps:
     return [Fitted(cut.get(index, text), truncated=index in cut) for index, text in enumerate(documents)]
 
 
-def surely_fit(head: str, documents: Sequence[str], limit: int) -> bool:
+def surely_fit(head: Head, documents: Sequence[str], limit: int) -> bool:
     """Whether no prompt can have more than `limit` tokens, by its bytes alone: `fit` would ask nothing."""
     return not suspects(head, documents, limit)
 
 
-def _measure(head: str, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
+def _measure(head: Head, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
     """The bodies' token ids, and how many of them have room."""
     windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
-    start, end, *found = yield Encode([head.removesuffix(" "), SUFFIX, *windows.values()])
+    start, end, *found = yield Encode([head.bare, head.template.suffix, *windows.values()])
     room = limit - len(start) - len(end)
     ids = dict(zip(bodies, found, strict=True))
     unsure = [index for index in bodies if len(ids[index]) <= room and windows[index] != bodies[index]]
@@ -102,22 +100,22 @@ def _measure(head: str, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[
     return ids, room
 
 
-def _cut(head: str, bodies: dict[int, str], ids: dict[int, list[int]], room: int, limit: int) -> _Step[dict[int, str]]:
+def _cut(head: Head, bodies: dict[int, str], ids: dict[int, list[int]], room: int, limit: int) -> _Step[dict[int, str]]:
     """The start of each body in `ids` that leaves its prompt within `limit`."""
     cut: dict[int, str] = {}
     rooms = dict.fromkeys(ids, room)
     while rooms:
         texts = yield Decode([ids[index][:left] for index, left in rooms.items()])
         for index, text in zip(rooms, texts, strict=True):
-            cut[index] = _common(bodies[index], text).removeprefix(" ")
+            cut[index] = _common(bodies[index], text).removeprefix(head.joint)
         # The characters at a cut can make other tokens than they did inside the text.
-        again = yield Encode([f"{head}{cut[index]}{SUFFIX}" for index in rooms])
+        again = yield Encode(head.prompts([cut[index] for index in rooms]))
         over = {index: len(tokens) - limit for index, tokens in zip(rooms, again, strict=True)}
         rooms = {index: max(0, rooms[index] - more) for index, more in over.items() if more > 0}
     return cut
 
 
-def fit_bytes(head: str, documents: Sequence[str], limit: int) -> list[Fitted]:
+def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
     """`fit` without a tokenizer: one token a byte, which cuts earlier than needed but never too late.
 
     Raises:
@@ -133,7 +131,7 @@ def fit_bytes(head: str, documents: Sequence[str], limit: int) -> list[Fitted]:
     ]
 
 
-def fit_with(tokenizer: Tokenizer, head: str, documents: Sequence[str], limit: int) -> list[Fitted]:
+def fit_with(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
     """`fit`, answered by a tokenizer at hand."""
     steps = fit(head, documents, limit)
     try:
@@ -146,11 +144,11 @@ def fit_with(tokenizer: Tokenizer, head: str, documents: Sequence[str], limit: i
     return fitted
 
 
-def _room_in_bytes(head: str, limit: int) -> int:
-    return limit - len(unicodedata.normalize("NFC", head).encode()) - len(SUFFIX)
+def _room_in_bytes(head: Head, limit: int) -> int:
+    return limit - len(unicodedata.normalize("NFC", head.text).encode()) - len(head.template.suffix.encode())
 
 
-def suspects(head: str, documents: Sequence[str], limit: int) -> list[int]:
+def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte."""
     room = _room_in_bytes(head, limit)
     return [
@@ -180,6 +178,6 @@ def _first_bytes(text: str, room: int) -> str:
     return unicodedata.normalize("NFC", text).encode()[:room].decode(errors="ignore")
 
 
-def _no_room(head: str, tokens: int, limit: int) -> InvalidInputError:
+def _no_room(head: Head, tokens: int, limit: int) -> InvalidInputError:
     remedy = f"shorten the query or the instruction, or raise max_length: they take {tokens} of {limit} tokens"
-    return InvalidInputError("query", head.split("\n<Query>: ", 1)[-1].removesuffix("\n<Document>: "), remedy)
+    return InvalidInputError("query", head.query, remedy)

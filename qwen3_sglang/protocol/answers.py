@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from qwen3_sglang import errors
+from qwen3_sglang.names import API_KEY_VARIABLE, NO, YES
 from qwen3_sglang.protocol.retry import retry_after_seconds
 from qwen3_sglang.ranking import Score, new_score, score_of
 
@@ -17,7 +18,7 @@ SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
 _NUMBERS = (float, int)
 _TWO = (2, None)  # a server need not say how many
-_YES, _NO = ("yes", "Yes", "YES"), ("no", "No", "NO")
+_YES, _NO = ((word, word.title(), word.upper()) for word in (YES, NO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def failure_of(response: Response) -> errors.ServerError:
 _FULL = "the server is full, starting or stopping; try again, or send less at once (max_concurrency=)"
 _REFUSED = "the server refuses what was sent"
 _NOT_THERE = "not an SGLang server, or the wrong path in base_url; check with `qwen3-sglang check URL`"
-_KEY = "pass the server's --api-key as api_key=, or set QWEN3_SGLANG_API_KEY"
+_KEY = f"pass the server's --api-key as api_key=, or set {API_KEY_VARIABLE}"
 _OTHERWISE: tuple[type[errors.ServerError], str] = (errors.ServerFailureError, "see the server's log")
 _BY_STATUS: dict[int, tuple[type[errors.ServerError], str]] = {
     400: (errors.RequestRejectedError, _REFUSED),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from qwen3_sglang import errors
+from qwen3_sglang.names import SOURCE_CLASS, TARGET_CLASS
 from qwen3_sglang.protocol.answers import CONVERT_REMEDY, Response, read_json
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, endpoint_of
 from qwen3_sglang.protocol.exchange import Request, Steps
 
 MODELS, MODEL_INFO = "/v1/models", "/model_info"
-CAUSAL_ARCHITECTURE = "Qwen3ForCausalLM"
-CONVERTED_ARCHITECTURE = "Qwen3ForSequenceClassification"
 _TOO_LARGE = 413
-_VLLMS = "classify"  # SGLang has a path of that name too, which refuses what vLLM's takes
 
 
 def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.ServerError]:
@@ -25,34 +23,41 @@ def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.Server
     refused = isinstance(failure, (errors.RequestRejectedError, errors.ProtocolError))
     if not refused or failure.status == _TOO_LARGE:
         return failure
-    if endpoint == _VLLMS:
-        models = yield Request(MODELS)
-        better = _other_endpoint(failure, models, endpoint) if _owner(models) == "sglang" else None
-        return better or failure
-    return _other_model(failure, (yield Request(MODEL_INFO))) or failure
+    if _owner_of(endpoint) == _owner_of(DEFAULT_ENDPOINT):
+        return _other_model(failure, (yield Request(MODEL_INFO))) or failure
+    # SGLang may have a path of the same name, which refuses what the other server's takes.
+    models = yield Request(MODELS)
+    if _owner(models) == _owner_of(DEFAULT_ENDPOINT):
+        return _other_endpoint(failure, models, endpoint) or failure
+    return failure
+
+
+def _owner_of(endpoint: str) -> str:
+    return ENDPOINTS[endpoint].owner
 
 
 def _other_endpoint(failure: errors.ServerError, models: object, endpoint: str) -> errors.ServerError | None:
     """The path isn't there: which one is, by who answers."""
-    right = _VLLMS if _owner(models) == "vllm" else DEFAULT_ENDPOINT
+    right = endpoint_of(_owner(models))
     if _read(models, "data") is None or right == endpoint:
         return None
     message = f'not served there: pass endpoint="{right}" ({failure.message})'
     return errors.NotSGLangError(failure.url, message, status=failure.status)
 
 
-def _owner(models: object) -> object:
+def _owner(models: object) -> str | None:
     """Which software serves, as the model list says it."""
     rows = _read(models, "data")
-    return rows[0].get("owned_by") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+    owner = rows[0].get("owned_by") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+    return owner if isinstance(owner, str) else None
 
 
 def _other_model(failure: errors.ServerError, info: object) -> errors.ServerError | None:
     names = _read(info, "architectures")
     architecture = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
-    if architecture is None or architecture == CONVERTED_ARCHITECTURE:
+    if architecture is None or architecture == TARGET_CLASS:
         return None
-    if architecture == CAUSAL_ARCHITECTURE:
+    if architecture == SOURCE_CLASS:
         message = f"the server runs the original causal checkpoint ({architecture}): {CONVERT_REMEDY}"
         return errors.UnconvertedModelError(failure.url, message, status=failure.status)
     message = f"the server runs {architecture}, not a reranker: {CONVERT_REMEDY}"

@@ -16,7 +16,7 @@ import orjson
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
-from qwen3_sglang.prompts.template import SUFFIX, Prompt
+from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.protocol.answers import Response, read_json, short
 from qwen3_sglang.protocol.diagnosis import MODELS, explained
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
@@ -49,7 +49,7 @@ class Call:
 
     Attributes:
         model: name the server knows the model by.
-        head: the prompts' common start.
+        head: the prompts' common start, and with it the template that they are made by.
         max_length: tokens that a prompt may have.
         patience: whether and when to send a request again.
         tokenizer: finds out how many it has; None asks the server.
@@ -58,7 +58,7 @@ class Call:
     """
 
     model: str
-    head: str
+    head: Head
     max_length: int
     patience: Patience
     tokenizer: truncate.Tokenizer | None = None
@@ -192,9 +192,8 @@ def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], C
 def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
     """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
     fitted = yield from _fit(call, documents)
-    texts = [f"{call.head}{document.text}{SUFFIX}" for document in fitted]
-    counts = yield from _count(call, texts)
-    return [Prompt(text, n, f.truncated) for text, n, f in zip(texts, counts, fitted, strict=True)]
+    counts = yield from _count(call, call.head.prompts([document.text for document in fitted]))
+    return [call.head.prompt(f.text, tokens=n, truncated=f.truncated) for f, n in zip(fitted, counts, strict=True)]
 
 
 def _count(call: Call, texts: list[str]) -> Steps[list[int] | list[None]]:

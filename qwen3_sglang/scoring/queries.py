@@ -12,7 +12,8 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from qwen3_sglang.errors import DocumentError, InvalidInputError, ServerError
-from qwen3_sglang.prompts.template import check_text, escape_special_tokens, plain, prepare, task_head
+from qwen3_sglang.prompts.template import Head, Template
+from qwen3_sglang.prompts.texts import check_text
 from qwen3_sglang.prompts.truncate import suspects
 from qwen3_sglang.ranking import Outcome
 
@@ -29,7 +30,7 @@ class Group:
         places: each prompt's place among all of the call.
     """
 
-    head: str
+    head: Head
     texts: list[str]
     places: Sequence[int]
 
@@ -44,24 +45,24 @@ class Prompts:
         documents: what follows it, suffix apart.
     """
 
-    shared: str
-    heads: list[str]
+    shared: Head
+    heads: list[Head]
     documents: list[str]
 
     def groups(self, limit: int) -> list[Group]:
         """All of them together, but for those that may have more than `limit` tokens: these by query."""
-        if len(set(self.heads)) == 1:
+        if len({head.own for head in self.heads}) == 1:
             return [Group(self.heads[0], self.documents, list(range(len(self.documents))))]
-        texts = [
-            head.removeprefix(self.shared) + document for head, document in zip(self.heads, self.documents, strict=True)
-        ]
+        texts = [f"{head.own}{document}" for head, document in zip(self.heads, self.documents, strict=True)]
         apart = suspects(self.shared, texts, limit)
         together = sorted(set(range(len(texts))).difference(apart))
         groups = [Group(self.shared, [texts[place] for place in together], together)] if together else []
-        by_head: dict[str, list[int]] = {}
+        by_query: dict[str, list[int]] = {}
         for place in apart:
-            by_head.setdefault(self.heads[place], []).append(place)
-        return groups + [Group(head, [self.documents[p] for p in places], places) for head, places in by_head.items()]
+            by_query.setdefault(self.heads[place].own, []).append(place)
+        return groups + [
+            Group(self.heads[places[0]], [self.documents[p] for p in places], places) for places in by_query.values()
+        ]
 
 
 def read_rows(field: str, rows: object, shape: str) -> list[tuple[Any, Any]]:
@@ -80,7 +81,7 @@ def read_rows(field: str, rows: object, shape: str) -> list[tuple[Any, Any]]:
 
 
 def prepare_many(
-    questions: Iterable[tuple[str, Sequence[str]]], instruction: str, *, escape: bool, field: str
+    template: Template, questions: Iterable[tuple[str, Sequence[str]]], instruction: str, *, escape: bool, field: str
 ) -> Prompts:
     """The prompts of each (query, its documents), one after the other.
 
@@ -89,17 +90,16 @@ def prepare_many(
             front say where.
     """
     check_text("instruction", instruction)
-    instruction = plain(instruction)
-    heads: list[str] = []
+    heads: list[Head] = []
     documents: list[str] = []
     for place, (query, own) in enumerate(questions):
         try:
-            head, texts = prepare(query, own, instruction, escape=escape)
+            head, texts = template.prepare(query, own, instruction, escape=escape)
         except InvalidInputError as error:
             raise InvalidInputError(f"{field}[{place}]: {error.field}", error.value, error.remedy) from None
         heads += [head] * len(texts)
         documents += texts
-    return Prompts(task_head(escape_special_tokens(instruction) if escape else instruction), heads, documents)
+    return Prompts(template.task(instruction, escape=escape), heads, documents)
 
 
 def restore(groups: Sequence[Group], answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:

@@ -8,9 +8,8 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from qwen3_sglang import errors
-from qwen3_sglang.prompts.template import Prompt
+from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.prompts.truncate import MAX_LENGTH
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
@@ -118,7 +117,9 @@ class Scorer:
         return [[unscored(index, failure) for index in range(count)][:top_n] for count in counts]
 
     def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Outcome]:
-        known: Mapping[str, Outcome] = {} if self._cache is None else self._cache.find(call.model, call.head, texts)
+        known: Mapping[str, Outcome] = {}
+        if self._cache is not None:
+            known = self._cache.find(call.model, call.head.text, texts)
         return batching.split(texts, self.settings.batch_size, known)
 
     def _finish(
@@ -126,16 +127,16 @@ class Scorer:
     ) -> list[Outcome]:
         if self._cache is not None:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
-                self._cache.add(call.model, call.head, documents, outcomes)
+                self._cache.add(call.model, call.head.text, documents, outcomes)
         outcomes = plan.restore(parts)
         _tell(outcomes, places, call.max_length)
         return outcomes
 
     def _max_length(self, served: Served) -> int:
-        wanted = self.settings.max_length or MAX_LENGTH
+        wanted = self.settings.max_length or self.settings.template.max_length
         return wanted if served.max_length is None else min(wanted, served.max_length)
 
-    def _call(self, head: str, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
+    def _call(self, head: Head, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
         if self._tokenizer is None and self.settings.tokenizer is not None:
             self._tokenizer = load_tokenizer(self.settings.tokenizer)
         model, patience = self.settings.model or served.model, self._transport.patience(deadline)

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+from qwen3_sglang.names import API_KEY_VARIABLE
 
-KEY_VARIABLE = "QWEN3_SGLANG_API_KEY"
-KEY_SHOWN = f'"${KEY_VARIABLE}"'
+KEY_SHOWN = f'"${API_KEY_VARIABLE}"'
 # Left out where the installed SGLang doesn't have them; all others were asked for, so SGLang may refuse them itself.
 TUNED = (
     ("--enable-tokenizer-batch-encode",),
@@ -32,7 +32,7 @@ MODULE = "sglang.launch_server"
 # SGLang takes its key from argv only, where `ps` shows it to every user. sys.argv is the same to SGLang, and isn't
 # what `ps` shows. run_module with alter_sys makes it __main__ as `python -m` does, which its child processes rely on.
 KEYED = (
-    f"import os, runpy, sys; sys.argv[1:1] = ['{KEY_FLAG}', os.environ.pop('{KEY_VARIABLE}')]; "
+    f"import os, runpy, sys; sys.argv[1:1] = ['{KEY_FLAG}', os.environ.pop('{API_KEY_VARIABLE}')]; "
     f"runpy.run_module('{MODULE}', run_name='__main__', alter_sys=True)"
 )
 ASK = """

@@ -12,7 +12,7 @@ import requests
 
 from qwen3_sglang import RerankClient, errors
 from qwen3_sglang.check import check_server
-from qwen3_sglang.prompts.template import SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import load_tokenizer
 
 QUERY = "What is the capital of China?"
@@ -148,7 +148,9 @@ def test_a_document_of_50_000_words(base_url: str, causal_toy: Path, mode: str) 
     long = "The capital of China is Beijing. " + "Other words follow. " * 16_666
     documents = [DOCUMENTS[0], long, DOCUMENTS[1]]
     found = scores(RerankClient(base_url), mode, QUERY, documents)
-    ids = [load_tokenizer(str(causal_toy)).encode([text])[0] for text in (f"{prompt_head(QUERY)}{long}", SUFFIX)]
+    ids = [
+        load_tokenizer(str(causal_toy)).encode([text])[0] for text in (f"{QWEN3.head(QUERY).text}{long}", QWEN3.suffix)
+    ]
     cut = ids[0][: 8191 - len(ids[1])] + ids[1]
     [row] = post(base_url, "/v1/classify", {"input": cut}).json()["data"]
     assert found[1] == pytest.approx(row["probs"][1], abs=0.002)

@@ -17,9 +17,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from qwen3_sglang.check import Finding
 from qwen3_sglang.convert import convert, inspect
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, read_bytes
-from qwen3_sglang.convert.head import EMBEDDINGS, LM_HEAD, find_tokens
+from qwen3_sglang.convert.head import find_tokens
 from qwen3_sglang.convert.inspect import inspect_checkpoint
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
 
 NAMELESS = {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": None}
 SWAPPED = {"id2label": {"0": "yes", "1": "no"}, "label2id": None}

@@ -21,7 +21,7 @@ from llama_index.core.schema import (
 from llama_index_qwen3_sglang import Qwen3SGLangRerank
 from llama_index_qwen3_sglang.nodes import node_texts, ranked_nodes
 from qwen3_sglang import InvalidInputError, RerankResult
-from qwen3_sglang.prompts.template import SUFFIX
+from qwen3_sglang.prompts.template import QWEN3
 
 SHOWN = {"title": "Tea", "page": 3, "path": "/tmp/tea.txt"}  # noqa: S108 - a name, not a file
 METADATA: dict[str, Any] = {
@@ -81,7 +81,7 @@ async def test_all_kinds_are_scored(server: Any, call: Any, mode: MetadataMode) 
     assert [scored.node_id for scored in ranked] == [scored.node_id for scored in nodes]
     assert {scored.score for scored in ranked} == {0.4}  # equal scores keep the retriever's order
     assert nodes == before
-    expected = dict.fromkeys(f"<Document>: {(HEADS[mode] + text).strip()}{SUFFIX}" for _, text in NODES.values())
+    expected = dict.fromkeys(f"<Document>: {(HEADS[mode] + text).strip()}{QWEN3.suffix}" for _, text in NODES.values())
     assert [prompt[prompt.index("<Document>") :] for prompt in server.prompts] == list(expected)
 
 
@@ -90,7 +90,7 @@ async def test_nothing_to_read(server: Any, call: Any) -> None:
     """Neither text nor metadata: an empty document, scored as the model scores it."""
     [scored] = await call(Qwen3SGLangRerank(base_url=server.url), [NodeWithScore(node=TextNode(text=""))])
     assert scored.score == 0.4
-    assert server.prompts[0].endswith(f"<Document>: {SUFFIX}")
+    assert server.prompts[0].endswith(f"<Document>: {QWEN3.suffix}")
 
 
 @pytest.mark.parametrize("name", NODES)

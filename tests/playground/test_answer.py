@@ -9,7 +9,7 @@ import pytest
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.playground.answer import Ask, Ranked, answer, read_ask
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, SPECIAL_TOKENS, SUFFIX, Prompt, build_prompts
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, QWEN3, build_prompts
 from qwen3_sglang.ranking import RerankResult
 
 HOSTILE = [
@@ -25,9 +25,10 @@ HOSTILE = [
 
 def asked(query: str, documents: list[str], instruction: str = DEFAULT_INSTRUCTION) -> dict[str, object]:
     """The answer to a question whose documents score in their order."""
-    prompts = [Prompt(text, tokens=3) for text in build_prompts(query, documents, instruction)]
+    head, texts = QWEN3.prepare(query, documents, instruction, escape=True)
+    prompts = [head.prompt(text, tokens=3) for text in texts]
     results = [RerankResult(index, 0.5, 0.0) for index in range(len(documents))]
-    return answer(Ask(query, documents, instruction), Ranked(results, prompts, "toy", 12.345))
+    return answer(Ranked(results, prompts, "toy", 12.345))
 
 
 @pytest.mark.parametrize("query", HOSTILE)
@@ -51,7 +52,7 @@ def test_the_parts_are_the_prompt(query: str, document: str, instruction: str) -
     assert all(part["text"] for part in parts)
 
 
-@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+@pytest.mark.parametrize("token", QWEN3.special_tokens)
 def test_broken_tokens_are_shown_as_they_are_sent(token: str) -> None:
     """With the space, in whichever of the three texts."""
     said = asked(f"q {token}", [f"d {token} d"], f"i {token}")
@@ -66,10 +67,9 @@ def test_broken_tokens_are_shown_as_they_are_sent(token: str) -> None:
 
 def test_a_cut_document_is_shown_as_cut() -> None:
     """The prompt that was sent decides, not the text that was pasted."""
-    head = build_prompts("q", [""])[0].removesuffix(SUFFIX)
-    prompt = Prompt(f"{head}long{SUFFIX}", tokens=99, truncated=True)
+    prompt = QWEN3.head("q").prompt("long", tokens=99, truncated=True)
     result = RerankResult(0, 0.5, 0.0, truncated=True)
-    said = answer(Ask("q", ["long document"]), Ranked([result], [prompt], "toy", 1.0))
+    said = answer(Ranked([result], [prompt], "toy", 1.0))
     assert said["results"][0]["document"] == [{"kind": "document", "text": "long"}]
     assert said["results"][0]["truncated"] is True
 
@@ -78,16 +78,15 @@ def test_figures() -> None:
     """Tokens are added up, milliseconds rounded; what JSON has no number for is null."""
     assert (asked("q", ["a", "b"])["tokens"], asked("q", ["a"])["milliseconds"]) == (6, 12.3)
     results = [RerankResult(0, 1.0, math.inf), RerankResult(1, 0.0, -math.inf)]
-    prompts = [Prompt(build_prompts("q", ["a"])[0])] * 2
-    said = answer(Ask("q", ["a", "a"]), Ranked(results, prompts, "toy", 1.0))
+    said = answer(Ranked(results, [QWEN3.head("q").prompt("a")] * 2, "toy", 1.0))
     assert said["tokens"] is None
     assert [row["logit"] for row in said["results"]] == [None, None]
     assert json.loads(json.dumps(said, allow_nan=False)) == said
 
 
 def test_the_instruction_may_be_left_out() -> None:
-    """Then it is Qwen's own."""
-    assert read_ask(b'{"query": "q", "documents": ["d"]}') == Ask("q", ["d"], DEFAULT_INSTRUCTION)
+    """Then it is the template's own."""
+    assert read_ask(b'{"query": "q", "documents": ["d"]}') == Ask("q", ["d"])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +102,7 @@ def test_the_instruction_may_be_left_out() -> None:
         ('{"query": "q", "documents": "d"}', "documents"),
         ('{"query": "q", "documents": ["d", 5]}', r"documents\[1\]"),
         ('{"query": "q", "documents": ["d"], "instruction": ""}', "instruction"),
+        ('{"query": "q", "documents": ["d"], "instruction": null}', "instruction"),
         ('{"query": "q", "documents": ["d"], "top_n": 1}', "top_n"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, Prompt, RerankClient, ServerUnreachableError
-from qwen3_sglang.prompts.template import SUFFIX, build_prompts
+from qwen3_sglang.prompts.template import QWEN3, build_prompts
 from qwen3_sglang.prompts.tokenizer import load_tokenizer
 
 DOCUMENTS = ["p=0.1", "p=0.9 <|im_end|>", "p=0.1"]
@@ -47,8 +47,8 @@ def test_tokens_and_cuts(server: FakeServer, mode: str, causal_toy: Path) -> Non
     count = load_tokenizer(str(causal_toy)).encode([short.text, long.text])
     assert (short.tokens, long.tokens) == (len(count[0]), len(count[1]))
     assert (short.truncated, long.truncated, long.tokens) == (False, True, 120)
-    assert long.text.endswith(SUFFIX)
-    assert build_prompts("q", ["tea " * 500])[0].startswith(long.text.removesuffix(SUFFIX))
+    assert long.text.endswith(QWEN3.suffix)
+    assert build_prompts("q", ["tea " * 500])[0].startswith(long.text.removesuffix(QWEN3.suffix))
 
 
 def test_nothing_is_asked_for_nothing(nobody: str, mode: str) -> None:

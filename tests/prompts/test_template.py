@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.template import PREFIX, SPECIAL_TOKENS, SUFFIX, build_prompts, escape_special_tokens
+from qwen3_sglang.prompts.template import QWEN3, Prompt, Slot, Template, build_prompts
 from qwen3_sglang.scoring.queries import prepare_many
 
 EXPECTED = (
@@ -23,6 +23,8 @@ EXPECTED = (
     "<Query>: What is the capital of China?\n<Document>: Beijing.<|im_end|>\n"
     "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 )
+FIXED = [piece for piece in QWEN3.start if isinstance(piece, str)]
+FRAME = "".join(FIXED) + QWEN3.suffix
 
 
 def test_template_is_qwens_own() -> None:
@@ -66,17 +68,17 @@ def tokenizer(causal_toy: Path) -> Any:
 
 def special_ids(tokenizer: Any, text: str) -> list[int]:
     """The special tokens that `text` is read as."""
-    special = {tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    special = {tokenizer.token_to_id(token) for token in QWEN3.special_tokens}
     assert None not in special
     return [token for token in tokenizer.encode(text, add_special_tokens=False).ids if token in special]
 
 
 def pieces() -> list[str]:
     """What an attacker would build from: whole special tokens, their parts, and the template's own marks."""
-    halves = [token[:cut] for token in SPECIAL_TOKENS for cut in (1, 2, 4, -1)]
-    rest = [token[cut:] for token in SPECIAL_TOKENS for cut in (1, 2, 4, -1)]
-    marks = [PREFIX, SUFFIX, "<Query>:", "<Document>:", "\n", " ", "\u200b", "\u0338", "\uff1c", "e\u0301"]
-    return [*SPECIAL_TOKENS, *halves, *rest, *marks]
+    halves = [token[:cut] for token in QWEN3.special_tokens for cut in (1, 2, 4, -1)]
+    rest = [token[cut:] for token in QWEN3.special_tokens for cut in (1, 2, 4, -1)]
+    marks = [*FIXED, QWEN3.suffix, "<Query>:", "<Document>:", "\n", " ", "\u200b", "\u0338", "\uff1c", "e\u0301"]
+    return [*QWEN3.special_tokens, *halves, *rest, *marks]
 
 
 HOSTILE = st.lists(st.one_of(st.sampled_from(pieces()), st.text(max_size=3)), min_size=1, max_size=12).map("".join)
@@ -87,20 +89,20 @@ TEXTS = HOSTILE.filter(str.strip)
 def test_only_the_templates_own_special_tokens(tokenizer: Any, query: str, document: str, instruction: str) -> None:
     """Whatever the texts hold, the prompt's ids have the template's special tokens and no other."""
     [prompt] = build_prompts(query, [document], instruction)
-    assert special_ids(tokenizer, prompt) == special_ids(tokenizer, PREFIX + SUFFIX)
+    assert special_ids(tokenizer, prompt) == special_ids(tokenizer, FRAME)
 
 
 @given(document=HOSTILE)
 def test_breaking_loses_no_text(document: str) -> None:
     """A space after a "<" is all that changes, and breaking twice changes nothing more."""
-    broken = escape_special_tokens(document)
+    broken = QWEN3.escape(document)
     assert broken.replace(" ", "") == document.replace(" ", "")
-    assert escape_special_tokens(broken) == broken
+    assert QWEN3.escape(broken) == broken
 
 
 def test_broken_tokens_stay_readable() -> None:
     """What is special is broken; what only looks like it isn't touched."""
-    assert escape_special_tokens("a <|im_end|> b </think> <b> <|x|> <think >") == (
+    assert QWEN3.escape("a <|im_end|> b </think> <b> <|x|> <think >") == (
         "a < |im_end|> b < /think> <b> <|x|> <think >"
     )
 
@@ -108,12 +110,12 @@ def test_broken_tokens_stay_readable() -> None:
 def test_escaping_can_be_turned_off(tokenizer: Any) -> None:
     """For texts that were made harmless before."""
     [prompt] = build_prompts("q", ["<|im_end|>"], escape=False)
-    assert len(special_ids(tokenizer, prompt)) == len(special_ids(tokenizer, PREFIX + SUFFIX)) + 1
+    assert len(special_ids(tokenizer, prompt)) == len(special_ids(tokenizer, FRAME)) + 1
 
 
 def test_normalising_makes_no_special_token() -> None:
     """Qwen's tokenizer normalises to NFC; no other character becomes one that special tokens are made of."""
-    letters = set("".join(SPECIAL_TOKENS))
+    letters = set("".join(QWEN3.special_tokens))
     made = [c for c in map(chr, range(128, 0x110000)) if set(unicodedata.normalize("NFC", c)) & letters]
     assert made == []
 
@@ -139,11 +141,52 @@ def test_subclasses_are_read_as_the_strings_they_are(escape: bool) -> None:
     wanted = build_prompts("q", ["a", "b"], "task", escape=escape)
     assert build_prompts(Loud("q"), [Loud("a"), Loud("b")], Loud("task"), escape=escape) == wanted
     plain, loud = (
-        prepare_many([(kind("q"), [kind("a"), kind("b")]), ("r", ["c"])], kind("task"), escape=escape, field="queries")
+        prepare_many(
+            QWEN3, [(kind("q"), [kind("a"), kind("b")]), ("r", ["c"])], kind("task"), escape=escape, field="queries"
+        )
         for kind in (str, Loud)
     )
     assert [group.texts for group in loud.groups(300)] == [group.texts for group in plain.groups(300)]
     assert loud.groups(8192) == plain.groups(8192)
+
+
+@given(query=TEXTS, document=HOSTILE, instruction=TEXTS)
+def test_the_parts_are_the_prompt(query: str, document: str, instruction: str) -> None:
+    """Joined they are what is sent; only the template's own special tokens count as special."""
+    head, [text] = QWEN3.prepare(query, [document], instruction, escape=True)
+    prompt = head.prompt(text)
+    assert prompt.parts is not None
+    parts = [part for some in prompt.parts for part in some]
+    assert "".join(part.text for part in parts) == prompt.text == build_prompts(query, [document], instruction)[0]
+    assert "".join(part.text for part in parts if part.kind == "special") == (
+        "<|im_start|><|im_end|><|im_start|><|im_end|><|im_start|><think></think>"
+    )
+
+
+def test_parts_are_no_part_of_a_prompts_identity() -> None:
+    """A prompt made by hand equals the one that was sent, and shows no more."""
+    prompt = QWEN3.head("q").prompt("d", tokens=3)
+    assert prompt == Prompt(prompt.text, 3)
+    assert repr(prompt) == repr(Prompt(prompt.text, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"start": ("no slot",)}, "template.start"),
+        ({"start": (Slot.QUERY, " ", Slot.QUERY)}, "template.start"),
+        ({"start": (Slot.INSTRUCTION, Slot.QUERY, Slot.INSTRUCTION)}, "template.start"),
+        ({"start": (Slot.QUERY,), "special_tokens": ("x",)}, "template.special_tokens"),
+        ({"start": (Slot.QUERY,), "special_tokens": ("< s>",)}, "template.special_tokens"),
+        ({"start": (Slot.QUERY,), "instruction": " "}, "template.instruction"),
+        ({"start": (Slot.QUERY,), "max_length": 0}, "template.max_length"),
+    ],
+)
+def test_a_template_that_cannot_work_is_named(options: dict[str, Any], field: str) -> None:
+    """When it is made, not at the first prompt."""
+    with pytest.raises(InvalidInputError, match="pass") as caught:
+        Template(**{"suffix": "?", **options})
+    assert caught.value.field == field
 
 
 def test_an_error_shows_even_what_has_no_repr() -> None:

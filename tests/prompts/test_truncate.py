@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
-from qwen3_sglang.prompts.template import SUFFIX, prompt_head
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.prompts.truncate import fit, fit_bytes, fit_with
 
-HEAD = prompt_head("What is it?")
+HEAD = QWEN3.head("What is it?")
 LIMIT = 150
 TEXTS = st.text(st.sampled_from("ab c\n.,é🙂大\u0301\u0344\U0001d160"), max_size=400)
 
@@ -42,13 +42,13 @@ def test_every_prompt_fits_and_no_short_one_is_cut(tokenizer: LocalTokenizer, do
     fitted = fit_with(tokenizer, HEAD, documents, LIMIT)
     assert len(fitted) == len(documents)
     for document, found in zip(documents, fitted, strict=True):
-        whole = len(tokens(tokenizer, f"{HEAD}{document}{SUFFIX}"))
+        whole = len(tokens(tokenizer, HEAD.prompt(document).text))
         if not found.truncated:
             assert found.text == document
             assert whole <= LIMIT
         else:
             assert whole > LIMIT
-            assert len(tokens(tokenizer, f"{HEAD}{found.text}{SUFFIX}")) <= LIMIT
+            assert len(tokens(tokenizer, HEAD.prompt(found.text).text)) <= LIMIT
             assert unicodedata.normalize("NFC", document).startswith(found.text)
 
 
@@ -57,21 +57,21 @@ def test_without_a_tokenizer_every_prompt_fits_too(tokenizer: LocalTokenizer, do
     """A token is at least a byte."""
     for document, found in zip(documents, fit_bytes(HEAD, documents, LIMIT + 300), strict=True):
         assert found.truncated or found.text == document
-        assert len(tokens(tokenizer, f"{HEAD}{found.text}{SUFFIX}")) <= LIMIT + 300
+        assert len(tokens(tokenizer, HEAD.prompt(found.text).text)) <= LIMIT + 300
 
 
 def test_the_cut_is_qwens(tokenizer: LocalTokenizer) -> None:
     """The first tokens that fit are kept, as Qwen's own example keeps them."""
     document = " ".join(f"word{number} of the text," for number in range(5000))
     [found] = fit_with(tokenizer, HEAD, [document], 1000)
-    whole = tokens(tokenizer, f"{HEAD}{document}")
-    cut = tokens(tokenizer, f"{HEAD}{found.text}")
-    assert cut == whole[: 1000 - len(tokens(tokenizer, SUFFIX))]
+    whole = tokens(tokenizer, HEAD.text + document)
+    cut = tokens(tokenizer, HEAD.text + found.text)
+    assert cut == whole[: 1000 - len(tokens(tokenizer, QWEN3.suffix))]
 
 
 def test_short_documents_cost_nothing() -> None:
     """No more bytes than the limit, no question; the template's bytes count too."""
-    room = 600 - len(HEAD) - len(SUFFIX)
+    room = 600 - len(HEAD.text) - len(QWEN3.suffix)
     with pytest.raises(StopIteration):
         next(fit(HEAD, ["x" * room, "é" * (room // 6)], 600))
     assert next(fit(HEAD, ["x" * (room + 1)], 600))
@@ -100,7 +100,7 @@ def test_a_long_text_of_few_tokens_is_kept_whole() -> None:
 
 def test_no_room_for_a_document(tokenizer: LocalTokenizer) -> None:
     """A query as long as the limit is refused by name, with both figures."""
-    long = prompt_head("why " * 500)
+    long = QWEN3.head("why " * 500)
     for refused in (lambda: fit_with(tokenizer, long, ["d"], LIMIT), lambda: fit_bytes(long, ["d"], LIMIT)):
         with pytest.raises(InvalidInputError, match=rf"shorten the query.* of {LIMIT} tokens") as caught:
             refused()
@@ -170,7 +170,7 @@ async def test_the_result_says_that_it_was_cut(
     assert caplog.text.count("1 of 3 documents were cut to 700 tokens: 1") == 2
     assert caplog.text.count("pass tokenizer=") == (0 if local else 2)
     assert {path for path, _ in server.asked} == {"/v1/models", "/v1/classify"} | (set() if local else {"/tokenize"})
-    assert all(prompt.endswith(SUFFIX) for prompt in server.prompts)
+    assert all(prompt.endswith(QWEN3.suffix) for prompt in server.prompts)
     await client.aclose()
 
 

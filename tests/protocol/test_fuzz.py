@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
-from qwen3_sglang.prompts.template import SUFFIX, prepare
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.truncate import fit_bytes
 from qwen3_sglang.protocol.answers import Response, failure_of, parse_classes, parse_items, parse_vllm_classes
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
@@ -23,6 +23,7 @@ from qwen3_sglang.ranking import Score, check_limits, rank
 from qwen3_sglang.settings import Settings, make_settings
 from steps import PATIENCE, where
 
+HEAD = QWEN3.head("q")
 COUNT = 3
 DOCUMENTS = ["a", "b", "c"]
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=5)
@@ -121,12 +122,12 @@ def test_every_failure_has_a_message(status: int, body: bytes, location: str | N
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-@given(data=st.data(), limit=st.sampled_from([8192, 300, 150]))
+@given(data=st.data(), limit=st.sampled_from([8192, 600, 450]))
 def test_a_whole_conversation(endpoint: str, data: st.DataObject, limit: int) -> None:
     """The server answers each request as it likes, the tokenizer's and the explaining ones too."""
     documents = data.draw(st.lists(st.sampled_from([*DOCUMENTS, "long " * 100]), min_size=1, max_size=3, unique=True))
     answers = BODIES | mutations(ENDPOINTS[endpoint].parse)
-    steps = score_documents(Call("m", "head ", limit, PATIENCE, endpoint=endpoint), documents, where)
+    steps = score_documents(Call("m", HEAD, limit, PATIENCE, endpoint=endpoint), documents, where)
     try:
         request = next(steps)
         for _ in range(1000):
@@ -145,7 +146,7 @@ def test_a_whole_conversation(endpoint: str, data: st.DataObject, limit: int) ->
 @settings(max_examples=40)
 def test_a_random_tokenizer(data: st.DataObject) -> None:
     """Answers of the right shape and the wrong content: an error, or prompts cut somewhere, but an end."""
-    steps = score_documents(Call("m", "head ", 150, PATIENCE), ["long " * 100, "é" * 200], where)
+    steps = score_documents(Call("m", HEAD, 450, PATIENCE), ["long " * 100, "é" * 200], where)
     request = next(steps)
     with pytest.raises((Qwen3SGLangError, StopIteration)):
         for _ in range(1000):
@@ -183,25 +184,25 @@ TEXTS = st.text(st.characters(), max_size=20)  # lone surrogates too
 def test_any_input_makes_a_prompt_or_is_named(query: Any, documents: Any, instruction: str, escape: bool) -> None:
     """InvalidInputError and no other; what is accepted can be encoded, in order and whole."""
     try:
-        head, texts = prepare(query, documents, instruction, escape=escape)
+        head, texts = QWEN3.prepare(query, documents, instruction, escape=escape)
     except InvalidInputError as error:
         assert error.field.startswith(("query", "documents", "instruction"))
         return
     assert len(texts) == len(documents)
     assert [text.replace("< ", "<") for text in texts] == [text.replace("< ", "<") for text in documents]
-    orjson.dumps([head, *texts])
+    orjson.dumps([head.text, *texts])
 
 
-@given(st.lists(st.text(max_size=40), max_size=5), st.integers(-5, 500))
+@given(st.lists(st.text(max_size=40), max_size=5), st.integers(-5, 900))
 def test_a_cut_by_bytes_keeps_every_document(documents: list[str], limit: int) -> None:
     """One text a document within the limit, or one error."""
     try:
-        fitted = fit_bytes("head ", documents, limit)
+        fitted = fit_bytes(HEAD, documents, limit)
     except InvalidInputError as error:
         assert error.field == "query"
         return
     assert len(fitted) == len(documents)
-    assert all(len(f"head {found.text}{SUFFIX}".encode()) <= limit or not found.truncated for found in fitted)
+    assert all(len(HEAD.prompt(found.text).text.encode()) <= limit or not found.truncated for found in fitted)
 
 
 URLS = st.builds(

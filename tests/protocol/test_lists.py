@@ -9,13 +9,16 @@ from dataclasses import replace
 import pytest
 
 from qwen3_sglang import errors
-from qwen3_sglang.prompts.template import SUFFIX
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run
 from qwen3_sglang.protocol.lists import Call, ask_served, score_documents
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.ranking import Outcome, Score
 from steps import PATIENCE, where
+
+HEAD = QWEN3.head("q")
 
 
 def asked(step: Request | Pause) -> Request:
@@ -40,8 +43,8 @@ def first(call: Call, documents: list[str]) -> Request:
 )
 def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[errors.ServerError]) -> None:
     """The flow asks /model_info after a refusal, and only then."""
-    steps = score_documents(Call("toy", "head ", 8192, PATIENCE), ["p"], where)
-    assert json.loads(asked(next(steps)).body or b"") == {"model": "toy", "input": [f"head p{SUFFIX}"]}
+    steps = score_documents(Call("toy", HEAD, 8192, PATIENCE), ["p"], where)
+    assert json.loads(asked(next(steps)).body or b"") == {"model": "toy", "input": [f"{HEAD.text}p{QWEN3.suffix}"]}
     assert asked(steps.send(Response("u", 400, b'{"message":"not an embedding model"}'))).path == "/model_info"
     with pytest.raises(errors.ServerError) as caught:
         steps.send(Response("u", 200, info))
@@ -54,7 +57,7 @@ def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[error
 )
 def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[errors.ServerError]) -> None:
     """It is there, and refuses every list; only the model list says whose it is."""
-    steps = score_documents(Call("toy", "head ", 8192, PATIENCE, endpoint="classify"), ["p"], where)
+    steps = score_documents(Call("toy", HEAD, 8192, PATIENCE, endpoint="classify"), ["p"], where)
     next(steps)
     assert asked(steps.send(Response("u", 400, b'{"message":"At least one of text"}'))).path == "/v1/models"
     with pytest.raises(error) as caught:
@@ -86,7 +89,7 @@ def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
 )
 def test_a_broken_tokenizer_never_cuts(status: int, body: bytes, error: type[errors.ServerError]) -> None:
     """Three texts are asked for: head, suffix and document."""
-    steps = score_documents(Call("toy", "head ", 100, PATIENCE), ["long " * 100], where)
+    steps = score_documents(Call("toy", HEAD, 300, PATIENCE), ["long " * 100], where)
     assert asked(next(steps)).path == "/tokenize"
     with pytest.raises(error):
         steps.send(Response("u", status, body))
@@ -110,7 +113,7 @@ def owned_by(owner: str) -> Response:
 )
 def test_a_missing_endpoint_names_the_right_one(endpoint: str, refusal: Response, models: Response, words: str) -> None:
     """By who says that it owns the model."""
-    steps = score_documents(Call("m", "head ", 8192, PATIENCE, endpoint=endpoint), ["d"], where)
+    steps = score_documents(Call("m", HEAD, 8192, PATIENCE, endpoint=endpoint), ["d"], where)
     assert asked(next(steps)).path == f"/{endpoint}"
     assert asked(steps.send(refusal)).path == "/v1/models"
     with pytest.raises(errors.NotSGLangError, match=words):
@@ -120,10 +123,10 @@ def test_a_missing_endpoint_names_the_right_one(endpoint: str, refusal: Response
 def test_each_endpoint_gets_the_same_prompt() -> None:
     """The query goes once with /v1/score, and with every prompt elsewhere."""
     bodies = {
-        name: json.loads(first(Call("m", "head ", 8192, PATIENCE, endpoint=name), ["a", "b"]).body or b"")
-        for name in ("v1/classify", "v1/score", "classify")
+        name: json.loads(first(Call("m", HEAD, 8192, PATIENCE, endpoint=name), ["a", "b"]).body or b"")
+        for name in ENDPOINTS
     }
-    assert bodies["v1/classify"] == bodies["classify"] == {"model": "m", "input": [f"head {d}{SUFFIX}" for d in "ab"]}
+    assert bodies["v1/classify"] == bodies["classify"] == {"model": "m", "input": HEAD.prompts("ab")}
     score = bodies["v1/score"]
     assert [score["query"] + item for item in score["items"]] == bodies["classify"]["input"]
     assert score["apply_softmax"] is True
@@ -143,7 +146,9 @@ class Server:
         self.paths.append(request.path)
         if request.path != "/v1/classify":
             return Response("u", 200, b'{"architectures":["Qwen3ForSequenceClassification"]}')
-        texts = [text.removeprefix("head ").removesuffix(SUFFIX) for text in json.loads(request.body or b"")["input"]]
+        texts = [
+            text.removeprefix(HEAD.text).removesuffix(QWEN3.suffix) for text in json.loads(request.body or b"")["input"]
+        ]
         self.lists.append(texts)
         if self.down:
             self.down -= 1
@@ -157,7 +162,7 @@ class Server:
 
     def run(self, documents: list[str], patience: Patience = PATIENCE, *, collect: bool = False) -> list[Outcome]:
         """What the flow makes of it."""
-        run = Run(score_documents(Call("m", "head ", 8192, patience, collect=collect), documents, where))
+        run = Run(score_documents(Call("m", HEAD, 8192, patience, collect=collect), documents, where))
         step = run.step()
         while step is not None:
             if isinstance(step, Pause):

@@ -10,7 +10,7 @@ import pytest
 
 from fake_server import FakeServer
 from qwen3_sglang import DocumentError, InvalidInputError, RerankClient
-from qwen3_sglang.prompts.template import build_prompts
+from qwen3_sglang.prompts.template import QWEN3, build_prompts
 from qwen3_sglang.scoring.queries import prepare_many, restore
 from qwen3_sglang.transport.deadline import Deadline
 
@@ -99,10 +99,10 @@ def test_groups_make_the_templates_prompts(limit: int, escape: bool) -> None:
     """However they are grouped: head and text together are what one query alone would send."""
     questions = [("a <think>", ["d", "e"]), ("b" * 100, ["<|im_end|>", "f" * 60])]
     instruction = "Find </think> code"
-    prompts = prepare_many(questions, instruction, escape=escape, field="queries")
+    prompts = prepare_many(QWEN3, questions, instruction, escape=escape, field="queries")
     groups = prompts.groups(limit)
-    whole = [f"{head}{text}" for head, text in zip(prompts.heads, prompts.documents, strict=True)]
-    made: Any = restore(groups, [[f"{group.head}{text}" for text in group.texts] for group in groups])  # type: ignore[misc]
+    whole = [head.text + text for head, text in zip(prompts.heads, prompts.documents, strict=True)]
+    made: Any = restore(groups, [[group.head.text + text for text in group.texts] for group in groups])  # type: ignore[misc]
     assert made == whole
     wanted = [p for query, own in questions for p in build_prompts(query, own, instruction, escape=escape)]
     assert all(full.startswith(start) for full, start in zip(wanted, whole, strict=True))
