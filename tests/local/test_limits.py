@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from qwen3_sglang.local.limits import PatientProtocol
 
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.checks import MAX_ITEMS
 from qwen3_sglang.local.engine import Engine
-from qwen3_sglang.local.limits import PatientProtocol
 from qwen3_sglang.local.server import create_app
 from qwen3_sglang.serving.in_thread import run_app
 
