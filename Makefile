@@ -1,7 +1,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup demo test test-matrix lint format dist cassettes clean
+.PHONY: setup demo test test-matrix lint format dist docs check-tag cassettes clean
 
 setup: $(VENV)/.ok
 
@@ -33,8 +33,17 @@ format: setup
 dist: setup
 	$(PY) .ci/dist.py $(CASES)
 
+# The site, into site/. A link or an anchor that leads nowhere, and any other warning, fails.
+docs: setup
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+# TAG=v0.2.0: is it the version that would be released?
+check-tag:
+	grep -qxF 'version = "$(TAG:v%=%)"' pyproject.toml
+
 clean:
-	rm -rf $(VENV) .matrix .peers dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .matrix .peers dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Needs real SGLang: see CONTRIBUTING.md.
 cassettes: setup

@@ -19,23 +19,23 @@ HERE = Path(__file__).parent
 # What was read in the source, one cell a peer in PEERS' order; only a rerun of the probes keeps the other rows true.
 READ = {
     "langchain": {
-        "limit of time, unless told": [
-            "60 s a call",
-            "300 s a request",
-            "60 s a request",
-            "30 s a request",
-            "240 s a request",
+        "default time limit": [
+            "60 s per call",
+            "300 s per request",
+            "60 s per request",
+            "30 s per request",
+            "240 s per request",
             "none",
         ],
         "a document that is too long": [
             "cut, the template left whole; marked",
-            "the server's business",
-            "the server's; `truncate`",
-            "the server's business",
-            "the server's; `max_tokens_per_document`",
-            "the server's business",
+            "left to the server",
+            "left to the server; `truncate`",
+            "left to the server",
+            "left to the server; `max_tokens_per_document`",
+            "left to the server",
         ],
-        "other settings for one call": [
+        "per-call overrides": [
             "`top_n`, `min_score`, `instruction`; LangChain's config",
             "`top_n`, `model` in `rerank()`, which gives dicts",
             "no",
@@ -48,23 +48,23 @@ READ = {
         "hosted models": ["no", "yes", "yes", "any service of Cohere's shape", "yes", "yes"],
     },
     "llama_index": {
-        "limit of time, unless told": [
-            "60 s a call",
-            "60 s a request",
-            "5 s a request",
-            "300 s a request",
+        "default time limit": [
+            "60 s per call",
+            "60 s per request",
+            "5 s per request",
+            "300 s per request",
             "none",
             "none",
         ],
         "a document that is too long": [
             "cut, the template left whole; marked",
-            "the server's; `truncate_text` isn't sent",
-            "the server's; `truncate`",
-            "the server's business",
-            "the server's: scored in chunks, the best counts",
-            "the server's business",
+            "left to the server; `truncate_text` isn't sent",
+            "left to the server; `truncate`",
+            "left to the server",
+            "left to the server: scored in chunks, the best counts",
+            "left to the server",
         ],
-        "other settings for one call": ["`rerank(top_n=, min_score=, instruction=)`", "no", "no", "no", "no", "no"],
+        "per-call overrides": ["`rerank(top_n=, min_score=, instruction=)`", "no", "no", "no", "no", "no"],
         "progress": ["`show_progress`", "no", "no", "no", "no", "no"],
         "images": ["no", "no", "no", "no", "no", "no"],
         "hosted models": ["no", "no", "yes", "yes", "yes", "yes"],
@@ -107,7 +107,7 @@ def table(framework: str, findings: dict[str, dict[str, str]]) -> str:
     rows = [["", *(PEERS[key].title for key in keys)], ["---"] * (len(keys) + 1)]
     first = findings[keys[0]]
     rows += [[title, *(marked(findings[key][title]) for key in keys)] for title in first]
-    rows.append(["its server's address is an option", *(f"{PEERS[key].address} (R)" for key in keys)])
+    rows.append(["server address is an option", *(f"{PEERS[key].address} (R)" for key in keys)])
     rows += [[title, *(f"{cell} (S)" for cell in cells)] for title, cells in READ[framework].items()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

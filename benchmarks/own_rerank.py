@@ -27,15 +27,16 @@ import numpy as np
 import requests
 import torch
 from precision import CPU_FLAGS, CPU_VENV, kendall_tau, serve, sigmoid
-from precision_lib import Array, last_states, make_model, make_queries, make_rows
+from precision_lib import SHAPES, Array, last_states, make_model, make_queries, make_rows
 from transformers import AutoTokenizer, Qwen3ForCausalLM
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
-from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, PREFIX, SUFFIX, build_prompts
+from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, QWEN3, build_prompts
 
+BEFORE_INSTRUCTION, SUFFIX = str(QWEN3.start[0]), QWEN3.suffix
 SUFFIX_WITHOUT_THINK = "<|im_end|>\n<|im_start|>assistant\n"
-QUERIES, DOCUMENTS = 12, 26
+DOCUMENTS_PER_QUERY = 26
 Queries = Sequence[tuple[str, Sequence[str]]]
 
 
@@ -43,9 +44,8 @@ def template(query: str, document: str, suffix: str, *, variable: str, default: 
     """A chat template as Jinja source: two expressions, the variable that may hold an instruction, and its default."""
     # Jinja drops the last newline of a source, so the suffix is an expression.
     task = f"{{{{ {variable} | default({default!r}) }}}}"
-    return (
-        f"{PREFIX}<Instruct>: {task}\n<Query>: {{{{ {query} }}}}\n<Document>: {{{{ {document} }}}}{{{{ {suffix!r} }}}}"
-    )
+    body = f"{task}\n<Query>: {{{{ {query} }}}}\n<Document>: {{{{ {document} }}}}"
+    return f"{BEFORE_INSTRUCTION}{body}{{{{ {suffix!r} }}}}"
 
 
 def templates() -> dict[str, str]:
@@ -86,17 +86,20 @@ def over_long(url: str) -> str:
     return f"{answer.status_code} {answer.text[:160]}"
 
 
-def prepare(folder: Path, tokenizer_folder: str, queries: Queries) -> tuple[Path, Path, Array]:
+def prompts(queries: Queries) -> list[str]:
+    """The prompt of Qwen's own example for each pair."""
+    return [prompt for query, documents in queries for prompt in build_prompts(query, documents)]
+
+
+def prepare(folder: Path, options: argparse.Namespace, queries: Queries) -> tuple[Path, Path, Array]:
     """The causal checkpoint, the converted one, and float32's logit differences on the prompts of Qwen's example."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder)
-    model = make_model("small", tokenizer)
+    tokenizer: Any = AutoTokenizer.from_pretrained(options.tokenizer)
+    model = make_model(options.shape, tokenizer)
     exact = Qwen3ForCausalLM(model.config).float()
     exact.load_state_dict(model.state_dict())
     exact.eval()
-    calibration = [p for query, documents in make_queries(4, 50, seed=1) for p in build_prompts(query, documents)]
-    rows = make_rows(last_states(exact, tokenizer, calibration))
-    prompts = [p for query, documents in queries for p in build_prompts(query, documents)]
-    reference = last_states(exact, tokenizer, prompts) @ (rows[1] - rows[0])
+    rows = make_rows(last_states(exact, tokenizer, prompts(make_queries(4, DOCUMENTS_PER_QUERY, seed=1))))
+    reference = last_states(exact, tokenizer, prompts(queries)) @ (rows[1] - rows[0])
     ids = [tokenizer.convert_tokens_to_ids(word) for word in ("no", "yes")]
     model.lm_head.weight.data[ids] = torch.tensor(rows, dtype=torch.bfloat16)
     tokenizer.chat_template = templates()["Qwen's own"]
@@ -118,17 +121,19 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", required=True, help="a folder with Qwen3's tokenizer")
     parser.add_argument("--python", default=str(CPU_VENV / "bin/python"), help="the interpreter that has SGLang")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--queries", type=int, default=12, help=f"each with {DOCUMENTS_PER_QUERY} documents")
     parser.add_argument("--work", type=Path, help="an empty folder to keep checkpoints and logs in")
     parser.add_argument("flags", nargs="*", help="the server's flags, after --")
     options = parser.parse_args(arguments)
-    queries = make_queries(QUERIES, DOCUMENTS, seed=0)
+    queries = make_queries(options.queries, DOCUMENTS_PER_QUERY, seed=0)
     with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory(prefix="own-rerank-") as name:
         measure(Path(name), options, queries)
 
 
 def measure(folder: Path, options: argparse.Namespace, queries: Queries) -> None:
     """The rows, one server after another."""
-    causal, converted, reference = prepare(folder, options.tokenizer, queries)
+    causal, converted, reference = prepare(folder, options, queries)
     command = [options.python, "-m", "sglang.launch_server", *(options.flags or CPU_FLAGS)]
     files = {}
     for name, text in templates().items():

@@ -84,7 +84,7 @@ class LangChain:
 
         runs = Runs()
         make().compress_documents(documents, "the query", callbacks=[runs])
-        return "a run a query" if runs.seen else "no"
+        return "one run per query" if runs.seen else "no"
 
 
 class LlamaIndex:

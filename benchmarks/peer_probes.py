@@ -51,7 +51,7 @@ def _threshold(bench: Bench) -> str:
 
 @row("an option that doesn't exist")
 def _unknown_option(bench: Bench) -> str:
-    return "refused" if bench.made_with(no_such_option=1) is None else "ignored in silence"
+    return "refused" if bench.made_with(no_such_option=1) is None else "silently ignored"
 
 
 @row("`top_n=0`")
@@ -130,10 +130,10 @@ def _order(bench: Bench) -> str:
     made = bench.make()
     bench.server.order = "given"
     scores = bench.frame.scores(bench.rerank(made))
-    return "sorted" if scores == sorted(scores, reverse=True) else "taken as it is"
+    return "sorted" if scores == sorted(scores, reverse=True) else "not sorted"
 
 
-@row("an answer without one document")
+@row("an answer that lacks one document")
 def _missing(bench: Bench) -> str:
     made = bench.make()
     bench.server.spoil = "missing"
@@ -152,7 +152,7 @@ def _unauthorized(bench: Bench) -> str:
     return _failing(bench, Fault(401))
 
 
-@row("a page of HTML for an answer")
+@row("an HTML page as the answer")
 def _html(bench: Bench) -> str:
     return "not tried (gRPC)" if bench.peer.title == "Google" else _failing(bench, HTML)
 
@@ -200,7 +200,7 @@ def _timeout(bench: Bench) -> str:
     bench.server.hold = 6
     start = time.monotonic()
     said = outcome(lambda: str(len(bench.rerank(made))))
-    return said if time.monotonic() - start < 5 else "ignored in silence"
+    return said if time.monotonic() - start < 5 else "silently ignored"
 
 
 # How it works
@@ -257,7 +257,7 @@ def _batches(bench: Bench) -> str:
     return f"one list of {sizes[0]}" if len(sizes) == 1 else f"lists of {max(sizes)}"
 
 
-@row("a text that comes 10 times")
+@row("a text that occurs 10 times")
 def _duplicates(bench: Bench) -> str:
     bench.rerank(bench.make(), ["same p=0.5"] * 10)
     return "sent once" if len(bench.sent()) == 1 else f"sent {len(bench.sent())} times"

@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             dataset = load_dataset(folder / "demo-corpus", top_k=TOP_K)
             with server(options.url, folder) as base_url, RerankClient(base_url, timeout=600) as client:
                 report = evaluate(client, dataset, scores=folder / "scores.sqlite")
-        print(f"written: {write_html(report, options.report)}")
+        print(f"{report.verdict}\nwritten: {write_html(report, options.report)}")
     except Qwen3SGLangError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

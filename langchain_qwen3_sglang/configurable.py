@@ -9,8 +9,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 
-from langchain_qwen3_sglang.connection import Connection
 from langchain_qwen3_sglang.documents import RerankInput
+from qwen3_sglang.connection import Connection
 
 _Prepared = tuple[Runnable[RerankInput, list[Document]], RunnableConfig]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from langchain_qwen3_sglang.connection import Connection, masked
+from qwen3_sglang.connection import Connection
 
 
 class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
@@ -19,15 +17,6 @@ class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
         >>> encoder = Qwen3SGLangCrossEncoder(base_url="http://127.0.0.1:30000")
         >>> CrossEncoderReranker(model=encoder, top_n=3)
     """
-
-    if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
-
-        def __init__(self, **data: Any) -> None:
-            """Check every setting."""
-            data = masked(data)
-            super().__init__(**data)
-            # With no pairs the core checks the settings and asks the server nothing.
-            self.score([])
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """P(yes) of each (query, document), in [0, 1], in the pairs' order.

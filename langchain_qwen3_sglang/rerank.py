@@ -15,9 +15,9 @@ from pydantic import ConfigDict, Field
 from typing_extensions import Unpack
 
 from langchain_qwen3_sglang.configurable import ConfigurableRerank
-from langchain_qwen3_sglang.connection import Connection, masked
 from langchain_qwen3_sglang.documents import Overrides, RerankInput, read_input, read_overrides, texts_of
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
+from qwen3_sglang.connection import Connection
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import API_KEY_VARIABLE
 
@@ -52,17 +52,6 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
 
     top_n: int | None = Field(default=None, strict=True, description="Documents to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
-
-    if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
-
-        def __init__(self, **data: Any) -> None:
-            """Check every setting.
-
-            Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
-            """
-            data = masked(data)
-            super().__init__(**data)
-            self._check()
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

@@ -13,7 +13,7 @@ def progress_bar(show: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield None
         return
     # Here, since in a notebook its import may print a warning. llama-index-core brings it; it has no types.
-    from tqdm.auto import tqdm  # type: ignore[import-untyped] # noqa: PLC0415
+    from tqdm.auto import tqdm  # type: ignore[import-untyped] # noqa: PLC0415 - see above
 
     with tqdm(desc="Reranking", unit="node") as bar:
 

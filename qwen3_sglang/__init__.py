@@ -13,6 +13,7 @@ from qwen3_sglang.errors import (
     MissingDependencyError,
     ModelMismatchError,
     ModelNotFoundError,
+    ModelReplacedError,
     NotSGLangError,
     OneLabelModelError,
     ProtocolError,
@@ -23,10 +24,13 @@ from qwen3_sglang.errors import (
     ServerOverloadedError,
     ServerTimeoutError,
     ServerUnreachableError,
+    SGLangNotFoundError,
+    StartupError,
     SwappedLabelsError,
     UnconvertedModelError,
 )
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, Prompt
+from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.ranking import RerankResult
 
 if TYPE_CHECKING:
@@ -39,12 +43,14 @@ _moved.register()
 __all__ = [
     "DEFAULT_INSTRUCTION",
     "AuthenticationError",
+    "Backoff",
     "ConversionError",
     "DocumentError",
     "InvalidInputError",
     "MissingDependencyError",
     "ModelMismatchError",
     "ModelNotFoundError",
+    "ModelReplacedError",
     "NotSGLangError",
     "OneLabelModelError",
     "Prompt",
@@ -53,11 +59,13 @@ __all__ = [
     "RequestRejectedError",
     "RerankClient",
     "RerankResult",
+    "SGLangNotFoundError",
     "ServerError",
     "ServerFailureError",
     "ServerOverloadedError",
     "ServerTimeoutError",
     "ServerUnreachableError",
+    "StartupError",
     "SwappedLabelsError",
     "UnconvertedModelError",
     "__version__",

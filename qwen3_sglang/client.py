@@ -1,62 +1,65 @@
-"""RerankClient: what callers see. What is asked is decided in `protocol`, and carried by `transport`."""
+"""RerankClient: what callers see. It checks what they pass; `scoring` and `transport` do the rest."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
-from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
-from qwen3_sglang.ranking import Outcome, RerankResult, check_limits, p_yes, rank
-from qwen3_sglang.scoring.progress import OnProgress, check_listener
-from qwen3_sglang.scoring.queries import Group
+from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
+from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of, size_of_rows
+from qwen3_sglang.scoring.asked import Reader
+from qwen3_sglang.scoring.progress import OnProgress
+from qwen3_sglang.scoring.queries import by_query
+from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
 from qwen3_sglang.settings import OnError, make_settings
-from qwen3_sglang.several import SeveralQueries
-from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.transport import Transport
 
 
-class RerankClient(SeveralQueries):
+# The signature and "Args" follow from the table of options: `python tests/write_options.py` writes them.
+class RerankClient:
     """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, from several
     event loops, and in a process that is forked after it was made; making one does no I/O.
 
     Args:
-        base_url: SGLang's address; None: `QWEN3_SGLANG_BASE_URL`, then http://127.0.0.1:30000.
-        api_key: the server's `--api-key`; None: `QWEN3_SGLANG_API_KEY`, then no key.
-        model: the served model's name; None asks the server at first use.
-        instruction: the task in Qwen3's template; None: Qwen's own for web search. English works best.
-        batch_size: prompts a request.
-        max_concurrency: requests in flight at once.
-        timeout: seconds that one call may take in all; no retry outlives it.
-        connect_timeout: seconds to get a connection, and to send a request over a new one.
-        read_timeout: seconds that a server may be silent while it is asked, before the request is sent again; None:
-            what is left of `timeout`. Set it where a machine can vanish without closing its connections.
-        max_retries: how often a request is sent again that met a dropped connection, a timeout, or status 408, 429,
-            500, 502, 503 or 504; None: while `timeout` lasts, so that a server may restart meanwhile. A server
-            that never answered this client is tried at most 3 times, a 500 at most 5 times.
-        on_error: "raise", or "passthrough": `rerank` and `arerank` give the documents that the server didn't score
-            back in the order given, marked by `RerankResult.error`, with one warning logged. That goes for every
-            ServerError, a wrong key included; InvalidInputError always raises, and so do `score` and `ascore`.
-        backoff: how long to wait before a retry.
-        max_length: tokens that a prompt may have, template included; None: 8192, or what the server takes where
-            that is less. Longer documents lose their tail, and their results say `truncated`.
-        tokenizer: folder of the served model, or its tokenizer.json, by which long documents are cut; None asks
-            the server. Needs the extra `tokenizer`.
-        escape_special_tokens: break special tokens such as "<|im_end|>" inside query, instruction and documents,
-            by a space after the "<", so that no text can leave its place in the template. Turn it off only for
-            texts that were made harmless before.
-        endpoint: how documents are scored: the name of a row of `qwen3_sglang.protocol.endpoints.ENDPOINTS`.
-        cache_size: scores to remember, by model, instruction, query and document; 0 remembers none.
-        template: the served model's prompt, where that isn't Qwen3's: a `qwen3_sglang.prompts.template.Template`.
-        verify: True checks TLS certificates by requests' own CA bundle, or by what REQUESTS_CA_BUNDLE names; a path
-            by that bundle; False checks none.
+        base_url: Address of the server, without /v1. None: QWEN3_SGLANG_BASE_URL, then http://127.0.0.1:30000.
+        api_key: The server's --api-key. Never shown in reprs, dumps, pickles or tracebacks. None:
+            QWEN3_SGLANG_API_KEY, then none.
+        model: Name of the served model; None: asked from the server.
+        instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
+            best.
+        batch_size: Prompts per request.
+        max_concurrency: Requests in flight at once, for one client (per event loop when async).
+        timeout: Seconds that one call may take in all, every retry included.
+        connect_timeout: Seconds to get a connection, and to send a request over a new one.
+        read_timeout: Seconds that a server may be silent before the request is sent again; None: what is left of
+            timeout. Set it where a machine can vanish without closing its connections.
+        max_retries: How often a request is sent again that met a dropped connection, a timeout, or status 408, 429,
+            500, 502, 503 or 504; None: while timeout lasts. A server that never answered this client is tried at most
+            3 times, a 500 at most 5 times.
+        on_error: "raise", or "passthrough": documents that the server didn't score are returned in the order given,
+            marked by an error, with one warning logged. A blank or over-long query is passed through too; any other
+            InvalidInputError always raises, and so do score and score_pairs.
+        backoff: How long to wait before a retry.
+        max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's where that
+            is lower. A longer document loses its tail, and its result says truncated.
+        tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None:
+            the server is asked. Name it behind a gateway.
+        escape_special_tokens: Break special tokens such as "<|im_end|>" inside query, instruction and documents, by a
+            space after the "<", so that no text can leave its place in the template.
+        endpoint: How documents are scored: v1/classify (SGLang, the only one that its gateway routes); v1/score
+            (SGLang, sends and tokenises the query once per list); classify (vLLM).
+        cache_size: Scores to remember, by model, instruction, query and document; 0 remembers none.
+        verify: True checks TLS certificates by requests' CA bundle, or the one that REQUESTS_CA_BUNDLE names; a path
+            names a bundle (file or folder); False checks none.
+        template: The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -80,14 +83,14 @@ class RerankClient(SeveralQueries):
         max_length: int | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         escape_special_tokens: bool = True,
-        endpoint: str = DEFAULT_ENDPOINT,
+        endpoint: str = "v1/classify",
         cache_size: int = 0,
         verify: bool | str | os.PathLike[str] = True,
         template: Template = QWEN3,
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
-        settings = make_settings(
+        self.settings = make_settings(
             base_url,
             api_key=api_key,
             model=model,
@@ -108,7 +111,9 @@ class RerankClient(SeveralQueries):
             verify=verify,
             template=template,
         )
-        super().__init__(settings)
+        self._reader = Reader(self.settings)
+        self._transport = Transport(self.settings)
+        self._scorer = Scorer(self.settings, self._transport)
 
     def __repr__(self) -> str:
         # Half made it is shown too, by tracebacks with locals.
@@ -131,7 +136,20 @@ class RerankClient(SeveralQueries):
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return p_yes(self._scores(query, documents, instruction, on_progress=on_progress))
+        return p_yes(self._scorer.score(self._reader.query(query, documents, instruction, on_progress)))
+
+    async def ascore(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
+        """`score`, without blocking the event loop."""
+        read = partial(self._reader.query, query, documents, instruction, on_progress)
+        outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
+        return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank(
         self,
@@ -152,36 +170,8 @@ class RerankClient(SeveralQueries):
             ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        collect = self.settings.on_error == "passthrough"
-        try:
-            outcomes = self._scores(query, documents, instruction, collect=collect, on_progress=on_progress)
-        except errors.ServerError as failure:
-            return self._pass_through([len(documents)], top_n, failure)[0]
-        return rank(outcomes, top_n, min_score)
-
-    def model(self) -> str:
-        """The served model's name: the one given, or what the server answers.
-
-        Raises:
-            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
-        """
-        return self.settings.model or self._known(Deadline(self.settings.timeout)).model
-
-    @property
-    def known_model(self) -> str | None:
-        """`model()` as far as it is known without asking."""
-        return self.settings.model or (None if self._served is None else self._served.model)
-
-    async def ascore(
-        self,
-        query: str,
-        documents: Sequence[str],
-        *,
-        instruction: str | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> list[float]:
-        """`score`, without blocking the event loop."""
-        return p_yes(await self._ascores(query, documents, instruction, on_progress=on_progress))
+        asked = self._reader.query(query, documents, instruction, on_progress, collect=True)
+        return rank(self._scorer.score(asked), top_n, min_score)
 
     async def arerank(
         self,
@@ -195,12 +185,63 @@ class RerankClient(SeveralQueries):
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop."""
         check_limits(top_n, min_score)
-        collect = self.settings.on_error == "passthrough"
-        try:
-            outcomes = await self._ascores(query, documents, instruction, collect=collect, on_progress=on_progress)
-        except errors.ServerError as failure:
-            return self._pass_through([len(documents)], top_n, failure)[0]
-        return rank(outcomes, top_n, min_score)
+        read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
+        outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
+        return await aside(PER_TEXT * len(outcomes), partial(rank, outcomes, top_n, min_score))
+
+    def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
+        """P(yes) of each (query, document), in the pairs' order; a pair that occurs twice is sent once.
+
+        Raises:
+            InvalidInputError: a blank query, or anything that isn't a string; before any request.
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        return p_yes(self._scorer.score(self._reader.pairs(pairs, instruction)))
+
+    async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
+        """`score_pairs`, without blocking the event loop."""
+        read = partial(self._reader.pairs, pairs, instruction)
+        outcomes = await self._scorer.ascore(await aside(size_of_rows(pairs), read))
+        return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
+
+    def rerank_many(
+        self,
+        queries: Iterable[tuple[str, Sequence[str]]],
+        top_n: int | None = None,
+        min_score: float | None = None,
+        *,
+        instruction: str | None = None,
+    ) -> list[list[RerankResult]]:
+        """`rerank` for each (query, its documents), in the queries' order; limits hold for each query.
+
+        Documents of several queries share the lists that are sent. A query so long that one of its prompts may not
+        fit is sent in lists of its own.
+
+        Raises:
+            InvalidInputError: as `rerank`; the message says which query.
+            ServerError: one of its subclasses; a DocumentError says which query's document it is. See
+                `qwen3_sglang.errors`.
+        """
+        check_limits(top_n, min_score)
+        asked = self._reader.queries(queries, instruction)
+        return [rank(own, top_n, min_score) for own in by_query(self._scorer.score(asked), asked.counts)]
+
+    async def arerank_many(
+        self,
+        queries: Iterable[tuple[str, Sequence[str]]],
+        top_n: int | None = None,
+        min_score: float | None = None,
+        *,
+        instruction: str | None = None,
+    ) -> list[list[RerankResult]]:
+        """`rerank_many`, without blocking the event loop."""
+        check_limits(top_n, min_score)
+        asked = await aside(size_of_rows(queries), partial(self._reader.queries, queries, instruction))
+        outcomes = await self._scorer.ascore(asked)
+        return await aside(
+            PER_TEXT * len(outcomes),
+            lambda: [rank(own, top_n, min_score) for own in by_query(outcomes, asked.counts)],
+        )
 
     def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """What the model reads for each document: escaped, cut and counted as `score` sends it.
@@ -211,12 +252,26 @@ class RerankClient(SeveralQueries):
             InvalidInputError: as `score`.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self._describe(self._group(query, documents, instruction), Deadline(self.settings.timeout))
+        return self._scorer.run(self._scorer.prompts(self._reader.group(query, documents, instruction)))
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop."""
-        group = self._group(query, documents, instruction)
-        return await self._within(self._adescribe(group, Deadline(self.settings.timeout)))
+        size = size_of(documents)
+        group = await aside(size, partial(self._reader.group, query, documents, instruction))
+        return await self._scorer.arun(self._scorer.prompts(group), size)
+
+    def model(self) -> str:
+        """The served model's name: the one given, or what the server answers.
+
+        Raises:
+            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
+        """
+        return self._scorer.run(self._scorer.model())
+
+    @property
+    def known_model(self) -> str | None:
+        """`model()` as far as it is known without asking."""
+        return self._scorer.known_model
 
     def close(self) -> None:
         """Close the sync side's connections; a later call opens new ones."""
@@ -243,35 +298,3 @@ class RerankClient(SeveralQueries):
         options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
         del options["api_key"]
         return partial(type(self), options.pop("base_url"), **options), ()
-
-    def _scores(
-        self,
-        query: str,
-        documents: Sequence[str],
-        instruction: str | None,
-        *,
-        collect: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> list[Outcome]:
-        check_listener(on_progress)
-        group, deadline = self._group(query, documents, instruction), Deadline(self.settings.timeout)
-        return self._score(group, deadline, collect=collect, on_progress=on_progress)
-
-    async def _ascores(
-        self,
-        query: str,
-        documents: Sequence[str],
-        instruction: str | None,
-        *,
-        collect: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> list[Outcome]:
-        check_listener(on_progress)
-        group, deadline = self._group(query, documents, instruction), Deadline(self.settings.timeout)
-        return await self._within(self._ascore(group, deadline, collect=collect, on_progress=on_progress))
-
-    def _group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
-        task = self.settings.instruction if instruction is None else instruction
-        escape = self.settings.escape_special_tokens
-        head, texts = self.settings.template.prepare(query, documents, task, escape=escape)
-        return Group(head, texts, range(len(texts)))

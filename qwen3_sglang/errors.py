@@ -4,8 +4,11 @@
 
     Qwen3SGLangError
     ├── InvalidInputError (ValueError)       an argument or a setting is unusable: .field .value .remedy
+    │   └── QueryError                       the query is blank, or leaves no room for a document
     ├── MissingDependencyError (ImportError) an extra of this distribution is not installed
+    │   └── SGLangNotFoundError              the Python that is to run SGLang can't import it: .python .reason
     ├── ConversionError                      a checkpoint can't be read or converted
+    ├── StartupError (RuntimeError)          a server in this process did not come up
     └── ServerError                          the server gave no usable score: .url .status .retry_after .attempts
         ├── ServerUnreachableError (ConnectionError)   refused, unknown host, connection dropped
         ├── ServerTimeoutError (TimeoutError)          no whole answer within `timeout`
@@ -18,6 +21,7 @@
         ├── ServerFailureError               any other failure on the server's side
         ├── ProtocolError                    200, but the scores in it can't be trusted
         └── ModelMismatchError               the model that is served can't rerank
+            ├── ModelReplacedError           another model, or context length, than before is served
             ├── UnconvertedModelError        a causal language model: convert it first
             ├── OneLabelModelError           one label: every document would score 1.0
             └── SwappedLabelsError           label 0 is "yes": every score would be upside down
@@ -53,6 +57,13 @@ class InvalidInputError(Qwen3SGLangError, ValueError):
         return f"{self.field}={_short(self.value)}: {self.remedy}"
 
 
+class QueryError(InvalidInputError):
+    """The query is blank, or so long that no document has room beside it.
+
+    Queries come at run time, so `on_error="passthrough"` covers this, other than an argument of the wrong type.
+    """
+
+
 class MissingDependencyError(Qwen3SGLangError, ImportError):
     """A package that only an extra installs is missing."""
 
@@ -65,8 +76,34 @@ class MissingDependencyError(Qwen3SGLangError, ImportError):
         return f'the package that provides "{self.name}" is missing: pip install "qwen3-sglang[{self.extra}]"'
 
 
+class SGLangNotFoundError(MissingDependencyError):
+    """The interpreter that is to run SGLang has none that can be imported.
+
+    Attributes:
+        python: that interpreter.
+        reason: what it said.
+    """
+
+    def __init__(self, python: str, reason: str) -> None:
+        super().__init__("sglang", "")
+        self.args = python, reason
+        self.python = python
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.python}: {self.reason}; install SGLang there (uv pip install sglang, or pip install sglang: "
+            "https://docs.sglang.io), name the interpreter that has it with --python or QWEN3_SGLANG_PYTHON, "
+            "or try without a GPU: --engine local"
+        )
+
+
 class ConversionError(Qwen3SGLangError):
     """A checkpoint can't be read or converted; the message says which file and what to do."""
+
+
+class StartupError(Qwen3SGLangError, RuntimeError):
+    """A server in this process did not come up."""
 
 
 class ServerError(Qwen3SGLangError):
@@ -170,6 +207,13 @@ class ProtocolError(ServerError):
 
 class ModelMismatchError(ServerError):
     """The model behind the server can't rerank."""
+
+
+class ModelReplacedError(ModelMismatchError):
+    """Another model, or the same with fewer tokens of context, is served than when the call began.
+
+    The client forgets what it knew and begins the call anew; this is raised where that happens twice in one call.
+    """
 
 
 class UnconvertedModelError(ModelMismatchError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from qwen3_sglang.errors import DocumentError, InvalidInputError, Qwen3SGLangError
+from qwen3_sglang.errors import InvalidInputError, QueryError, Qwen3SGLangError, ServerError
 
 
 class Score(NamedTuple):
@@ -49,7 +49,8 @@ class RerankResult:
     error: str | None = None
 
 
-Outcome = Score | DocumentError
+Failure = ServerError | QueryError
+Outcome = Score | Failure  # or why there is no score
 
 
 def p_yes(outcomes: Sequence[Outcome]) -> list[float]:
@@ -77,7 +78,7 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float
         order = [index for index in order if scores[index].p_yes >= min_score]
     ranked = [RerankResult(index, *scores[index]) for index in order[:top_n]]
     if len(scores) < len(outcomes):
-        ranked += [unscored(i, error) for i, error in enumerate(outcomes) if isinstance(error, DocumentError)]
+        ranked += [unscored(i, error) for i, error in enumerate(outcomes) if not isinstance(error, Score)]
     return ranked[:top_n]
 
 

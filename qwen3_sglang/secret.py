@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from qwen3_sglang.names import API_KEY_VARIABLE
 
 MASK = "**********"
+_NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "(?:apos|#39)"}
+_ASCII = 127
+_UNMISTAKABLE = 8  # characters of base64: fewer stand in many a word by chance
 _NEVER_PICKLED = f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs"
-# A shorter one could stand in an answer by chance, inside a number, and what is left would be no JSON any more.
-_UNMISTAKABLE = 16
 
 
 @runtime_checkable
@@ -70,16 +73,36 @@ class Bearer(str):
         raise TypeError(_NEVER_PICKLED)
 
 
-def hide(answer: bytes, key: SecretStr | None, *, succeeded: bool) -> bytes:
-    """`answer` without the key: a server, or a proxy in front of it, may repeat what it was sent.
+def hide(text: str, secrets: Iterable[SecretStr]) -> str:
+    """`text` without the secrets, however they are written in it: a server, or a proxy, may repeat what it was sent."""
+    for secret in secrets:
+        if secret.get_secret_value():
+            text = re.sub(_forms(secret), MASK, text)
+    return text
 
-    Of an answer that succeeded only an unmistakable key is taken out.
-    """
-    if key is None:
-        return answer
-    plain = key.get_secret_value()
-    if succeeded and len(plain) < _UNMISTAKABLE:
-        return answer
-    for form in (plain, json.dumps(plain)[1:-1]):
-        answer = answer.replace(form.encode(), MASK.encode())
-    return answer
+
+def _forms(secret: SecretStr) -> str:
+    """A pattern for the secret: plain, escaped as in JSON, as in an address, as in HTML, or in base64."""
+    plain = secret.get_secret_value()
+    encoded = {b64encode(plain.encode()).decode().rstrip("="), urlsafe_b64encode(plain.encode()).decode().rstrip("=")}
+    return "|".join([_spelt(plain), *(f"{re.escape(form)}=*" for form in encoded if len(form) >= _UNMISTAKABLE)])
+
+
+def _spelt(plain: str) -> str:
+    return "".join(f"(?:{'|'.join(_spellings(char))})" for char in plain)
+
+
+def _spellings(char: str) -> list[str]:
+    """Patterns for one character. A text that was quoted twice has more backslashes, or "%25" for "%"."""
+    code, utf8 = ord(char), char.encode("utf-8", "surrogatepass")
+    utf16 = char.encode("utf-16-be", "surrogatepass").hex()
+    named = _NAMED.get(char)
+    return [
+        rf"\\*{re.escape(char)}",
+        *([re.escape(utf8.decode("latin-1"))] if code > _ASCII else []),
+        "".join(rf"\\+u(?i:{utf16[start : start + 4]})" for start in range(0, len(utf16), 4)),
+        "".join(rf"\\+x(?i:{byte:02x})" for byte in utf8),
+        "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in utf8),
+        rf"&#(?:0*{code}|[xX]0*(?i:{code:x}));",
+        *([rf"&{named};"] if named else []),
+    ]

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # scripts, not a package
 
 from compare_peers import READ, fill, marked  # noqa: E402 - the path comes first
-from peer_probes import PEERS, PROBES, Bench, running, titles  # noqa: E402
-from peer_server import PeerServer  # noqa: E402
+from peer_probes import PEERS, PROBES, Bench, running, titles  # noqa: E402 - the same
+from peer_server import PeerServer  # noqa: E402 - the same
 
 PAGE = (ROOT / "docs" / "compared.md").read_text(encoding="utf-8")
 OURS = {"langchain": "lc-ours", "llama_index": "li-ours"}
@@ -52,7 +52,7 @@ def test_one_column_a_peer(framework: str) -> None:
 @pytest.mark.parametrize("framework", OURS)
 def test_every_row_is_on_the_page(framework: str) -> None:
     """Probed or read, and nothing else."""
-    expected = {"version", "its server's address is an option", *titles(framework), *READ[framework]}
+    expected = {"version", "server address is an option", *titles(framework), *READ[framework]}
     assert set(rows(framework)) == expected
 
 
@@ -63,6 +63,18 @@ def test_our_own_claims(framework: str, title: str, everybody: PeerServer) -> No
     """What the page says was run, run again."""
     found = PROBES[title](Bench(PEERS[OURS[framework]], everybody))
     assert rows(framework)[title][0] == marked(found)
+
+
+def test_the_other_ways_are_marked() -> None:
+    """Of the table that no script writes: each cell says how it is known; what somebody is better at is a judgement."""
+    found = re.search(r"## Qwen3-Reranker, four ways\n.*?\n\|---.*?\n(.*?)\n\n", PAGE, re.DOTALL)
+    assert found is not None
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in found[1].splitlines()]
+    assert len(lines) > 10
+    for title, *cells in lines:
+        assert len(cells) == 4, title
+        known = all(re.search(r"\((R|S|D)\)$", cell) or cell.startswith("not ") for cell in cells)
+        assert known or title == "better at", title
 
 
 def test_filling_a_page_leaves_the_rest() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from qwen3_sglang.local import run_in_thread
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPTIONS = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"```\w+\n.*?```", re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 URL = "http://127.0.0.1:30000"
@@ -90,16 +90,12 @@ def test_it_is_short() -> None:
     assert len(README.split()) < 900
 
 
-def test_options_table_is_complete() -> None:
-    """docs/options.md: every option of the client and the adapters has its row, and every row an option.
-
-    `callback_manager` and `name` are the frameworks' own.
-    """
-    code = (
-        "from langchain_qwen3_sglang import Qwen3SGLangRerank as A\n"
-        "from llama_index_qwen3_sglang import Qwen3SGLangRerank as B\n"
-        "print(*sorted((set(A.model_fields) | set(B.model_fields)) - {'callback_manager', 'name'}))"
-    )
-    fields = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    rows = re.findall(r"^\| `(\w+)` \|", OPTIONS, re.MULTILINE)
-    assert sorted(rows) == fields
+def test_both_languages_say_the_same() -> None:
+    """The Chinese README has the code blocks that were run above, the same sections, and the same links."""
+    assert BLOCK.findall(CHINESE) == BLOCK.findall(README)
+    prose = [BLOCK.sub("", text) for text in (README, CHINESE)]
+    assert len({tuple(re.findall(r"^(#+) ", text, re.MULTILINE)) for text in prose}) == 1
+    english, chinese = (set(re.findall(r"\]\(([^)]+)\)", text)) for text in prose)
+    assert english ^ chinese == {"README.md", "README.zh-CN.md"}
+    assert len({tuple(sorted(set(re.findall(r"`[^`\n]+`", text)))) for text in prose}) == 1
+    assert len({tuple(sorted(re.findall(r"\d[\d.,]*\d|\d", text))) for text in prose}) == 1

@@ -17,7 +17,7 @@ NAMED = re.compile(r"""(?:\b(?:src|href)=|\bfrom\s+|\bimport\s*\(?\s*)["']([^"'#
 def fetch(address: str, data: bytes | None = None) -> str:
     """The body of a 200; anything else is raised."""
     request = Request(address, data, {"Content-Type": "application/json"})  # noqa: S310 - the page's own address
-    with urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
         return answer.read().decode()
 
 

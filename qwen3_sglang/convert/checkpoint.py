@@ -112,7 +112,7 @@ def read_shard(path: Path) -> Shard:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):  # noqa: PLR2004
+        if size < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):  # noqa: PLR2004 - the length takes 8, an empty header 2
             raise ConversionError(f"{path}: truncated, or not a safetensors file; {REFETCH}")
         raw = file.read(length)
     try:

@@ -51,7 +51,7 @@ def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
 def download(name: str) -> str:
     """The folder of hub model `name` in the hub's cache; pickled weights are not fetched."""
     try:
-        from huggingface_hub import snapshot_download  # noqa: PLC0415
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
     except ImportError as error:
         raise MissingDependencyError("huggingface_hub", "convert") from error
     return str(snapshot_download(name, allow_patterns=DOWNLOADED))

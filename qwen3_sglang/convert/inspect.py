@@ -34,7 +34,7 @@ class _Checkpoint:
     def rows(self, name: str, numbers: Sequence[int]) -> list[list[float]] | None:
         """These rows of a [*, hidden] tensor; None where there are none that can be read."""
         shard, entry = self.tensors.get(name, (None, None))
-        if shard is None or entry is None or entry.dtype not in WIDTH or len(entry.shape) != 2:  # noqa: PLR2004
+        if shard is None or entry is None or entry.dtype not in WIDTH or len(entry.shape) != 2:  # noqa: PLR2004 - rows by columns
             return None
         length = entry.shape[1] * WIDTH[entry.dtype]
         if not all(0 <= number < entry.shape[0] for number in numbers):

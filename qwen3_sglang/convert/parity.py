@@ -174,7 +174,7 @@ def check_parity(parity: Parity, folder: Path) -> None:
 
 
 def _tokenized(source: Path) -> Prompts:
-    from transformers import AutoTokenizer  # noqa: PLC0415
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     tokenizer = _load(AutoTokenizer, source)
 
@@ -189,7 +189,7 @@ def _tokenized(source: Path) -> Prompts:
 
 def _scores(load: Callable[[], Forward], prompts: Prompts) -> dict[str, float]:
     """P(yes) of each prompt; the model lives no longer than this call, so two are never in memory."""
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     forward = load()
     with torch.inference_mode():
@@ -206,8 +206,8 @@ def _p_yes(no: float, yes: float) -> float:
 
 
 def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
-    import torch  # noqa: PLC0415
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     model = _load(AutoModelForCausalLM, folder, dtype=torch.float32, use_safetensors=True).eval()
 
@@ -220,8 +220,8 @@ def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
 
 
 def _classifier_forward(folder: Path) -> Forward:
-    import torch  # noqa: PLC0415
-    from transformers import AutoModel  # noqa: PLC0415
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
+    from transformers import AutoModel  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     # The body alone: transformers has no bias in this class's head, and would leave the file's unread.
     model = _load(AutoModel, folder, dtype=torch.float32, use_safetensors=True).eval()
@@ -255,7 +255,7 @@ def _load(kind: Any, folder: Path, **options: Any) -> Any:
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """No bars and no warning about the two tensors of the head, which are read here."""
-    from transformers.utils import logging as untyped  # noqa: PLC0415
+    from transformers.utils import logging as untyped  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     logs: Any = untyped
     verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()

@@ -17,14 +17,13 @@ from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
 from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.openapi import describe
-from qwen3_sglang.names import TARGET_CLASS
+from qwen3_sglang.names import PATIENCE, TARGET_CLASS
 from qwen3_sglang.serving.callers import Stopped, in_thread, while_connected
 
 Prompts = list[list[int]]
 Read = Callable[[checks.Body, checks.Encode], Iterable[list[int]]]
 
 VERSION = "0.5"  # of the SGLang whose endpoints these are
-PATIENCE = "x-request-timeout"  # a header: seconds that the client waits for this answer
 _LONGEST_WAIT = 10**6  # seconds
 
 

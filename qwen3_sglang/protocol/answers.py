@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
@@ -14,6 +15,7 @@ from qwen3_sglang.names import API_KEY_VARIABLE, NO, YES
 from qwen3_sglang.protocol.retry import retry_after_seconds
 from qwen3_sglang.ranking import Score, new_score, score_of
 
+MOST_OF_A_FAILURE = 2**16  # bytes that are read of an unsuccessful answer: some words of it are quoted
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
 _NUMBERS = (float, int)
@@ -31,13 +33,15 @@ class Response:
         body: the content.
         location: where a redirect points.
         retry_after: seconds that the server asks to wait.
+        fresh: whether a connection was opened for it.
     """
 
     url: str
     status: int
-    body: bytes
+    body: bytes = field(repr=False)  # a server may repeat the key in it
     location: str | None = None
     retry_after: float | None = None
+    fresh: bool = False
 
 
 def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float) -> Response:
@@ -55,56 +59,92 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
         ProtocolError: a successful answer is longer, or compressed. Nothing compressed was asked for, so that a few
             bytes can't unfold into gigabytes.
     """
-    if is_success(status):
-        if headers.get("Content-Encoding", "identity") != "identity":
-            message = f"the answer is compressed ({headers['Content-Encoding']}) though that wasn't asked for"
-            raise errors.ProtocolError(url, f"{message}; turn that off in what stands before the server")
-        if len(body) > limit:
-            message = f"an answer of more than {limit} bytes, longer than any that fits the request"
-            raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+    coding = _coding(headers.get("Content-Encoding"))
+    if is_success(status) and coding:
+        message = f"the answer is compressed ({coding}) though that wasn't asked for"
+        raise errors.ProtocolError(url, f"{message}; turn that off in the proxy or gateway in front of the server")
+    if is_success(status) and len(body) > limit:
+        message = f"an answer of more than {limit} bytes, longer than any that fits the request"
+        raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+    if coding:
+        body = f"compressed ({coding})".encode()
     wait = retry_after_seconds(headers.get("Retry-After"), now)
     return Response(url, status, body[:limit], headers.get("Location"), wait)
+
+
+def _coding(header: str | None) -> str:
+    """How the content is compressed; "" where it isn't."""
+    codings = (coding.strip() for coding in (header or "").split(","))
+    return ", ".join(coding for coding in codings if coding.lower() not in {"", "identity"})
 
 
 def is_success(status: int) -> bool:
     return 200 <= status < 300  # noqa: PLR2004 - the range that means success
 
 
-def parse_classes(response: Response, count: int) -> list[Score]:
+class Names:
+    """The name that one client's answers give their model; a gateway may answer under another than was asked."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None
+        self._lock = threading.Lock()
+
+    def confirm(self, url: str, *names: object) -> None:
+        """One of these is still the first name that was given. None at all says nothing.
+
+        Raises:
+            ModelReplacedError: another model answers now.
+        """
+        said = [name for name in names if isinstance(name, str) and name]
+        if not said:
+            return
+        with self._lock:
+            first = self._first = self._first or said[0]
+        if first not in said:
+            message = f'the server answered as "{short(first)}" before and as "{short(said[0])}" now: call again'
+            raise errors.ModelReplacedError(url, message)
+
+
+def parse_classes(response: Response, count: int, names: Names | None = None) -> list[Score]:
     """Scores of SGLang's /v1/classify, every check passed.
 
     Raises:
-        ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check.
+        ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check;
+            ModelReplacedError where another model than before gave it.
     """
-    return _class_scores(response.url, _rows(response, "data", count))
+    return _class_scores(response.url, _rows(response, "data", count, names))
 
 
-def parse_vllm_classes(response: Response, count: int) -> list[Score]:
+def parse_vllm_classes(response: Response, count: int, names: Names | None = None) -> list[Score]:
     """Scores of vLLM's /classify: as `parse_classes`, but a model with one label answers with its sigmoid.
 
     Raises:
         ServerError: as `parse_classes`.
     """
-    rows = _rows(response, "data", count)
+    rows = _rows(response, "data", count, names)
     return [
         _sigmoid_score(response.url, index, row) if _has_one(row) else _class_score(response.url, index, row)
         for index, row in enumerate(rows)
     ]
 
 
-def parse_items(response: Response, count: int) -> list[Score]:
-    """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] an item.
+def parse_items(response: Response, count: int, names: Names | None = None) -> list[Score]:
+    """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] per item. It repeats the name that was asked.
 
     Raises:
         ServerError: as `parse_classes`.
     """
+    del names
     rows = _rows(response, "scores", count)
     whole = [{"index": index, "probs": row, "label": None, "num_classes": None} for index, row in enumerate(rows)]
     return _class_scores(response.url, whole)
 
 
-def _rows(response: Response, key: str, count: int) -> list[Any]:
-    rows = read_json(response, "answer").get(key)
+def _rows(response: Response, key: str, count: int, names: Names | None = None) -> list[Any]:
+    answer = read_json(response, "answer")
+    if names is not None:
+        names.confirm(response.url, answer.get("model"))
+    rows = answer.get(key)
     if not isinstance(rows, list) or len(rows) != count:
         got = len(rows) if isinstance(rows, list) else "no"
         raise errors.ProtocolError(response.url, f"{count} documents sent, {got} rows came back")
@@ -196,7 +236,7 @@ def failure_of(response: Response) -> errors.ServerError:
     if 300 <= status < 400:  # noqa: PLR2004 - redirects; following one could carry the key elsewhere
         message = f"redirects to {response.location}; use that as base_url if you trust it"
         return errors.NotSGLangError(url, message, status=status)
-    if status == 404 and "model" in said.lower():  # noqa: PLR2004
+    if status == 404 and "model" in said.lower():  # noqa: PLR2004 - a name would say no more
         message = f"no such model ({said}); leave out model= to use the one served"
         return errors.ModelNotFoundError(url, message, status=status)
     kind, remedy = _BY_STATUS.get(status, _OTHERWISE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qwen3_sglang.prompts.template import Head
-from qwen3_sglang.protocol.answers import Response, parse_classes, parse_items, parse_vllm_classes
+from qwen3_sglang.protocol.answers import Names, Response, parse_classes, parse_items, parse_vllm_classes
 from qwen3_sglang.ranking import Score
 
 SGLANG, VLLM = "sglang", "vllm"  # as `owned_by` in the model lists of the two
@@ -23,16 +23,18 @@ class Endpoint:
     Attributes:
         path: below base_url.
         payload: (model, the prompts' shared head, documents) -> JSON body.
-        parse: (answer, number of documents) -> scores, in order.
+        parse: (answer, number of documents, the names seen before) -> scores, in order.
         owner: whose server has it, as that server's model list says.
         help: one line for whoever chooses.
+        echoes: an answer names the model that was asked for, not the one that gave it.
     """
 
     path: str
     payload: Callable[[str, Head, Sequence[str]], dict[str, Any]]
-    parse: Callable[[Response, int], list[Score]]
+    parse: Callable[[Response, int, Names | None], list[Score]]
     owner: str
     help: str
+    echoes: bool = False
 
 
 def _prompts(model: str, head: Head, documents: Sequence[str]) -> dict[str, Any]:
@@ -49,7 +51,7 @@ ENDPOINTS: Final = {
         "/v1/classify", _prompts, parse_classes, SGLANG, "SGLang; the only one that its gateway routes"
     ),
     "v1/score": Endpoint(
-        "/v1/score", _items, parse_items, SGLANG, "SGLang; sends and tokenises the query once per list"
+        "/v1/score", _items, parse_items, SGLANG, "SGLang; sends and tokenises the query once per list", echoes=True
     ),
     "classify": Endpoint("/classify", _prompts, parse_vllm_classes, VLLM, "vLLM"),
 }

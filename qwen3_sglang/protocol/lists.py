@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import getLogger
-from typing import Any
 
 import orjson
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
 from qwen3_sglang.prompts.template import Head, Prompt
-from qwen3_sglang.protocol.answers import Response, read_json, short
+from qwen3_sglang.protocol.answers import Names, Response, read_json
 from qwen3_sglang.protocol.diagnosis import MODELS, explained
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Steps, ask, asks_for_less, queue_is_full
 from qwen3_sglang.protocol.retry import Patience
+from qwen3_sglang.protocol.tokenizing import TokenCounter
 from qwen3_sglang.ranking import Outcome, Score
 
-TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"
 Where = Callable[[int], Sequence[int]]
 
 _log = getLogger(__name__)
@@ -55,6 +54,8 @@ class Call:
         tokenizer: finds out how many it has; None asks the server.
         endpoint: which of ENDPOINTS is asked.
         collect: whether to go on after a document that the server refuses; else that raises.
+        answered: names that the answers to this client gave.
+        listed: names that the server's model list gave it.
     """
 
     model: str
@@ -64,18 +65,63 @@ class Call:
     tokenizer: truncate.Tokenizer | None = None
     endpoint: str = DEFAULT_ENDPOINT
     collect: bool = False
+    answered: Names = field(default_factory=Names)
+    listed: Names = field(default_factory=Names)
 
 
 def ask_served(patience: Patience) -> Steps[Served]:
     """The name of the model that is served, and its limit."""
     response = yield from ask(Request(MODELS), patience)
-    data = read_json(response, "model list").get("data")
-    row = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-    name, context = row.get("id"), row.get("max_model_len")
-    if not isinstance(name, str):
+    served = _listed(response)
+    if not served:
         raise errors.NotSGLangError(response.url, "the model list names no model; is this an SGLang server?")
+    return served[0]
+
+
+def _listed(response: Response) -> list[Served]:
+    """The models of /v1/models."""
+    data = read_json(response, "model list").get("data")
+    rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
     # SGLang refuses a prompt of exactly its context length: a token has to come after it.
-    return Served(name, context - 1 if isinstance(context, int) and context > 1 else None)
+    return [
+        Served(row["id"], limit - 1 if isinstance(limit := row.get("max_model_len"), int) and limit > 1 else None)
+        for row in rows
+        if isinstance(row.get("id"), str)
+    ]
+
+
+def _check_served(call: Call) -> Steps[None]:
+    """The server still serves what it did, as far as it says so; asked once, and with no retry.
+
+    Raises:
+        ModelReplacedError: another model, or less context than the call counts on.
+    """
+    reply = yield Request(MODELS)
+    try:
+        served = _listed(reply) if isinstance(reply, Response) else []
+    except errors.ServerError:  # not every gateway has a list
+        return
+    if not served:
+        return
+    call.listed.confirm(reply.url, *(one.model for one in served))
+    limits = [one.max_length for one in served if one.max_length is not None]
+    if limits and max(limits) < call.max_length:
+        message = f"it takes {max(limits)} tokens now, fewer than the {call.max_length} that it took before: call again"
+        raise errors.ModelReplacedError(reply.url, message)
+
+
+def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
+    """What is served; where the server has no usable model list, `model`, if the user named it."""
+    try:
+        return (yield from ask_served(patience))
+    except errors.ServerError as failure:
+        if model is None or isinstance(failure, _MAY_ANSWER_LATER):
+            raise
+        _log.info("%s: the server's own limit isn't known (max_length=)", failure)
+        return Served(model)
+
+
+_MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, errors.ServerOverloadedError)
 
 
 def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
@@ -89,7 +135,12 @@ def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps
         documents: this list, each document once.
         where: a place in this list -> the document's indices in the caller's list.
     """
-    work = _Work(call, where, *(yield from _texts(call, documents)))
+    try:
+        work = _Work(call, where, *(yield from _texts(call, documents)))
+    except errors.QueryError as error:
+        if not call.collect:
+            raise
+        return [error] * len(documents)
     while work.waiting:
         part = work.waiting.popleft()
         try:
@@ -133,7 +184,9 @@ def _score(work: _Work, part: range) -> Steps[list[Score]]:
     body = endpoint.payload(call.model, call.head, work.texts[part.start : part.stop])
     request, tried, work.tried = Request(endpoint.path, orjson.dumps(body)), work.tried, 0
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried)
-    scores = endpoint.parse(response, len(part))
+    scores = endpoint.parse(response, len(part), call.answered)
+    if endpoint.echoes and response.fresh:  # a connection lasts no longer than the server behind it
+        yield from _check_served(call)
     if not work.cut:
         return scores
     return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
@@ -146,6 +199,8 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
         return
     if not work.explained:
         work.explained = True
+        if isinstance(failure, errors.RequestRejectedError) and _too_long(failure):
+            yield from _check_served(work.call)
         failure = yield from explained(failure, work.call.endpoint)
     if not isinstance(failure, errors.RequestRejectedError) or failure.status not in _BY_DOCUMENT:
         raise failure
@@ -174,6 +229,11 @@ def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Step
     yield Pause(seconds)
 
 
+def _too_long(refusal: errors.ServerError) -> bool:
+    """Whether it may be for a context length: each server has words of its own."""
+    return any(word in refusal.message.lower() for word in ("length", "token", "long"))
+
+
 def _cut(part: range, size: int) -> list[range]:
     return [part[start : start + size] for start in range(0, len(part), size)]
 
@@ -185,67 +245,17 @@ def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], C
     """What is sent of the documents, and which are cut."""
     if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
         return documents, ()
-    fitted = yield from _fit(call, documents)
+    fitted = yield from _counter(call).fit(call.head, documents, call.max_length)
     return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
 
 
 def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
     """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
-    fitted = yield from _fit(call, documents)
-    counts = yield from _count(call, call.head.prompts([document.text for document in fitted]))
+    counter = _counter(call)
+    fitted = yield from counter.fit(call.head, documents, call.max_length)
+    counts = yield from counter.count(call.head.prompts([document.text for document in fitted]))
     return [call.head.prompt(f.text, tokens=n, truncated=f.truncated) for f, n in zip(fitted, counts, strict=True)]
 
 
-def _count(call: Call, texts: list[str]) -> Steps[list[int] | list[None]]:
-    if call.tokenizer is not None:
-        return [len(ids) for ids in call.tokenizer.encode(texts)]
-    asked = truncate.Encode(texts)
-    response = yield from ask(_tokenizing(call.model, asked), call.patience)
-    if response.status in _NO_TOKENIZER | _NO_LISTS:
-        return [None] * len(texts)
-    return [len(ids) for ids in _tokenized(response, asked)]
-
-
-def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
-    """The documents, cut where they are too long; the server counts where no tokenizer is at hand."""
-    if call.tokenizer is not None:
-        return truncate.fit_with(call.tokenizer, call.head, documents, call.max_length)
-    steps = truncate.fit(call.head, documents, call.max_length)
-    try:
-        asked = next(steps)
-        while True:
-            response = yield from ask(_tokenizing(call.model, asked), call.patience)
-            if response.status in _NO_TOKENIZER:
-                _log.warning(_CUT_BY_BYTES, response.url)
-                return truncate.fit_bytes(call.head, documents, call.max_length)
-            asked = steps.send(_tokenized(response, asked))
-    except StopIteration as stop:
-        fitted: list[truncate.Fitted] = stop.value
-    return fitted
-
-
-_NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
-_NO_LISTS = {400, 422}  # vLLM's takes one text at a time
-_CUT_BY_BYTES = (
-    "%s isn't there, so long documents are cut after max_length bytes, not tokens; "
-    "pass tokenizer= (the served model's folder) to keep more of them"
-)
-
-
-def _tokenizing(model: str, asked: truncate.Encode | truncate.Decode) -> Request:
-    if isinstance(asked, truncate.Encode):
-        return Request(TOKENIZE, orjson.dumps({"model": model, "prompt": asked.texts, "add_special_tokens": False}))
-    return Request(DETOKENIZE, orjson.dumps({"model": model, "tokens": asked.ids, "skip_special_tokens": False}))
-
-
-def _tokenized(response: Response, asked: truncate.Encode | truncate.Decode) -> list[Any]:
-    encoding = isinstance(asked, truncate.Encode)
-    rows = read_json(response, "tokenizer's answer").get("tokens" if encoding else "text")
-    count = len(asked.texts) if isinstance(asked, truncate.Encode) else len(asked.ids)
-    if (
-        not isinstance(rows, list)
-        or len(rows) != count
-        or not all(isinstance(r, list if encoding else str) for r in rows)
-    ):
-        raise errors.ProtocolError(response.url, f"{count} lists asked for, {short(rows)} came back; pass tokenizer=")
-    return rows
+def _counter(call: Call) -> TokenCounter:
+    return TokenCounter(call.model, call.patience, call.tokenizer)

@@ -1,23 +1,32 @@
-"""Groups of prompts -> outcomes: which model is served, what is remembered, which lists are sent, sync and async."""
+"""Groups of prompts -> outcomes: which model is served, what is remembered, which lists are sent.
+
+Each call is a generator: it yields the lists to send, is sent their answers, and returns the outcomes. `Scorer.run`
+drives it over the sync transport, `Scorer.arun` over the async one. They differ in nothing else.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
+from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
-from qwen3_sglang.ranking import Outcome, RerankResult, Score, unscored
+from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
+from qwen3_sglang.scoring.aside import aside
+from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.cache import ScoreCache
 from qwen3_sglang.scoring.progress import OnProgress, Progress
-from qwen3_sglang.scoring.queries import Group
+from qwen3_sglang.scoring.queries import Group, restore, told_by_query
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
@@ -28,125 +37,216 @@ _log = logging.getLogger(__name__)
 _TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
 
 
-class Scorer:
-    """What RerankClient's calls have in common. Async methods leave it to `_within` to bound the time."""
+class Sending(NamedTuple):
+    """Lists to send together, and when they must be done."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._empty_cache()
+    steps: Sequence[Steps[Any]]
+    deadline: Deadline
+
+
+Work = Generator[Sending, list[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step(Generic[T]):
+    """How far work has come.
+
+    Attributes:
+        sending: what is to be sent next; None at the end.
+        result: what it came to, at the end.
+    """
+
+    sending: Sending | None
+    result: T | None = None
+
+
+class Scorer:
+    """Asks for the outcomes of prompts, through one client's connections."""
+
+    def __init__(self, settings: Settings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
         self._served = _told(settings)
+        self._answered, self._listed = Names(), Names()
         self._tokenizer: LocalTokenizer | None = None
-        self._transport = Transport(settings)
+        self._empty_cache()
         restart_in_child(self, Scorer._empty_cache)  # another thread may have held its lock
 
     def _empty_cache(self) -> None:
-        self._cache = ScoreCache(self.settings.cache_size) if self.settings.cache_size else None
+        self._cache = ScoreCache(self._settings.cache_size) if self._settings.cache_size else None
 
-    def _score(
-        self, group: Group, deadline: Deadline, *, collect: bool = False, on_progress: OnProgress | None = None
-    ) -> list[Outcome]:
-        if not group.texts:
-            return []
+    @property
+    def known_model(self) -> str | None:
+        """The served model's name, as far as it is known without asking."""
+        return self._settings.model or (None if self._served is None else self._served.model)
+
+    def run(self, work: Work[T]) -> T:
+        """What the work comes to, over the sync connections.
+
+        Raises:
+            ServerError: one of its subclasses.
+        """
+        step = _begun(work)
         try:
-            call = self._call(group.head, self._known(deadline), deadline, collect=collect)
-            plan = self._plan(call, group.texts)
-            parts = self._transport.drive_all(_steps(call, plan, group.places, on_progress), deadline)
+            while step.sending is not None:
+                try:
+                    found = self._transport.drive_all(step.sending.steps, step.sending.deadline)
+                except errors.ModelReplacedError as replaced:
+                    step = _resumed(work, replaced)
+                else:
+                    step = _resumed(work, found)
         except errors.ModelNotFoundError:
             self._forget_served()
             raise
-        return self._finish(call, plan, group.places, parts)
+        return cast(T, step.result)
 
-    async def _ascore(
-        self, group: Group, deadline: Deadline, *, collect: bool = False, on_progress: OnProgress | None = None
-    ) -> list[Outcome]:
-        if not group.texts:
-            return []
-        call = self._call(group.head, await self._aknown(deadline), deadline, collect=collect)
-        plan = self._plan(call, group.texts)
-        parts = await self._adrive_all(_steps(call, plan, group.places, on_progress))
-        return self._finish(call, plan, group.places, parts)
-
-    def _describe(self, group: Group, deadline: Deadline) -> list[Prompt]:
-        if not group.texts:
-            return []
-        call = self._call(group.head, self._known(deadline), deadline)
-        plan: batching.Batches[Prompt] = batching.split(group.texts, self.settings.batch_size)
-        steps = [lists.describe_prompts(call, part) for part in plan.lists]
-        return plan.restore(self._transport.drive_all(steps, deadline))
-
-    async def _adescribe(self, group: Group, deadline: Deadline) -> list[Prompt]:
-        if not group.texts:
-            return []
-        call = self._call(group.head, await self._aknown(deadline), deadline)
-        plan: batching.Batches[Prompt] = batching.split(group.texts, self.settings.batch_size)
-        return plan.restore(await self._adrive_all([lists.describe_prompts(call, part) for part in plan.lists]))
-
-    async def _within(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result, in the time that a call may take."""
+    async def arun(self, work: Work[T], size: int = 0) -> T:
+        """`run` on the running event loop, which isn't held by work of that `size`."""
         try:
-            return await self._transport.within(work)
+            return await self._transport.within(self._drive(work, size))
         except errors.ModelNotFoundError:
             self._forget_served()
             raise
 
-    async def _adrive_all(self, several: list[Steps[list[T]]]) -> list[list[T]]:
-        # A tokenizer on this machine works inside the first step: not on the event loop.
-        return await self._transport.adrive_all(several, blocking_start=self._tokenizer is not None)
+    async def _drive(self, work: Work[T], size: int) -> T:
+        step = await aside(size, partial(_begun, work))
+        while step.sending is not None:
+            try:
+                found = await self._transport.adrive_all(step.sending.steps)
+            except errors.ModelReplacedError as replaced:
+                step = _resumed(work, replaced)
+            else:
+                step = await aside(size, partial(_resumed, work, found))
+        return cast(T, step.result)
 
-    def _known(self, deadline: Deadline) -> Served:
-        if self._served is None:
-            patience = self._transport.patience(deadline)
-            self._served = self._transport.drive(lists.ask_served(patience), deadline)
-        return self._served
+    def score(self, asked: Asked) -> list[Outcome]:
+        """One outcome per document, in order.
 
-    async def _aknown(self, deadline: Deadline) -> Served:
-        if self._served is None:
-            self._served = await self._transport.adrive(lists.ask_served(self._transport.patience(deadline)))
-        return self._served
+        Raises:
+            ServerError: one of its subclasses, where `asked` doesn't collect them.
+            QueryError: the query can't be asked; as well.
+        """
+        try:
+            return self.run(self._outcomes(asked))
+        except (errors.ServerError, errors.QueryError) as failure:
+            return _failed(asked, failure)
 
-    def _forget_served(self) -> None:
-        self._served = _told(self.settings)  # the server may have come back with another model
+    async def ascore(self, asked: Asked) -> list[Outcome]:
+        """`score` on the running event loop."""
+        try:
+            return await self.arun(self._outcomes(asked), asked.size)
+        except (errors.ServerError, errors.QueryError) as failure:
+            return _failed(asked, failure)
 
-    def _pass_through(
-        self, counts: Sequence[int], top_n: int | None, failure: errors.ServerError
-    ) -> list[list[RerankResult]]:
-        """The documents of each query as they were given, unscored, where that is wished; else the failure."""
-        if self.settings.on_error == "raise":
-            raise failure from None
-        _log.warning("%d documents passed through unscored: %s", sum(counts), failure)
-        return [[unscored(index, failure) for index in range(count)][:top_n] for count in counts]
+    def model(self) -> Work[str]:
+        """The served model's name: the one given, or what the server answers."""
+        if self._settings.model is not None:
+            return self._settings.model
+        return (yield from self._known(self._deadline())).model
 
-    def _plan(self, call: Call, texts: list[str]) -> batching.Batches[Outcome]:
-        known: Mapping[str, Outcome] = {}
-        if self._cache is not None:
-            known = self._cache.find(call.model, call.head.text, texts)
-        return batching.split(texts, self.settings.batch_size, known)
+    def prompts(self, group: Group) -> Work[list[Prompt]]:
+        """What the model reads for each document."""
+        if not group.texts:
+            return []
+        deadline = self._deadline()
+        call = self._call(group.head, (yield from self._known(deadline)), deadline)
+        plan: batching.Batches[Prompt] = batching.split(group.texts, self._settings.batch_size)
+        return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
-    def _finish(
-        self, call: Call, plan: batching.Batches[Outcome], places: Sequence[int], parts: list[list[Outcome]]
-    ) -> list[Outcome]:
-        if self._cache is not None:
+    def _outcomes(self, asked: Asked) -> Work[list[Outcome]]:
+        if asked.failure is not None:
+            raise asked.failure
+        if not any(asked.counts):
+            return []
+        deadline = self._deadline()
+        try:
+            return (yield from self._outcomes_of_one_model(asked, deadline.rest()))
+        except errors.ModelReplacedError:
+            self._forget_served(ask=True)
+        return (yield from self._outcomes_of_one_model(asked, deadline))
+
+    def _outcomes_of_one_model(self, asked: Asked, deadline: Deadline) -> Work[list[Outcome]]:
+        served = yield from self._known(deadline)
+        groups = asked.groups(self._max_length(served))
+        answers = []
+        for group in groups:
+            outcomes = yield from self._group(group, served, deadline.rest(), asked)
+            answers.append(outcomes)
+        return answers[0] if len(answers) == 1 else restore(groups, answers)
+
+    def _group(self, group: Group, served: Served, deadline: Deadline, asked: Asked) -> Work[list[Outcome]]:
+        if group.failure is not None:
+            failed: list[Outcome] = [group.failure] * len(group.texts)
+            _tell(failed, group.places, 0)
+            return failed
+        # What is learned of a model that is replaced meanwhile belongs to the cache that is forgotten.
+        call, cache = self._call(group.head, served, deadline, collect=asked.collect), self._cache
+        known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
+        plan = batching.split(group.texts, self._settings.batch_size, known)
+        parts = yield Sending(_steps(call, plan, group.places, asked.on_progress), deadline)
+        if cache is not None:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
-                self._cache.add(call.model, call.head.text, documents, outcomes)
+                cache.add(call.model, call.head.text, documents, outcomes)
         outcomes = plan.restore(parts)
-        _tell(outcomes, places, call.max_length)
+        _tell(outcomes, group.places, call.max_length)
         return outcomes
 
+    def _deadline(self) -> Deadline:
+        return Deadline(self._settings.timeout)
+
+    def _known(self, deadline: Deadline) -> Work[Served]:
+        served = self._served  # another thread may forget it meanwhile
+        if served is None:
+            asking = lists.served_or_named(self._transport.patience(deadline), self._settings.model)
+            [served] = yield Sending([asking], deadline)
+            self._listed.confirm(self._settings.base_url, served.model)
+            self._served = served
+        return served
+
+    def _forget_served(self, *, ask: bool = False) -> None:
+        """The server may have come back with another model; `ask`: it has, so that what was told is wrong too."""
+        self._served = None if ask else _told(self._settings)
+        self._answered, self._listed = Names(), Names()
+        self._empty_cache()
+
     def _max_length(self, served: Served) -> int:
-        wanted = self.settings.max_length or self.settings.template.max_length
+        wanted = self._settings.max_length or self._settings.template.max_length
         return wanted if served.max_length is None else min(wanted, served.max_length)
 
     def _call(self, head: Head, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
-        if self._tokenizer is None and self.settings.tokenizer is not None:
-            self._tokenizer = load_tokenizer(self.settings.tokenizer)
-        model, patience = self.settings.model or served.model, self._transport.patience(deadline)
-        return Call(model, head, self._max_length(served), patience, self._tokenizer, self.settings.endpoint, collect)
+        if self._tokenizer is None and self._settings.tokenizer is not None:
+            self._tokenizer = load_tokenizer(self._settings.tokenizer)
+        return Call(
+            self._settings.model or served.model,
+            head,
+            self._max_length(served),
+            self._transport.patience(deadline),
+            self._tokenizer,
+            self._settings.endpoint,
+            collect,
+            self._answered,
+            self._listed,
+        )
+
+
+def _begun(work: Work[T]) -> _Step[T]:
+    return _resumed(work, None)
+
+
+def _resumed(work: Work[T], reply: list[Any] | errors.ModelReplacedError | None) -> _Step[T]:
+    """What is to be sent now that this came of the last sending; or the result."""
+    try:
+        if isinstance(reply, errors.ModelReplacedError):
+            return _Step(work.throw(reply))
+        return _Step(work.send(cast(list[Any], reply)))
+    except StopIteration as done:
+        return _Step(None, done.value)
 
 
 def _steps(
     call: Call, plan: batching.Batches[Outcome], places: Sequence[int], on_progress: OnProgress | None
 ) -> list[Steps[list[Outcome]]]:
-    """One generator a list; their ends are told where somebody listens."""
+    """One generator per list; its end is reported where somebody listens."""
 
     def score(part: list[str]) -> Steps[list[Outcome]]:
         return lists.score_documents(call, part, lambda place: [places[i] for i in plan.where(part, place)])
@@ -158,14 +258,25 @@ def _steps(
     return [progress.watch(step) for step in steps]
 
 
+def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
+    """The failure as every document's outcome, where failures are collected."""
+    if asked.by_query:
+        failure = told_by_query(failure, asked.counts)
+    if not asked.collect:
+        raise failure from None
+    count = sum(asked.counts)
+    _log.warning("%d documents passed through unscored: %s", count, failure)
+    return [failure] * count
+
+
 def _tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
-    """A line in the log for what was cut, and a warning for what has no score."""
+    """Log which documents were cut, and warn of those that have no score."""
     if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
         return
     cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
     if cut:
         _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
-    guilty = {p: one for p, one in zip(places, outcomes, strict=True) if isinstance(one, errors.DocumentError)}
+    guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
     if guilty:
         said = next(iter(guilty.values()))
         _log.warning("%d of %d documents have no score: %s: %s", len(guilty), len(outcomes), _some(list(guilty)), said)

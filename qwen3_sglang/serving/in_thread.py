@@ -12,13 +12,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from qwen3_sglang.errors import Qwen3SGLangError
+from qwen3_sglang.errors import StartupError
 
 STOP_SECONDS = 5  # how long requests in flight may take once a server is told to stop
-
-
-class StartupError(Qwen3SGLangError, RuntimeError):
-    """A server of this process did not come up."""
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+from qwen3_sglang.errors import InvalidInputError, SGLangNotFoundError
 from qwen3_sglang.names import API_KEY_VARIABLE
 
 KEY_SHOWN = f'"${API_KEY_VARIABLE}"'
@@ -45,27 +45,6 @@ parser = argparse.ArgumentParser(add_help=False)
 ServerArgs.add_cli_args(parser)
 print(json.dumps([name for action in parser._actions for name in action.option_strings]))
 """
-
-
-class SGLangNotFoundError(MissingDependencyError):
-    """The interpreter that is to run SGLang has none that can be imported.
-
-    Attributes:
-        python: that interpreter.
-        reason: what it said.
-    """
-
-    def __init__(self, python: str, reason: str) -> None:
-        super().__init__("sglang", "")
-        self.python = python
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return (
-            f"{self.python}: {self.reason}; install SGLang there (uv pip install sglang, or pip install sglang: "
-            "https://docs.sglang.io), name the interpreter that has it with --python or QWEN3_SGLANG_PYTHON, "
-            "or try without a GPU: --engine local"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 import ssl
 from base64 import b64encode
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from requests.utils import (
     DEFAULT_CA_BUNDLE_PATH,
@@ -16,6 +16,8 @@ from requests.utils import (
 )
 
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.secret import SecretStr
+from qwen3_sglang.settings import Settings
 
 
 def proxy_for(url: str) -> str | None:
@@ -39,6 +41,30 @@ def netrc_login(url: str) -> str | None:
     """The Authorization header by what ~/.netrc, or the file that NETRC names, has for the address's host."""
     found = get_netrc_auth(url)
     return found and "Basic " + b64encode(":".join(found).encode("latin-1")).decode()
+
+
+def secrets_of(settings: Settings) -> list[SecretStr]:
+    """What must be in no message: the key, or the login from netrc, and the proxies' passwords, in every form sent."""
+    url = settings.base_url
+    if settings.api_key is not None:
+        return [settings.api_key, *_proxy_passwords(url)]
+    login = get_netrc_auth(url)
+    return [*(_login(*login) if login else ()), *_proxy_passwords(url)]
+
+
+def _proxy_passwords(url: str) -> list[SecretStr]:
+    found = []
+    for proxy in get_environ_proxies(url).values():
+        before, at, _ = proxy.rpartition("@")
+        user, colon, password = before.rpartition("://")[2].partition(":")
+        if at and colon:
+            found += _login(unquote(user), unquote(password))
+    return found
+
+
+def _login(user: str, password: str) -> list[SecretStr]:
+    forms = [password, b64encode(f"{user}:{password}".encode()).decode()]
+    return [SecretStr(form) for form in forms if form]
 
 
 def tls_for(url: str, verify: bool | str) -> ssl.SSLContext | bool:

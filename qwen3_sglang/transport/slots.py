@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
+
+from qwen3_sglang.transport.deadline import Deadline
 
 
 class Slots:
@@ -23,8 +26,8 @@ class Slots:
         """Threads that wait for one."""
         return len(self._turns)
 
-    def acquire(self, timeout: float) -> bool:
-        """Take a slot within so many seconds; whether there was one."""
+    def acquire(self, deadline: Deadline) -> bool:
+        """Take a slot before the deadline; whether there was one."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -33,18 +36,19 @@ class Slots:
             turn.acquire()
             self._turns.append(turn)
         try:
-            got = turn.acquire(timeout=timeout)
+            with deadline.ending(lambda: _wake(turn)):
+                turn.acquire(timeout=deadline.left())
         except BaseException:  # Ctrl-C
             if not self._leave(turn):
                 self.release()
             raise
-        return got or not self._leave(turn)
+        return not self._leave(turn)
 
     def release(self) -> None:
         """Give it to who has waited longest, or back."""
         with self._lock:
             if self._turns:
-                self._turns.popleft().release()
+                _wake(self._turns.popleft())
             else:
                 self._free += 1
 
@@ -55,3 +59,8 @@ class Slots:
                 return False
             self._turns.remove(turn)
             return True
+
+
+def _wake(turn: threading.Lock) -> None:
+    with suppress(RuntimeError):  # it was woken before: its turn came just as its call was stopped
+        turn.release()

@@ -1,4 +1,4 @@
-"""What the protocol decides, carried out: sync over requests, async over aiohttp. The only module that does I/O."""
+"""What the protocol decides, carried out: sync over requests, async over aiohttp."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from logging import INFO, WARNING, getLogger
 from typing import Any, TypeVar
 
-import aiohttp
-import requests
-import urllib3
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
 
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.answers import Response, is_success, received
-from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
+from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
-from qwen3_sglang.transport.deadline import LEAST_TIMEOUT, Deadline, bounded
+from qwen3_sglang.transport.bodies import aread, is_stale, most, read
+from qwen3_sglang.transport.bounds import DOUBT, Bounds, Budget, bounded
+from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.environment import secrets_of
+from qwen3_sglang.transport.failures import described, timed_out
 from qwen3_sglang.transport.forks import restart_in_child
-from qwen3_sglang.transport.sessions import LoopSession, make_session, unreachable
+from qwen3_sglang.transport.sessions import LoopSession, make_session
 from qwen3_sglang.transport.slots import Slots
+from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
 
 T = TypeVar("T")
 _PAUSED = retry_if_result(lambda pause: pause is not None)
+_log = getLogger(__name__)
 
 
 class Transport:
@@ -46,6 +51,7 @@ class Transport:
         self._slots = Slots(self._settings.max_concurrency)
         self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
+        self._finalizer = weakref.finalize(self, _abandon, self._loops)
 
     def _restart(self) -> None:
         """In a forked child: new connections and locks, since another thread may have held the old ones.
@@ -53,6 +59,7 @@ class Transport:
         The parent's are kept, untouched: what closes them could wait for a lock that nobody holds any more, or
         take the parent's turn at the selector that both share.
         """
+        self._finalizer.detach()
         self._parents.append((self._session, self._loops))
         self._start()
 
@@ -77,41 +84,49 @@ class Transport:
         """The same for each, at most `max_concurrency` at once; the first failure ends them all."""
         if len(several) <= 1:
             return [self.drive(steps, deadline) for steps in several]
-        pool = ThreadPoolExecutor(min(len(several), self._settings.max_concurrency), thread_name_prefix="qwen3-sglang")
+        return self._in_threads([partial(self.drive, steps, deadline) for steps in several], deadline)
+
+    def _in_threads(self, works: Sequence[Callable[[], T]], deadline: Deadline) -> list[T]:
+        """What each returns; a thread that is late is left behind."""
         try:
-            futures = [pool.submit(self.drive, steps, deadline) for steps in several]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = [future for future in done if future.exception() is not None]
-            return [future.result() for future in failed[:1] or futures]
-        finally:
-            deadline.stopped.set()  # whoever waits for a retry stops waiting
-            pool.shutdown(cancel_futures=True)
+            return run_all(works, self._settings.max_concurrency, deadline)
+        except ThreadsLateError:
+            late = self.timed_out()
+        raise late
 
-    async def adrive(self, steps: Steps[T], *, blocking_start: bool = False) -> T:
-        """`drive` on the running event loop; the caller bounds the time.
-
-        Args:
-            steps: what to carry out.
-            blocking_start: the first step computes for long, so it belongs into a thread.
-        """
+    async def adrive(self, steps: Steps[T]) -> T:
+        """`drive` on the running event loop; the caller bounds the time."""
         run = Run(steps)
-        asked = await asyncio.to_thread(run.step) if blocking_start else run.step()
-        first = [await self._auntil_pause(run, asked)]
+        first = [await self._auntil_pause(run)]
 
         async def resume() -> Pause | None:
-            return first.pop() if first else await self._auntil_pause(run, run.step())
+            return first.pop() if first else await self._auntil_pause(run)
 
         if first[0] is not None:
             await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
         return run.result
 
-    async def adrive_all(self, several: Sequence[Steps[T]], *, blocking_start: bool = False) -> list[T]:
+    async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others."""
         if len(several) <= 1:  # the usual case, without a task of its own
-            return [await self.adrive(steps, blocking_start=blocking_start) for steps in several]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self.adrive(steps, blocking_start=blocking_start)) for steps in several]
-        return [task.result() for task in tasks]
+            return [await self.adrive(steps) for steps in several]
+        found: dict[int, T] = {}
+        waiting = iter(enumerate(several))
+
+        async def work() -> None:
+            for place, steps in waiting:
+                found[place] = await self.adrive(steps)
+
+        try:
+            # So many tasks, not one per list: each list that has begun holds the body of its request.
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(several), self._settings.max_concurrency)):
+                    group.create_task(work())
+            return [found[place] for place in range(len(several))]
+        except ExceptionGroup as failed:
+            first = failed.exceptions[0]
+        # Outside the except clause on purpose: the group's frames hold the key in their locals.
+        raise first
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
         """The work's result, in the time that a call may take."""
@@ -121,8 +136,6 @@ class Transport:
                 return await work
         except TimeoutError as error:  # the limit's, ours, or one of the caller's own on_progress
             failure: Exception = self.timed_out() if limit.expired() else error
-        except ExceptionGroup as several:
-            failure = several.exceptions[0]
         except errors.ServerError as error:
             failure = error
         # Outside the except clauses on purpose: the foreign error's frames hold the key in their locals.
@@ -137,131 +150,156 @@ class Transport:
         with self._lock:
             loop = self._loops.pop(asyncio.get_running_loop(), None)
         if loop is not None:
-            await loop.keeper.aclose()
+            await loop.close()
         self.close()
 
     def timed_out(self) -> errors.ServerTimeoutError:
         """The failure of a call that took too long."""
-        message = f"no whole answer within timeout={self._settings.timeout:g} s; raise timeout= or send fewer"
-        return errors.ServerTimeoutError(self._settings.base_url, message)
+        return timed_out(self._settings)
+
+    def _step(
+        self, run: Run[T], reply: Response | errors.ServerError | None = None
+    ) -> Request | Pause | Compute | None:
+        """The next decision. Whatever ServerError leaves the client leaves it here, without a secret."""
+        try:
+            return run.step(reply)
+        except errors.ServerError as error:
+            failure = self._cleaned(error)
+        raise failure
+
+    def _cleaned(self, error: errors.ServerError) -> errors.ServerError:
+        """`error` without secrets in its words, and without the frames that hold the answer in their locals."""
+        secrets = secrets_of(self._settings)
+        error.message = hide(error.message, secrets)
+        if isinstance(error, errors.DocumentError):
+            error.reason = hide(error.reason, secrets)
+        error.args = error.url, error.message
+        _bare(error)
+        return error
 
     def _until_pause(self, run: Run[T], deadline: Deadline) -> Pause | None:
-        asked = run.step()
-        while isinstance(asked, Request):
-            asked = run.step(self._send(asked, deadline))
-        return asked
+        asked = self._step(run)
+        while isinstance(asked, Request | Compute):
+            if isinstance(asked, Request):
+                asked = self._step(run, self._send(asked, deadline))
+            else:
+                self._in_threads([asked.do], deadline)  # only a thread can be left behind in time
+                asked = self._step(run)
+        return self._told(asked)
 
-    async def _auntil_pause(self, run: Run[T], asked: Request | Pause | None) -> Pause | None:
-        while isinstance(asked, Request):
-            asked = run.step(await self._asend(asked))
-        return asked
+    async def _auntil_pause(self, run: Run[T]) -> Pause | None:
+        asked = self._step(run)
+        while isinstance(asked, Request | Compute):
+            asked = self._step(run, await (self._asend(asked) if isinstance(asked, Request) else in_thread(asked.do)))
+        return self._told(asked)
+
+    def _told(self, pause: Pause | None) -> Pause | None:
+        """The same; the log says why, and how long, a call waits."""
+        if pause is not None and pause.failure is not None:
+            level = WARNING if pause.seconds > 0 else INFO
+            _log.log(level, "%s: trying again in %.1f s", self._cleaned(pause.failure), pause.seconds)
+        return pause
 
     def _send(self, request: Request, deadline: Deadline) -> Response | errors.ServerError:
-        if not self._slots.acquire(timeout=deadline.left()):
+        if not self._slots.acquire(deadline):
             return self.timed_out()
         try:
             if deadline.left() <= 0:  # while it waited, for this slot or for a retry
                 return self.timed_out()
-            with bounded(deadline, self._settings.read_timeout):
-                return self._exchange(request, deadline)
+            return self._exchange(request, deadline)
         except errors.ServerError as error:
             return error
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except errors.Qwen3SGLangError:
+            raise
+        except Exception as error:  # a peer can make the libraries raise anything
             # As a value: the foreign error's frames hold the key in their locals, so it must not be a cause.
-            return self._failure(request, error, over=deadline.left() <= 0)
+            return described(error, self._settings, request.path, over=deadline.left() <= 0)
         except BaseException as error:  # Ctrl-C
             raise _bare(error)  # noqa: B904 - it is the same one
         finally:
             self._slots.release()
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
-        url, left = self._settings.base_url + request.path, max(LEAST_TIMEOUT, deadline.left())
-        method = "GET" if request.body is None else "POST"
-        timeouts = min(self._settings.connect_timeout, left), min(self._settings.read_timeout or left, left)
+        while True:
+            read_timeout = self._settings.read_timeout
+            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=read_timeout)
+            with deadline.ending(bounds.end), bounded(bounds):
+                response = self._once(request, bounds)
+            if not is_stale(bounds, response.body):  # else on another connection
+                return response
+
+    def _once(self, request: Request, bounds: Bounds) -> Response:
+        settings, left = self._settings, bounds.seconds()
         asked = self._session.request(
-            method,
-            url,
+            "GET" if request.body is None else "POST",
+            settings.base_url + request.path,
             data=request.body,
-            timeout=timeouts,
+            timeout=(min(settings.connect_timeout, left), left),
             allow_redirects=False,
             stream=True,
-            verify=self._settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
+            verify=settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
-            return self._answer(request, got.status_code, got.headers, _read(got.raw, request.limit + 1))
+            body = read(got.raw, most(request, got.status_code))
+            return self._answer(request, got.status_code, got.headers, body, fresh=bounds.fresh)
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
-        url = self._settings.base_url + request.path
-        method = "GET" if request.body is None else "POST"
-        loop = await self._loop()
+        url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
+        loop = self._loop()
         try:
-            async with (
-                loop.slots,
-                loop.session.request(method, url, data=request.body, allow_redirects=False) as got,
-            ):
-                return self._answer(request, got.status, got.headers, await _aread(got.content, request.limit + 1))
+            async with loop.slots:
+                while True:
+                    with bounded(Budget(request.limit, request.body)) as budget:
+                        async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
+                            body = await aread(got.content, most(request, got.status))
+                    if budget.repeated:
+                        await asyncio.sleep(DOUBT)
+                    if not is_stale(budget, body):  # else on another connection
+                        return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
         except errors.ServerError as error:
             return error
-        except (aiohttp.ClientError, OSError) as error:
-            return self._failure(request, error, over=False)
+        except errors.Qwen3SGLangError:
+            raise
+        except Exception as error:  # as in _send; a RuntimeError says that the session was closed meanwhile
+            return described(error, self._settings, request.path, over=False)
         except BaseException as error:  # the task was cancelled
             raise _bare(error)  # noqa: B904 - it is the same one
 
-    def _answer(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Response:
-        """What came back, without the key where the server repeats it."""
-        self._met, key = True, self._settings.api_key
+    def _answer(
+        self, request: Request, status: int, headers: Mapping[str, str], body: bytes, *, fresh: bool
+    ) -> Response:
+        """What came back; a refusal without the key, which the server, or a proxy, may repeat."""
+        self._met = True
         url = self._settings.base_url + request.path
         response = received(url, status, headers, body, limit=request.limit, now=time.time())
-        if key is None:
+        response = replace(response, fresh=fresh)
+        if is_success(status):
             return response
-        location = response.location and hide(response.location.encode(), key, succeeded=False).decode()
-        return replace(response, body=hide(response.body, key, succeeded=is_success(status)), location=location)
+        secrets = secrets_of(self._settings)
+        said = hide(response.body.decode("latin-1"), secrets).encode("latin-1")
+        return replace(response, body=said, location=response.location and hide(response.location, secrets))
 
-    def _failure(self, request: Request, error: Exception, *, over: bool) -> errors.ServerError:
-        url, settings = self._settings.base_url + request.path, self._settings
-        if isinstance(error, (requests.ConnectTimeout, aiohttp.ConnectionTimeoutError)) and not over:
-            message = f"no connection within connect_timeout={settings.connect_timeout:g} s; is base_url right?"
-            return errors.ServerUnreachableError(url, message)
-        if not isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
-            return errors.ServerUnreachableError(url, unreachable(error))
-        if over or settings.read_timeout is None:
-            return self.timed_out()
-        message = f"silent for read_timeout={settings.read_timeout:g} s; raise read_timeout= or send fewer"
-        return errors.ServerTimeoutError(url, message)
-
-    async def _loop(self) -> LoopSession:
+    def _loop(self) -> LoopSession:
         running = asyncio.get_running_loop()
         with self._lock:
             loop = self._loops.get(running)
             if loop is None:
                 # Not weak keys: a session refers to its loop, so an entry would keep itself alive.
-                self._loops = {known: kept for known, kept in self._loops.items() if not known.is_closed()}
+                for closed in [known for known in self._loops if known.is_closed()]:
+                    self._loops.pop(closed).abandon()
                 loop = self._loops[running] = LoopSession(self._settings)
-        await loop.open()
         return loop
 
 
-def _read(raw: urllib3.BaseHTTPResponse, most: int) -> bytes:
-    """The whole body, or its first `most` bytes."""
-    body = b""
-    # Until nothing comes, also after the first piece: only then does urllib3 notice that one was cut short.
-    while len(body) < most and (part := raw.read(most - len(body), decode_content=False)):
-        body += part
-    return body
-
-
-async def _aread(content: aiohttp.StreamReader, most: int) -> bytes:
-    """The same of an async body."""
-    parts, size = [], 0
-    while size < most and (part := await content.readany()):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)[:most]
+def _abandon(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
+    """Nobody uses these any more."""
+    for loop in loops.values():
+        loop.abandon()
 
 
 def _bare(error: BaseException) -> BaseException:
     """`error` without the frames it went through: they hold the key in their locals."""
-    error.__context__ = None
+    error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
 
 

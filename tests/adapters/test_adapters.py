@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import math
 import pickle
 import subprocess
 import sys
@@ -18,32 +17,12 @@ from frameworks import ADAPTERS, Adapter, Ask
 from pydantic import ValidationError
 
 from fake_server import FakeServer
+from option_values import OPTIONS
 from qwen3_sglang import errors
 
 KEY = "sk-made-up-0123456789"
 
-# Every option that both adapters have: (a value that works, values that are refused at once).
-OPTIONS: dict[str, tuple[Any, list[Any]]] = {
-    "base_url": ("http://127.0.0.1:1", ["nonsense", "ftp://host", "http://host/v1", 3]),
-    "api_key": ("sk-another", ["two\nlines", 3]),
-    "model": ("toy", ["", 3]),
-    "instruction": ("Find the law", [" ", 3]),
-    "batch_size": (1, [0, True, "2"]),
-    "max_concurrency": (1, [0, 1.5]),
-    "timeout": (30.0, [0.0, math.inf, "soon"]),
-    "connect_timeout": (3.0, [0.0, "soon"]),
-    "read_timeout": (5.0, [0.0, "soon"]),
-    "max_retries": (2, [-1, 1.5]),
-    "on_error": ("passthrough", ["ignore"]),
-    "max_length": (700, [0, "8192"]),
-    "tokenizer": (".", [" ", 3]),
-    "escape_special_tokens": (False, ["no"]),
-    "endpoint": ("v1/score", ["v1/rerank", 3]),
-    "cache_size": (9, [-1, None]),
-    "verify": (False, ["", "nowhere.pem", 3]),
-    "top_n": (2, [0, -1, True, "3"]),
-    "min_score": (0.5, [-0.1, 1.1, math.nan, "high"]),
-}
+SENT_WITH_A_CALL = {"top_n", "min_score", "instruction"}
 # Documents "a" (0.1), "b" (0.9) and "c" (0.5), in that order: what is kept of them.
 KEPT: list[tuple[dict[str, Any], str]] = [
     ({}, "bca"),
@@ -52,6 +31,7 @@ KEPT: list[tuple[dict[str, Any], str]] = [
     ({"min_score": 0.3}, "bc"),
     ({"min_score": 0.5}, "bc"),
     ({"min_score": 0.95}, ""),
+    ({"min_score": 0}, "bca"),
     ({"min_score": 0.3, "top_n": 1}, "b"),
     ({"batch_size": 1, "max_concurrency": 2}, "bca"),
     ({"cache_size": 2}, "bca"),
@@ -97,7 +77,7 @@ def test_option_is_kept(adapter: Adapter, name: str) -> None:
         settings = one._connect().settings
         if name == "api_key":
             assert settings.api_key.get_secret_value() == value
-        elif name not in {"top_n", "min_score", "instruction"}:  # sent with each call
+        elif name not in SENT_WITH_A_CALL:
             assert getattr(settings, name) == value
 
 
@@ -157,11 +137,12 @@ async def test_options_may_change_between_calls(server: FakeServer, adapter: Ada
             await ask(reranker, three(adapter))
 
 
-def test_connection_settings_are_frozen(adapter: Adapter) -> None:
+@pytest.mark.parametrize("name", sorted(set(OPTIONS) - SENT_WITH_A_CALL))
+def test_connection_settings_are_frozen(adapter: Adapter, name: str) -> None:
     """The client is made of them."""
     reranker = adapter.make()
     with pytest.raises(ValidationError, match="frozen"):
-        reranker.base_url = "http://elsewhere"
+        setattr(reranker, name, OPTIONS[name][0])
 
 
 async def test_nothing_given_is_changed(server: FakeServer, adapter: Adapter, ask: Ask) -> None:
@@ -208,7 +189,9 @@ async def test_a_query_is_needed(server: FakeServer, adapter: Adapter, ask: Ask,
 async def test_instruction_and_query_reach_the_model(server: FakeServer, adapter: Adapter, ask: Ask) -> None:
     """In their places in the template."""
     await ask(adapter.make(base_url=server.url, instruction="Find the law"), three(adapter), "what is owed")
-    assert all("<Instruct>: Find the law\n<Query>: what is owed\n<Document>: " in p for p in server.prompts)
+    assert len(server.prompts) == 3
+    for prompt in server.prompts:
+        assert "<Instruct>: Find the law\n<Query>: what is owed\n<Document>: " in prompt
 
 
 @pytest.mark.parametrize(("switch", "shown"), [(True, "< think>"), (False, "<think>")])
@@ -281,7 +264,7 @@ async def test_key_is_sent_and_never_shown(
 
 @pytest.mark.parametrize(
     "copied",
-    [copy.copy, copy.deepcopy, lambda r: r.model_copy(deep=True), lambda r: pickle.loads(pickle.dumps(r))],  # noqa: S301
+    [copy.copy, copy.deepcopy, lambda r: r.model_copy(deep=True), lambda r: pickle.loads(pickle.dumps(r))],  # noqa: S301 - its own
     ids=["copy", "deepcopy", "model_copy", "pickle"],
 )
 async def test_copies_work_on_their_own(
@@ -303,6 +286,19 @@ async def test_copies_work_on_their_own(
     assert [adapter.see(item).id for item in await ask(other, three(adapter))] == ["b", "c"]
     assert {key for _, key in server.asked} == {f"Bearer {KEY}"}
     assert "unpickleable" not in caplog.text
+
+
+def test_an_option_that_came_after_a_pickle_has_its_default(adapter: Adapter) -> None:
+    """A pickle of an earlier version lacks it; what the pickle holds stays."""
+    reranker = adapter.make(timeout=9.0, cache_size=7, top_n=2)
+    for name in OPTIONS:
+        state = reranker.__getstate__()
+        state["__dict__"] = {kept: value for kept, value in state["__dict__"].items() if kept != name}
+        loaded = adapter.make.__new__(adapter.make)
+        loaded.__setstate__(state)
+        assert getattr(loaded, name) == adapter.make.model_fields[name].default
+        assert [getattr(loaded, one) == getattr(reranker, one) for one in OPTIONS if one != name].count(False) == 0
+        assert loaded._connect().settings.timeout == (60.0 if name == "timeout" else 9.0)
 
 
 async def test_model_copy_may_point_elsewhere(server: FakeServer, nobody: str, adapter: Adapter, ask: Ask) -> None:

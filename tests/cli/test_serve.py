@@ -124,8 +124,8 @@ def test_a_flag_that_this_sglang_lacks(converted_toy: Path, tmp_path: Path, pyth
 
 def test_an_open_address_without_a_key(converted_toy: Path, python: str) -> None:
     """Served, since a private network is a reason, but not silently."""
-    assert "may use the server" in serve(converted_toy, "--python", python, "--host", "0.0.0.0").stderr  # noqa: S104
-    keyed = serve(converted_toy, "--python", python, "--host", "0.0.0.0", "--api-key", "k")  # noqa: S104
+    assert "may use the server" in serve(converted_toy, "--python", python, "--host", "0.0.0.0").stderr  # noqa: S104 - nothing listens
+    keyed = serve(converted_toy, "--python", python, "--host", "0.0.0.0", "--api-key", "k")  # noqa: S104 - nothing listens
     assert "may use the server" not in keyed.stderr
 
 

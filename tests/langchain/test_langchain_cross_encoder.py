@@ -59,6 +59,6 @@ def test_settings_are_the_rerankers() -> None:
         Qwen3SGLangCrossEncoder(**wrong)
     assert "sk-made-up" not in str(caught.value)
     encoder = Qwen3SGLangCrossEncoder(api_key="sk-made-up", timeout=9.0)
-    for copied in (copy.copy(encoder), copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):  # noqa: S301
+    for copied in (copy.copy(encoder), copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):  # noqa: S301 - its own
         assert copied.timeout == 9.0
     assert "sk-made-up" not in repr(encoder)

@@ -22,6 +22,7 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from llama_index_qwen3_sglang import Qwen3SGLangRerank, RerankQueryBundle
+from option_values import OPTIONS
 from qwen3_sglang import DEFAULT_INSTRUCTION
 from qwen3_sglang.errors import InvalidInputError
 
@@ -148,24 +149,7 @@ def test_a_path_is_serialized() -> None:
 def test_every_field_comes_back() -> None:
     """from_dict is given all that to_dict wrote."""
     values: dict[str, Any] = {
-        "base_url": "http://gpu:30000",
-        "model": "m",
-        "instruction": "i",
-        "batch_size": 7,
-        "max_concurrency": 3,
-        "timeout": 9.5,
-        "connect_timeout": 2.5,
-        "read_timeout": 4.5,
-        "max_retries": 6,
-        "on_error": "passthrough",
-        "max_length": 512,
-        "tokenizer": "/t",
-        "escape_special_tokens": False,
-        "endpoint": "v1/score",
-        "cache_size": 5,
-        "verify": False,
-        "top_n": 3,
-        "min_score": 0.25,
+        **{name: value for name, (value, _) in OPTIONS.items() if name != "api_key"},
         "metadata_mode": "llm",
         "keep_retrieval_score": True,
         "show_progress": True,

@@ -149,7 +149,9 @@ def test_the_query_is_computed_once(engine: Engine) -> None:
     """However many passes its documents take: the tokens of the plan, and those that the layers see."""
     prompts = [engine.encode(PROMPT.format(query="collector", document=f"word{n} " * 60)) for n in range(60)]
     rows: list[int] = []
-    hook = engine._model.layers[0].mlp.gate_proj.register_forward_pre_hook(lambda module, args: rows.append(len(args[0])))
+    hook = engine._model.layers[0].mlp.gate_proj.register_forward_pre_hook(
+        lambda module, args: rows.append(len(args[0]))
+    )
     try:
         planned = engine.begin(prompts).tokens
         engine.score(prompts)
@@ -194,7 +196,9 @@ def test_a_pass_ends_within_a_layer_once_nobody_waits(engine: Engine) -> None:
     """And what it shared is computed again for those who still do."""
     prompts = [engine.encode(PROMPT.format(query="memory", document=f"word{n} " * 90)) for n in range(20)]
     seen: list[int] = []
-    hook = engine._model.layers[0].mlp.gate_proj.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    hook = engine._model.layers[0].mlp.gate_proj.register_forward_pre_hook(
+        lambda module, args: seen.append(len(args[0]))
+    )
     scoring = engine.begin(prompts)
     try:
         first = scoring.step(lambda index: not seen)  # everybody leaves while the first layer is computed

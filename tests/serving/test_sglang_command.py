@@ -135,7 +135,7 @@ def test_other_secrets_are_masked() -> None:
 
 @pytest.mark.parametrize(
     ("host", "reachable"),
-    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("gpu1", True)],  # noqa: S104
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("gpu1", True)],  # noqa: S104 - nothing listens
 )
 def test_open_addresses(host: str, reachable: bool) -> None:
     """Loopback addresses need no key."""

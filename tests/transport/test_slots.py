@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.slots import Slots
 
 LONG = 60.0  # seconds; no test waits for them to pass
+NOW = Deadline(0)
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def waits(pool: ThreadPoolExecutor, slots: Slots, then: Callable[[], object] = l
     before = slots.waiting
 
     def wait() -> bool:
-        got = slots.acquire(LONG)
+        got = slots.acquire(Deadline(LONG))
         then()
         return got
 
@@ -38,25 +40,25 @@ def waits(pool: ThreadPoolExecutor, slots: Slots, then: Callable[[], object] = l
 def test_no_more_than_there_are() -> None:
     """The third of two is refused until one is given back."""
     slots = Slots(2)
-    assert [slots.acquire(0), slots.acquire(0), slots.acquire(0)] == [True, True, False]
+    assert [slots.acquire(NOW), slots.acquire(NOW), slots.acquire(NOW)] == [True, True, False]
     slots.release()
-    assert slots.acquire(0)
+    assert slots.acquire(NOW)
 
 
 def test_who_gives_back_does_not_go_ahead_of_who_waits(pool: ThreadPoolExecutor) -> None:
     """With a semaphore the thread that runs takes its slot again before the other one wakes up."""
     slots = Slots(1)
-    slots.acquire(0)
+    slots.acquire(NOW)
     other = waits(pool, slots)
     slots.release()
-    assert not slots.acquire(0)
+    assert not slots.acquire(NOW)
     assert other.result()
 
 
 def test_whoever_has_waited_longest_is_next(pool: ThreadPoolExecutor) -> None:
     """In the order they came."""
     slots, order = Slots(1), list[int]()
-    slots.acquire(0)
+    slots.acquire(NOW)
     for number in range(3):
         waits(pool, slots, lambda number=number: (order.append(number), slots.release()))  # type: ignore[misc]
     slots.release()
@@ -67,11 +69,11 @@ def test_whoever_has_waited_longest_is_next(pool: ThreadPoolExecutor) -> None:
 def test_who_gave_up_is_not_waited_for() -> None:
     """Its turn goes to nobody, so the slot is free."""
     slots = Slots(1)
-    slots.acquire(0)
-    assert not slots.acquire(0.001)
+    slots.acquire(NOW)
+    assert not slots.acquire(Deadline(0.001))
     assert slots.waiting == 0
     slots.release()
-    assert slots.acquire(0)
+    assert slots.acquire(NOW)
 
 
 class _Interrupted:
@@ -97,13 +99,26 @@ class _Interrupted:
 def test_ctrl_c_while_waiting_loses_no_slot(monkeypatch: pytest.MonkeyPatch, came: bool) -> None:
     """The one held is given back once, and is free then, whether or not it was the interrupted one's turn."""
     slots = Slots(1)
-    slots.acquire(0)
+    slots.acquire(NOW)
     locks = SimpleNamespace(Lock=lambda: _Interrupted(slots, came=came))
     with monkeypatch.context() as patch:
         patch.setattr("qwen3_sglang.transport.slots.threading", locks)
         with pytest.raises(KeyboardInterrupt):
-            slots.acquire(LONG)
+            slots.acquire(Deadline(LONG))
     if not came:
         slots.release()
     assert slots.waiting == 0
-    assert [slots.acquire(0), slots.acquire(0)] == [True, False]
+    assert [slots.acquire(NOW), slots.acquire(NOW)] == [True, False]
+
+
+def test_a_call_that_is_stopped_waits_no_more(pool: ThreadPoolExecutor) -> None:
+    """It has no slot, and takes none from the others."""
+    slots, deadline = Slots(1), Deadline(LONG)
+    slots.acquire(NOW)
+    future = pool.submit(slots.acquire, deadline)
+    while not slots.waiting:
+        threading.Event().wait(0.001)
+    deadline.stop()
+    assert not future.result(10)
+    slots.release()
+    assert slots.acquire(NOW)

@@ -1,0 +1,111 @@
+"""What a caller passes -> what one call asks, checked. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from qwen3_sglang.errors import QueryError
+from qwen3_sglang.scoring.aside import size_of
+from qwen3_sglang.scoring.progress import OnProgress, check_listener
+from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
+from qwen3_sglang.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one call asks.
+
+    Attributes:
+        counts: documents per query.
+        groups: (tokens that a prompt may have) -> the prompts, as they are sent together.
+        collect: whether a document without a score has its error as its outcome; else the error is raised.
+        by_query: whether errors say which query they are about.
+        on_progress: called with (documents scored, documents to score) after each answered list.
+        size: how much there is to do, as `aside` measures it.
+        failure: why nothing can be asked; None where it can.
+    """
+
+    counts: Sequence[int]
+    groups: Callable[[int], Sequence[Group]]
+    collect: bool = False
+    by_query: bool = False
+    on_progress: OnProgress | None = None
+    size: int = 0
+    failure: QueryError | None = None
+
+
+class Reader:
+    """Reads the arguments of one client's calls.
+
+    Every method raises InvalidInputError for what can't be asked: a blank query or instruction, anything that isn't
+    a string. `collect` is for calls that return results, which have room for an error: that of a blank query too.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._collects = settings.on_error == "passthrough"
+
+    def group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
+        """The prompts of one query."""
+        settings, task = self._settings, self._task(instruction)
+        head, texts = settings.template.prepare(
+            query, documents, task, escape=settings.escape_special_tokens, limit=settings.max_length
+        )
+        return Group(head, texts, range(len(texts)))
+
+    def query(
+        self,
+        query: str,
+        documents: Sequence[str],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        *,
+        collect: bool = False,
+    ) -> Asked:
+        """One query and its documents."""
+        check_listener(on_progress)
+        collect = collect and self._collects
+        try:
+            group = self.group(query, documents, instruction)
+        except QueryError as failure:
+            if not collect:
+                raise
+            return Asked([len(documents)], lambda _: [], collect, failure=failure)
+        size = size_of(group.texts)
+        return Asked([len(group.texts)], lambda _: [group], collect, on_progress=on_progress, size=size)
+
+    def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None) -> Asked:
+        """(query, document) pairs."""
+        rows = [(query, [document]) for query, document in read_rows("pairs", pairs, "(query, document)")]
+        return self._asked("pairs", rows, instruction)
+
+    def queries(self, queries: Iterable[tuple[str, Sequence[str]]], instruction: str | None) -> Asked:
+        """Several (query, its documents)."""
+        rows = read_rows("queries", queries, "(query, its documents)")
+        return self._asked("queries", rows, instruction, collect=self._collects, by_query=True)
+
+    def _asked(
+        self,
+        field: str,
+        rows: Sequence[tuple[str, Sequence[str]]],
+        instruction: str | None,
+        *,
+        collect: bool = False,
+        by_query: bool = False,
+    ) -> Asked:
+        settings = self._settings
+        prompts = prepare_many(
+            settings.template,
+            rows,
+            self._task(instruction),
+            escape=settings.escape_special_tokens,
+            field=field,
+            limit=settings.max_length,
+            collect=collect,
+        )
+        counts = [len(documents) for _, documents in rows]
+        return Asked(counts, prompts.groups, collect, by_query, size=size_of(prompts.documents))
+
+    def _task(self, instruction: str | None) -> str:
+        return self._settings.instruction if instruction is None else instruction

@@ -1,0 +1,41 @@
+"""The bodies of answers, as much of them as is needed."""
+
+from __future__ import annotations
+
+import aiohttp
+import urllib3
+
+from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE, is_success
+from qwen3_sglang.protocol.exchange import Request
+from qwen3_sglang.transport.bounds import Budget
+
+
+def most(request: Request, status: int) -> int:
+    """Bytes of the body that are read: one too many of an answer shows that it is too long."""
+    return request.limit + 1 if is_success(status) else MOST_OF_A_FAILURE
+
+
+def read(raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
+    """The whole body, or its first `limit` bytes."""
+    body = b""
+    # Until nothing comes, also after the first piece: only then does urllib3 notice that one was cut short.
+    while len(body) < limit and (part := raw.read(limit - len(body), decode_content=False)):
+        body += part
+    return body
+
+
+async def aread(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """The same of an async body."""
+    parts, size = [], 0
+    while size < limit and (part := await content.readany()):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)[:limit]
+
+
+def is_stale(budget: Budget, body: bytes) -> bool:
+    """Whether this is the answer to an earlier request, which came twice.
+
+    One with an identifier is never the same twice; another may be, by chance, and then no other follows it.
+    """
+    return budget.repeated and (budget.surplus or b'"id"' in body)

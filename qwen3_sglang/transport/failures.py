@@ -1,0 +1,61 @@
+"""What the HTTP libraries raise, as our own errors."""
+
+from __future__ import annotations
+
+import re
+from http.client import HTTPException
+
+import aiohttp
+import requests
+import urllib3
+
+from qwen3_sglang import errors
+from qwen3_sglang.settings import Settings
+from qwen3_sglang.transport.bounds import BrokenHTTPError, TooMuchError
+
+_NO_CONNECTION = (requests.ConnectTimeout, aiohttp.ConnectionTimeoutError)
+_SILENCE = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+_NO_HTTP = (BrokenHTTPError, HTTPException, aiohttp.ClientResponseError)
+
+
+def timed_out(settings: Settings) -> errors.ServerTimeoutError:
+    """A call that took too long."""
+    message = f"no whole answer within timeout={settings.timeout:g} s; raise timeout= or send fewer"
+    return errors.ServerTimeoutError(settings.base_url, message)
+
+
+def described(error: Exception, settings: Settings, path: str, *, over: bool) -> errors.ServerError:
+    """The failure of one request.
+
+    Args:
+        error: what was raised instead of an answer.
+        settings: the client's.
+        path: what was asked.
+        over: whether the call's time is up.
+    """
+    url = settings.base_url + path
+    if isinstance(error, TooMuchError):
+        return errors.ProtocolError(url, f"{error}, longer than any answer; is this an SGLang server?")
+    if isinstance(error, _NO_CONNECTION) and not over:
+        message = f"no connection within connect_timeout={settings.connect_timeout:g} s; is base_url right?"
+        return errors.ServerUnreachableError(url, message)
+    if over:
+        return timed_out(settings)
+    if not isinstance(error, _SILENCE):
+        return errors.ServerUnreachableError(url, _unreachable(error))
+    if settings.read_timeout is None:
+        return timed_out(settings)
+    message = f"silent for read_timeout={settings.read_timeout:g} s; raise read_timeout= or send fewer"
+    return errors.ServerTimeoutError(url, message)
+
+
+def _unreachable(error: Exception) -> str:
+    # Without urllib3's "HTTPConnection(host=…): " in front: the address is in the message anyway.
+    what = str(error).split("(Caused by", maxsplit=1)[-1].split("): ", maxsplit=1)[-1].strip(" )'\"")
+    what = what or type(error).__name__
+    what = re.sub(r"//[^/@\s]*@", "//…@", what)  # a proxy's password
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        return f"its certificate isn't trusted ({what}); if it is the right one, pass its CA's file as verify="
+    if isinstance(error, _NO_HTTP):
+        return f"its answer isn't usable HTTP ({what}); what is between the client and the server?"
+    return f"no answer ({what}); is the server running there, and is base_url right?"

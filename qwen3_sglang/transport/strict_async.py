@@ -1,0 +1,130 @@
+"""aiohttp's connections, kept to one answer per request and to the bounds of the request under way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from urllib3.util.wait import wait_for_read
+
+from qwen3_sglang.transport.addresses import find
+from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Last, TooMuchError, under_way
+from qwen3_sglang.transport.threads import outcome
+
+_SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
+
+
+class UnaskedError(aiohttp.ClientConnectionError):
+    """Something came on a connection before it was asked for."""
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's, but nothing that comes unasked is kept for the next request."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._budget: Budget | None = None
+        self._answer: Any = None  # the body of the answer, once its headers are there
+        self._last, self._good = Last(), False
+
+    def is_connected(self) -> bool:
+        """Whether another request may be sent: asked by the pool before each."""
+        doubted = self._budget is not None and self._budget.repeated
+        return super().is_connected() and not (self.should_close or doubted or self._unread())
+
+    def set_response_params(self, **options: Any) -> None:
+        """A request is about to be sent."""
+        budget, self._answer = under_way.get(), None
+        if budget is not None:
+            budget.fresh = budget.fresh or self._budget is None
+        self._budget = budget
+        super().set_response_params(**options)
+        if self._tail or self._buffer or self._unread():
+            self._fail(UnaskedError("something came before it was asked for"))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer; any others end the connection."""
+        if self._budget is not None and not self._whole():
+            self._received(data, self._budget)
+        elif data:  # none is aiohttp's own way to go on after a pause
+            if self._budget is not None:
+                self._budget.surplus = True
+            self.force_close()
+            self._abort()
+
+    def _received(self, data: bytes, budget: Budget) -> None:
+        try:
+            budget.took(data, head=self._answer is None)
+        except TooMuchError as error:
+            self._fail(error)
+            return
+        super().data_received(data)
+        if self._good and self._whole():
+            budget.whole(self._last)
+            budget.surplus = bool(self._buffer or self._tail)
+
+    def _whole(self) -> bool:
+        return self._answer is not None and self._answer.is_eof()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def feed_data(self, data: Any, *size: int) -> None:
+        """A status and its headers."""
+        status = data[0].code
+        if status == _SWITCHING:
+            self._fail(BrokenHTTPError("it switches to another protocol (101), which wasn't asked for"))
+        elif status >= _FIRST_FINAL and self._answer is None:
+            self._answer, self._good = data[1], status < _REDIRECTS
+        super().feed_data(data, *size)
+
+    def _fail(self, error: Exception) -> None:
+        self.set_exception(error)
+        if self._answer is not None:
+            self._answer.set_exception(error)
+        self._abort()
+
+    def _unread(self) -> bool:
+        """Whether the system has bytes, or the connection's end, that the event loop hasn't seen yet."""
+        transport = self.transport
+        if transport is None or transport.get_extra_info("sslcontext") is not None:  # TLS sends more than answers
+            return False
+        sock = transport.get_extra_info("socket")
+        return sock is not None and wait_for_read(sock, timeout=0)
+
+
+class Resolver(AbstractResolver):
+    """Names to addresses in threads of our own: the loop's executor waits for a silent name server when it ends."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of that family."""
+        found = await outcome(find(host, port))
+        return [
+            ResolveResult(
+                hostname=host, host=where[0], port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+            )
+            for kind, _, protocol, _, where in found
+            if family in {socket.AF_UNSPEC, kind}
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class StrictConnector(aiohttp.TCPConnector):
+    """aiohttp's, with strict connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(resolver=Resolver(), use_dns_cache=False, **options)
+        self._factory: Any = partial(_Protocol, loop=asyncio.get_running_loop())
+
+    def __del__(self, *_: object) -> None:
+        """Without aiohttp's complaint: its sockets are closed with the loop, or by the collector."""

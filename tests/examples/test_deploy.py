@@ -1,0 +1,80 @@
+"""examples/deploy: valid Compose, and the flags of `qwen3-sglang serve`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qwen3_sglang.serving.sglang_command import TRUNCATE, known_flags, plan
+from real_sglang import VENV, needs_sglang
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "examples" / "deploy" / "compose.yaml"
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
+CHECKPOINT, NAME = "/models/${MODEL:-Qwen/Qwen3-Reranker-0.6B}", "${MODEL:-Qwen/Qwen3-Reranker-0.6B}"
+SGLANG = {
+    "sglang": ["--enable-metrics", "--config", "/etc/sglang.yaml"],
+    "worker-1": ["--enable-metrics", "--mem-fraction-static", "0.4"],
+    "worker-2": ["--enable-metrics", "--mem-fraction-static", "0.4"],
+}
+
+
+def test_the_specification_allows_it() -> None:
+    """The JSON schema of the Compose specification, as check-jsonschema brings it."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("service", SGLANG)
+def test_the_command_is_the_one_of_serve(service: str) -> None:
+    """A flag that is measured anew changes both places or this test fails."""
+    planned = plan("python3", CHECKPOINT, host="0.0.0.0", port=30000, served_model_name=NAME, extra=SGLANG[service])  # noqa: S104 - inside a container
+    assert SERVICES[service]["command"] == planned.argv
+
+
+def test_every_sglang_service_is_compared() -> None:
+    """And none cuts prompts at their end."""
+    commands = {name: service.get("command", []) for name, service in SERVICES.items()}
+    assert {name for name, command in commands.items() if "sglang.launch_server" in command} == set(SGLANG)
+    assert not any(TRUNCATE in command for command in commands.values())
+
+
+def test_sglang_knows_the_flags() -> None:
+    """The installed one, where there is one."""
+    needs_sglang()
+    used = {word for name in SGLANG for word in SERVICES[name]["command"] if word.startswith("--")}
+    assert used <= known_flags(str(VENV / "bin/python"))
+
+
+@pytest.mark.parametrize("service", ["sglang", "worker-1", "worker-2", "gateway"])
+def test_nobody_asks_a_server_that_is_not_ready(service: str) -> None:
+    """Conversion first, then healthy servers, then the gateway."""
+    needs = SERVICES[service]["depends_on"]
+    assert "healthcheck" in SERVICES[service]
+    for name, how in needs.items():
+        done = "service_completed_successfully" if name == "convert" else "service_healthy"
+        assert how["condition"] == done
+
+
+def test_only_this_machine_reaches_the_ports() -> None:
+    """Docker publishes a port on every address, and past the firewall, unless an address is named."""
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert len(ports) == 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_image_is_built_from_what_is_needed() -> None:
+    """.dockerignore lets the packages through, and what building them needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    needed = {*wheel, "pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in lines
+    assert {line[1:] for line in lines if line.startswith("!")} == needed

@@ -1,0 +1,29 @@
+"""Habits that a machine can hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FILES = [
+    path
+    for pattern in ("*_qwen3_sglang/**/*.py", "qwen3_sglang/**/*.py", "tests/**/*.py", "benchmarks/*.py")
+    for path in sorted(ROOT.glob(pattern))
+]
+# The rules, and then why: "noqa: S104 - nothing listens".
+IGNORES = re.compile(r"#\s*(?:ruff: )?noqa\b(?P<rules>:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?(?P<reason>\s+- \S.*)?")
+
+
+def test_every_ignored_rule_has_its_reason() -> None:
+    """Beside it, on the same line, and by its number."""
+    assert FILES
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in FILES
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for found in IGNORES.finditer(line)
+        if not (found["rules"] and found["reason"])
+    ]
+    assert bare == []

@@ -1,0 +1,185 @@
+"""No answer of another request, ever: what came unasked is never taken for an answer, and ends its connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from asking import Ask
+from peer import LATER, Asked, Peer, answer, chunked, framed, peer, right
+
+from qwen3_sglang import RerankClient, errors
+
+CALLS = ([0.1], [0.6, 0.2], [0.3])
+HINT = b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n"
+
+
+def twice(asked: Asked) -> None:
+    """The answer, and then once more, when the next call is long over or has just begun."""
+    right(asked)
+    LATER.wait(0.03)
+    right(asked)
+
+
+HARMLESS: dict[str, Callable[[Asked], object]] = {
+    "103 first": lambda asked: asked.say(HINT, framed(asked.good)),
+    "102 and 199 first": lambda asked: asked.say(
+        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 \r\nX: y\r\n\r\n", framed(asked.good)
+    ),
+    "100 and 103, chunked": lambda asked: asked.say(b"HTTP/1.1 100 Continue\r\n\r\n", HINT, chunked(asked.good)),
+    "a trailer and extensions": lambda asked: asked.say(
+        chunked(asked.good).replace(b"10\r\n", b'10;a="b c"\r\n', 1)[:-2], b"Expires: 0\r\n\r\n"
+    ),
+    "not compressed, and says so": lambda asked: asked.say(framed(asked.good, b"Content-Encoding: Identity")),
+    "a line too many": lambda asked: asked.say(framed(asked.good), b"\r\n"),
+    "twice at once": lambda asked: asked.say(framed(asked.good) * 2),
+    "once and a half": lambda asked: asked.say(framed(asked.good), framed(asked.good)[:60]),
+    "interim behind": lambda asked: asked.say(framed(asked.good), HINT),
+    "twice, late": twice,
+    "cookies": lambda asked: asked.say(framed(asked.good, b"Set-Cookie: a=b; Path=/")),
+}
+BROKEN: dict[str, bytes] = {
+    "chunk of -5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
+    "chunk of +5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\n{    \r\n0\r\n\r\n",
+    "chunk of 0x5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\n{    \r\n0\r\n\r\n",
+    "chunk of nothing": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
+    "chunk longer than it says": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}{}\r\n0\r\n\r\n",
+    "both lengths": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length of -2": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
+    "length of words": b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    + framed(b"{}"),
+    "no HTTP": b"220 mail.example ESMTP\r\n",
+    "a header that is none": b"HTTP/1.1 200 OK\r\nthis is none\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("behave", HARMLESS.values(), ids=HARMLESS)
+def test_each_text_has_its_own_score(ask: Ask, behave: Callable[[Asked], object]) -> None:
+    """Whatever comes around the answers, one call after the other."""
+    with peer(behave) as server:
+        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+
+
+@pytest.mark.parametrize("behave", HARMLESS.values(), ids=HARMLESS)
+def test_the_same_on_connections_that_were_idle(ask: Ask, behave: Callable[[Asked], object]) -> None:
+    """What comes late has come by then."""
+    with peer(behave) as server:
+        client = RerankClient(server.url, timeout=20)
+        assert ask(client, *CALLS, between=lambda: LATER.wait(0.06)) == list(CALLS)
+
+
+@pytest.mark.parametrize("behave", HARMLESS.values(), ids=HARMLESS)
+def test_the_same_with_several_lists_in_flight(ask: Ask, behave: Callable[[Asked], object]) -> None:
+    """Connections are taken and given back by several threads or tasks."""
+    wanted = [n / 64 for n in range(1, 20)]
+    with peer(behave) as server:
+        client = RerankClient(server.url, timeout=20, batch_size=2, max_concurrency=4)
+        assert ask(client, wanted, wanted[::-1]) == [wanted, wanted[::-1]]
+
+
+def test_rubbish_behind_an_answer(ask: Ask) -> None:
+    """The score, or a typed error: aiohttp's parser takes what came in one piece for broken as a whole."""
+    with peer(lambda asked: asked.say(framed(asked.good), b"x" * 9000)) as server:
+        for wanted, outcome in zip(CALLS, ask(RerankClient(server.url, max_retries=1), *CALLS), strict=True):
+            assert outcome == wanted or isinstance(outcome, errors.ServerUnreachableError)
+
+
+@pytest.mark.parametrize("number", [True, False], ids=["numbered", "not numbered"])
+def test_an_answer_that_comes_again_while_the_next_is_awaited(ask: Ask, number: bool) -> None:
+    """Nothing in HTTP tells it from the right one; that it is the last one again does."""
+
+    def behave(asked: Asked) -> None:
+        LATER.wait(0.05 if asked.number > 1 else 0)
+        said = framed(asked.good[:-1] + (b', "id": "%x"}' % id(asked) if number else b"}"))
+        asked.say(said)
+        LATER.wait(0.02)
+        asked.say(said)
+
+    with peer(behave) as server:
+        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+
+
+def test_answers_that_are_alike(ask: Ask) -> None:
+    """By chance, to different texts: no request is sent twice."""
+    with peer(right) as server:
+        assert ask(RerankClient(server.url, timeout=20), [0.25, 0.5], [0.25, 0.50]) == [[0.25, 0.5]] * 2
+        client = RerankClient(server.url, timeout=20, instruction="another")
+        assert ask(client, [0.25], [0.250]) == [[0.25]] * 2
+        assert len(server.paths) == 6
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_what_is_not_http_is_a_typed_error(ask: Ask, broken: bytes) -> None:
+    """And never a score."""
+    with peer(lambda asked: asked.say(broken)) as server:
+        [failure] = ask(RerankClient(server.url, timeout=20, max_retries=0), [0.1])
+        assert isinstance(failure, errors.ServerUnreachableError)
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_what_is_not_http_ends_its_connection(ask: Ask, broken: bytes) -> None:
+    """The next try is another connection, and has the right score."""
+    once = threading.Semaphore(1)
+
+    def behave(asked: Asked) -> None:
+        if asked.body and once.acquire(blocking=False):
+            asked.say(broken)
+        else:
+            right(asked)
+
+    with peer(behave) as server:
+        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+        assert server.connections > 1
+
+
+def test_a_connection_that_speaks_first(ask: Ask) -> None:
+    """An answer that was there before the request is none."""
+
+    class Eager(Peer):
+        def _talk(self, connection: object) -> None:
+            connection.sendall(framed(answer(b"")))  # type: ignore[attr-defined] # it is a socket
+            super()._talk(connection)  # type: ignore[arg-type] # the same
+
+    server = Eager(right)
+    thread = threading.Thread(target=server.accept)
+    thread.start()
+    try:
+        client = RerankClient(server.url, model="toy", max_length=8192, timeout=20, max_retries=1)
+        for outcome in ask(client, *CALLS):
+            assert outcome in CALLS or isinstance(outcome, errors.ServerError)
+    finally:
+        server.stop()
+        thread.join()
+
+
+def test_a_kept_connection_is_used_again(ask: Ask) -> None:
+    """Where nothing is wrong, one is enough."""
+    with peer(right) as server:
+        assert ask(RerankClient(server.url), *CALLS) == list(CALLS)
+        assert server.connections == 1
+
+
+def test_cookies_are_not_sent_back(ask: Ask) -> None:
+    """No state is shared between calls."""
+    seen: list[bytes] = []
+
+    class Listening(Peer):
+        def _talk(self, connection: object) -> None:
+            seen.append(connection.recv(65536))  # type: ignore[attr-defined] # it is a socket
+            connection.sendall(framed(answer(b""), b"Set-Cookie: a=b; Path=/"))  # type: ignore[attr-defined]
+            seen.append(connection.recv(65536))  # type: ignore[attr-defined]
+            connection.close()  # type: ignore[attr-defined]
+
+    server = Listening(right)
+    thread = threading.Thread(target=server.accept)
+    thread.start()
+    try:
+        ask(RerankClient(server.url, max_retries=0, timeout=20), [0.1])
+    finally:
+        server.stop()
+        thread.join()
+    assert seen[1].startswith(b"POST")
+    assert b"cookie" not in b"".join(seen).lower()
