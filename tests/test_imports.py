@@ -110,11 +110,13 @@ ROOMS = {
         {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {"batcher", "checks", "engine", "limits", "openapi", "playground", "server"},
     ),
+    "demo": Room({"convert", "local", "toy"}),
     "cli": Room(
         {
             "check",
             "client",
             "convert",
+            "demo",
             "errors",
             "evaluate",
             "local",
