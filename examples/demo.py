@@ -29,7 +29,7 @@ WHOLE = 3  # questions that are shown whole
 WIDTH = 42  # of a question in the table
 TOLERANCE = 0.01  # a server that batches on a GPU answers the same request with slightly different scores
 REAL = "Qwen/Qwen3-Reranker-0.6B"
-TOY_NOTE = "This was the toy: it knows words, not meaning, and says nothing about Qwen3-Reranker's quality."
+TOY_NOTE = "This was the toy: it knows words, not meaning.\nIts figures say nothing about Qwen3-Reranker's quality."
 
 
 class Question(NamedTuple):

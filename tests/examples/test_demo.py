@@ -68,19 +68,19 @@ def test_scores_are_probabilities_above_the_threshold(
     assert "toy" not in out
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one, for conversions."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("cache")
 def test_a_model_is_converted_and_served(
-    demo: ModuleType,
-    causal_toy: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    demo: ModuleType, causal_toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What MODEL= does: once, since the conversion is kept."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for steps in (
-        ["loading", "looking", "converting", "loading", "asking"],
-        ["loading", "looking", "loading", "asking"],
-    ):
+    first = ["loading", "looking", "converting", "loading", "asking"]
+    for steps in (first, [step for step in first if step != "converting"]):
         assert demo.main(["--limit", "1", "--model", str(causal_toy)]) == 0
         out = capsys.readouterr().out
         assert [line.split()[1] for line in out.splitlines() if line.startswith("- ")] == steps
