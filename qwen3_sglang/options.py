@@ -176,6 +176,12 @@ def backoff(name: str, value: Any) -> None:
             seconds(f"{name}.{field}", getattr(value, field))
 
 
+def template(name: str, value: Any) -> None:
+    """A prompt that a model reads."""
+    if not isinstance(value, Template):
+        raise InvalidInputError(name, value, "pass a qwen3_sglang.prompts.template.Template")
+
+
 def bundle(name: str, value: Any) -> None:
     """True, False, or the path of certificates that can be loaded."""
     if isinstance(value, bool):
