@@ -18,7 +18,7 @@ from qwen3_sglang.convert.labels import ALIKE, cosine, dot, label_names, minus, 
 from qwen3_sglang.convert.provenance import NOTHING_SAYS, template_known
 from qwen3_sglang.convert.remarks import Remark, fault, fine, note
 from qwen3_sglang.convert.tensors import Found
-from qwen3_sglang.convert.tokens import Tokens
+from qwen3_sglang.convert.vocabulary import Tokens
 from qwen3_sglang.names import BIAS, EMBEDDINGS, LABELS, LM_HEAD, NO, WEIGHT, YES
 
 ORIGINAL = "use a Qwen3-Reranker checkpoint, or save your own model again with save_pretrained"

@@ -16,11 +16,11 @@ from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, open_shards, r
 from qwen3_sglang.convert.classifier import Classifier, head_remarks, says_template, score_rows
 from qwen3_sglang.convert.folder import DOWNLOADED, classifier_config, quantized_by, read_config
 from qwen3_sglang.convert.head import Head, Rows, build_head
-from qwen3_sglang.convert.links import check_links
 from qwen3_sglang.convert.provenance import NOTHING_SAYS, chats
 from qwen3_sglang.convert.remarks import Remark, Verdict, as_findings, fault, fine, note, verdict_of
+from qwen3_sglang.convert.symlinks import check_links
 from qwen3_sglang.convert.tensors import UNQUANTIZED, Found, by_name, tensor_faults
-from qwen3_sglang.convert.tokens import Tokens, find_tokens
+from qwen3_sglang.convert.vocabulary import Tokens, find_tokens
 from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.names import EMBEDDINGS, LM_HEAD, NO, SOURCE_CLASS, TARGET_CLASS, YES
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from qwen3_sglang.convert.tokens import find_tokens
+from qwen3_sglang.convert.vocabulary import find_tokens
 
 
 def classifier(

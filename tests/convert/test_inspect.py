@@ -23,7 +23,7 @@ from qwen3_sglang.convert import classifier, convert
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, read_bytes
 from qwen3_sglang.convert.inspect import inspect_checkpoint, judge, require_ready
 from qwen3_sglang.convert.remarks import Verdict
-from qwen3_sglang.convert.tokens import find_tokens
+from qwen3_sglang.convert.vocabulary import find_tokens
 from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
 from qwen3_sglang.toy.wiring import WIDTH

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qwen3_sglang.convert.tokens import find_tokens
+from qwen3_sglang.convert.vocabulary import find_tokens
 from qwen3_sglang.errors import ConversionError
 
 VOCAB = {"no": 3, "yes": 5}
