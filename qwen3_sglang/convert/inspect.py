@@ -112,13 +112,6 @@ def inspect_checkpoint(folder: str | Path) -> list[Finding]:
     return judge(folder).findings
 
 
-def require_ready(folder: str | Path) -> None:
-    """Raise ConversionError, with the first thing to do, unless the checkpoint in `folder` can be served as it is."""
-    for finding in inspect_checkpoint(folder):
-        if not finding.ok:
-            raise ConversionError(finding.text if str(folder) in finding.text else f"{folder}: {finding.text}")
-
-
 def _language_model(folder: Path, config: Mapping[str, Any]) -> Judgement:
     """All that a conversion needs is looked at, so that `check` doesn't recommend one that would be refused."""
     check_links(folder, DOWNLOADED)

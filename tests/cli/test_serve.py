@@ -162,12 +162,6 @@ def test_what_check_refuses_is_not_served(converted_toy: Path, tmp_path: Path, p
         assert "missing from the weights" in said.stderr
 
 
-def test_the_embedded_server_wants_a_converted_one(causal_toy: Path) -> None:
-    """The remedy is that of `check`."""
-    said = serve(causal_toy, "--engine", "local")
-    assert f"run `qwen3-sglang convert {causal_toy} TARGET`" in said.stderr.replace("\n", " ")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
