@@ -1,4 +1,7 @@
-"""`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again."""
+"""`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again.
+
+Where a conversion is kept, convert/cached.py, is tested here too.
+"""
 
 from __future__ import annotations
 

@@ -358,12 +358,11 @@ def test_the_commands_never_contradict_each_other(folder: Path, tmp_path: Path, 
     FOLDERS[case][0](folder)
     judgement = judge(folder)
     assert all(finding.ok for finding in judgement.findings) == (judgement.verdict is Verdict.READY)
-    if judgement.verdict is Verdict.READY:
-        if not any(remark.mended for remark in judgement.remarks):
-            assert all("convert " not in finding.text for finding in judgement.findings if not finding.note)
-            with pytest.raises(ConversionError, match="converted already"):
-                convert(folder, tmp_path / "out", verify=False)
-            return
+    if judgement.verdict is Verdict.READY and not any(remark.mended for remark in judgement.remarks):
+        assert all("convert " not in finding.text for finding in judgement.findings if not finding.note)
+        with pytest.raises(ConversionError, match="converted already"):
+            convert(folder, tmp_path / "out", verify=False)
+        return
     if judgement.verdict is Verdict.UNUSABLE:
         assert not any(MENDED in finding.text for finding in judgement.findings)
         with pytest.raises(ConversionError) as refused:

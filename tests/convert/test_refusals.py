@@ -1,4 +1,7 @@
-"""What convert() refuses: each a real broken folder, each with what to do."""
+"""What convert() refuses: each a real broken folder, each with what to do.
+
+Most of it is what tensors.py finds.
+"""
 
 from __future__ import annotations
 
