@@ -71,6 +71,7 @@ ROOMS = {
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
+    "known": Room({"check", "client", "errors"}),
     "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
     "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
@@ -119,6 +120,7 @@ ROOMS = {
             "demo",
             "errors",
             "evaluate",
+            "known",
             "local",
             "names",
             "playground",
@@ -126,7 +128,6 @@ ROOMS = {
             "protocol",
             "ranking",
             "serving",
-            "toy",
         },
         {"app", "evaluate", "options", "playground", "serve"},
     ),
