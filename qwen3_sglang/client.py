@@ -32,8 +32,9 @@ class RerankClient:
         base_url: Address of the server, without /v1. None: QWEN3_SGLANG_BASE_URL, then http://127.0.0.1:30000.
         api_key: The server's --api-key. Never shown in reprs, dumps, pickles or tracebacks. None:
             QWEN3_SGLANG_API_KEY, then none.
-        model: Name of the served model; None asks the server.
-        instruction: The task, in Qwen3's template; None: Qwen's own for web search. English works best.
+        model: Name of the served model; None: asked from the server.
+        instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
+            best.
         batch_size: Prompts per request.
         max_concurrency: Requests in flight at once, for one client (per event loop when async).
         timeout: Seconds that one call may take in all, every retry included.
@@ -47,10 +48,10 @@ class RerankClient:
             marked by an error, with one warning logged. A blank or over-long query is passed through too; any other
             InvalidInputError always raises, and so do score and score_pairs.
         backoff: How long to wait before a retry.
-        max_length: Tokens per prompt, template included; None: 8192, or the server's limit where that is lower. A
-            longer document loses its tail, and its result says truncated.
-        tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None
-            asks the server. Name it behind a gateway.
+        max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's where that
+            is lower. A longer document loses its tail, and its result says truncated.
+        tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None:
+            the server is asked. Name it behind a gateway.
         escape_special_tokens: Break special tokens such as "<|im_end|>" inside query, instruction and documents, by a
             space after the "<", so that no text can leave its place in the template.
         endpoint: How documents are scored: v1/classify (SGLang, the only one that its gateway routes); v1/score

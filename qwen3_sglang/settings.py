@@ -54,12 +54,12 @@ class Settings:
         )
     )
     model: str | None = field(
-        metadata=option(None, "Name of the served model; None asks the server.", optional(bounds.text))
+        metadata=option(None, "Name of the served model; None: asked from the server.", optional(bounds.text))
     )
     instruction: str = field(
         metadata=option(
             None,
-            "The task, in Qwen3's template; None: Qwen's own for web search. English works best.",
+            "The task, in the model's template; None: the template's own, Qwen's for web search. English works best.",
             bounds.text,
             takes="str | None",
             per_call=True,
@@ -109,16 +109,16 @@ class Settings:
     max_length: int | None = field(
         metadata=option(
             None,
-            "Tokens per prompt, template included; None: 8192, or the server's limit where that is lower. A longer "
-            "document loses its tail, and its result says truncated.",
+            "Tokens per prompt, template included; None: the template's limit (8192), or the server's where that is "
+            "lower. A longer document loses its tail, and its result says truncated.",
             optional(bounds.at_least(1)),
         )
     )
     tokenizer: str | None = field(
         metadata=option(
             None,
-            "Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None asks "
-            "the server. Name it behind a gateway.",
+            "Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None: the "
+            "server is asked. Name it behind a gateway.",
             optional(bounds.path),
             bounds.read_path,
             takes="str | os.PathLike[str] | None",
@@ -156,12 +156,12 @@ class Settings:
             takes="bool | str | os.PathLike[str]",
         )
     )
-
     template: Template = field(
         metadata=option(
             QWEN3,
             "The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.",
             bounds.template,
+            shown="`QWEN3`",
             adapters=False,
         )
     )

@@ -46,7 +46,7 @@ ROOMS = {
     "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
-        {"errors", "protocol", "secret", "settings"},
+        {"errors", "names", "protocol", "secret", "settings"},
         {
             "addresses",
             "bodies",
@@ -72,7 +72,7 @@ ROOMS = {
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
     "known": Room({"check", "client", "errors"}),
-    "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
+    "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
     "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
@@ -109,7 +109,22 @@ ROOMS = {
     "playground": Room({"client", "errors", "prompts", "ranking", "serving"}, {"answer", "app", "guard", "proxy"}),
     "local": Room(
         {"errors", "names", "playground", "prompts", "ranking", "serving"},
-        {"batcher", "checks", "engine", "limits", "openapi", "playground", "server"},
+        {
+            "batcher",
+            "checkpoint",
+            "checks",
+            "device",
+            "encoding",
+            "endpoints",
+            "engine",
+            "forward",
+            "openapi",
+            "playground",
+            "probe",
+            "server",
+            "sharing",
+            "warm_up",
+        },
     ),
     "demo": Room({"convert", "local", "toy"}),
     "cli": Room(

@@ -85,7 +85,7 @@ def _indented(width: int, lines: list[str]) -> list[str]:
 
 def _argument(name: str) -> list[str]:
     one = OPTIONS[name]
-    otherwise = f" None: {one.shown.replace('`', '')}." if one.shown else ""
+    otherwise = f" None: {one.shown.replace('`', '')}." if one.shown and one.default is None else ""
     return textwrap.wrap(
         f"{name}: {one.help}{otherwise}",
         WIDTH - 1,

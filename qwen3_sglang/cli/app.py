@@ -117,7 +117,7 @@ def serve(
         list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="local: transformers on this machine, for trying and testing.")
+        Engine, typer.Option(help="local: torch in this process, without SGLang; on a CPU too.")
     ] = Engine.sglang,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
@@ -131,21 +131,36 @@ def serve(
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print SGLang's command, do nothing else.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="local: torch threads; default: torch's choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="local: cpu, cuda or mps; default: cuda, else cpu.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="local: float32, bfloat16 or float16; default: 16 bits where fast and exact.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="local: a name that clients may ask under; not needed with a key.")
+    ] = None,
 ) -> None:
     """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
-    options: dict[str, object] = {"dp": dp, "context-length": context_length, "served-model-name": served_model_name}
-    options |= {"converted": converted, "print": print_only or None, "extra arguments": extra or None}
-    if engine is Engine.local:
-        _refuse(options, "leave it out: --engine local hasn't it")
-        from qwen3_sglang.local import serve as run
-
-        run(model, host=host, port=port, api_key=api_key, threads=threads)
-        return
-    _refuse({"threads": threads}, "leave it out, or pass --engine local")
-    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
     from qwen3_sglang.cli.serve import Start
 
     start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    here: dict[str, object] = {"threads": threads, "device": device, "dtype": dtype, "allow-host": allow_host or None}
+    there: dict[str, object] = {"dp": dp, "context-length": context_length}
+    if engine is Engine.local:
+        there |= {"print": print_only or None, "extra arguments": extra or None}
+        _refuse(there, "leave it out: --engine local hasn't it")
+        start.serve_here(
+            host=host,
+            port=port,
+            api_key=api_key,
+            threads=threads,
+            device=device,
+            dtype=dtype,
+            name=served_model_name,
+            allow_hosts=allow_host or (),
+        )
+        return
+    _refuse(here, "leave it out, or pass --engine local")
+    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
     start(host=host, port=port, dp=dp, context_length=context_length, served_model_name=served_model_name)
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +26,9 @@ from qwen3_sglang.serving.sglang_command import (
     plan,
     unknown_tuned,
 )
+
+if TYPE_CHECKING:
+    from qwen3_sglang.local import Options
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,14 @@ class Start:
         print(launch.shown, flush=True)  # noqa: T201 - rich would wrap it and read its brackets
         if not self.print_only:
             self._become(launch)
+
+    def serve_here(self, **options: Unpack[Options]) -> None:
+        """Serve by the engine of this process."""
+        from qwen3_sglang.local import serve  # noqa: PLC0415 - SGLang's start doesn't need it
+
+        place = self._place()
+        options["name"] = options.get("name") or _public_name(place, self.model)
+        serve(place.folder, say=self._note, **options)
 
     def _known_flags(self, python: str) -> frozenset[str] | None:
         try:

@@ -146,6 +146,9 @@ def test_a_spoilt_head_is_said(converted_toy: Path, tmp_path: Path, python: str)
     [
         (["--", "--allow-auto-truncate"], "cuts the prompt's end"),
         (["--threads", "2"], "--engine local"),
+        (["--device", "cpu"], "--engine local"),
+        (["--allow-host", "x"], "--engine local"),
+        (["--engine", "local", "--device", "tpu"], "device='tpu'"),
         (["--port", "0"], "name a port"),
         (["--engine", "local", "--dp", "2"], "dp=2"),
         (["--engine", "local", "--print"], "print=True"),
@@ -256,6 +259,27 @@ def test_real_sglang_is_served_and_stopped(causal_toy: Path, tmp_path: Path) -> 
     finally:
         if process.poll() is None or not _gone(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_the_engine_of_this_process_serves_what_is_not_converted(causal_toy: Path, cache: Path, tmp_path: Path) -> None:
+    """Converted once, into the cache; what it picked and its speed are said; the name is the model's."""
+    port = free_port()
+    flags = ["--engine", "local", "--device", "cpu", "--dtype", "float32", "--threads", "1"]
+    for said in (f"converting {causal_toy}", "converted earlier"):
+        log = tmp_path / said.split()[0]
+        with log.open("wb") as sink:
+            process = subprocess.Popen(command(causal_toy, *flags, "--port", str(port)), stdout=sink, stderr=sink)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
+            with RerankClient(f"http://127.0.0.1:{port}") as client:
+                assert client.model() == causal_toy.name
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+        text = log.read_text()
+        for part in (said, "computing on cpu (1 threads) in float32", "documents of 60 words per second"):
+            assert part in text
+    assert len(list(cache.iterdir())) == 1
 
 
 def _gone(group: int) -> bool:
