@@ -57,5 +57,5 @@ def serve_model(model: str, *, say: Say = _nothing, progress: Progress | None = 
         say(f"converting it into {place.folder}, once")
         keep(place, progress)
     say("loading it and starting the embedded server")
-    with run_in_thread(place.folder) as base_url:
+    with run_in_thread(place.folder, say=say) as base_url:
         yield base_url

@@ -71,6 +71,7 @@ ROOMS = {
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
+    "known": Room({"check", "client", "errors"}),
     "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
     "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
@@ -154,6 +155,7 @@ ROOMS = {
             "demo",
             "errors",
             "evaluate",
+            "known",
             "local",
             "names",
             "playground",
@@ -161,7 +163,6 @@ ROOMS = {
             "protocol",
             "ranking",
             "serving",
-            "toy",
         },
         {"app", "evaluate", "options", "playground", "serve"},
     ),
