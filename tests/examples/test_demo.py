@@ -48,7 +48,7 @@ def test_demo_runs_with_the_toy(demo: ModuleType, capsys: pytest.CaptureFixture[
 def test_demo_uses_the_server_it_is_given(
     demo: ModuleType, converted_toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with run_in_thread(converted_toy) as base_url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as base_url:
         assert demo.main(["--limit", "1", "--url", base_url]) == 0
     out = capsys.readouterr().out
     assert "agree on 1 of 1" in out
@@ -64,7 +64,7 @@ def test_demo_fails_when_the_frameworks_differ(
     demo: ModuleType, converted_toy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo.Pipelines, "llama_index", lambda self, question: [demo.Ranked("element-iron", 0.5)])
-    with run_in_thread(converted_toy) as base_url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as base_url:
         assert demo.main(["--limit", "1", "--url", base_url]) == 1
     assert "DIFFER" in capsys.readouterr().out
 
