@@ -125,11 +125,13 @@ ROOMS = {
             "warm_up",
         },
     ),
+    "demo": Room({"convert", "local", "toy"}),
     "cli": Room(
         {
             "check",
             "client",
             "convert",
+            "demo",
             "errors",
             "evaluate",
             "local",

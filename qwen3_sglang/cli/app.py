@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -230,19 +229,15 @@ def demo(
 ) -> None:
     """Build the toy reranker, convert it, serve it here and rerank: no GPU, no download."""
     from qwen3_sglang.check import IRRELEVANT, QUERY, RELEVANT
-    from qwen3_sglang.convert import convert as run
-    from qwen3_sglang.local import run_in_thread
-    from qwen3_sglang.toy import build_toy
+    from qwen3_sglang.demo import serve_toy
 
-    with tempfile.TemporaryDirectory() as folder:
-        build_toy(Path(folder, "toy"))
-        model = run(Path(folder, "toy"), Path(folder, "toy-converted"), verify=False)
-        with run_in_thread(model, port=port) as base_url, RerankClient(base_url) as client:
-            out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
-            documents = [IRRELEVANT, RELEVANT]
-            _print_table(client.rerank(QUERY, documents), documents)
-            if keep_serving:
-                _wait_for_ctrl_c()
+    with serve_toy(port=port, say=err.print) as base_url, RerankClient(base_url) as client:
+        out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
+        documents = [IRRELEVANT, RELEVANT]
+        _print_table(client.rerank(QUERY, documents), documents)
+        out.print(f"the real model: qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B\nthe playground: {base_url}/playground")
+        if keep_serving:
+            _wait_for_ctrl_c()
 
 
 def read_documents(text: str, field: str = "text") -> list[str]:
