@@ -171,7 +171,7 @@ def test_a_short_key_spoils_no_scores(origin: Server, way: str, short: str) -> N
     """It stands in every answer by chance, and the answer is read all the same."""
     [found] = use(way, base_url=origin.url, api_key=short).call()  # type: ignore[misc] # a list of one
     kept = getattr(found, "metadata", {})
-    assert (kept["relevance_score"] if "relevance_score" in kept else found.score) == 0.75
+    assert kept.get("relevance_score", getattr(found, "score", None)) == 0.75
     assert {request["authorization"] for request in origin.seen} == {f"Bearer {short}"}
 
 
