@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from qwen3_sglang import errors
@@ -102,6 +104,9 @@ def test_how_often(failure: errors.ServerError, most: int | None, met: bool, tri
         ("-1", None),
         ("²", None),
         ("", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("9" * 400, math.inf),
     ],
 )
 def test_the_header(value: str | None, seconds: float | None) -> None:

@@ -27,6 +27,10 @@ class Asked(NamedTuple):
         """Send these bytes."""
         self.connection.sendall(b"".join(pieces))
 
+    def hang_up(self) -> None:
+        """The end of the connection, without a word."""
+        self.connection.shutdown(socket.SHUT_RDWR)
+
 
 def score(text: str) -> float:
     """What the peer scores a text."""

@@ -101,7 +101,7 @@ def test_a_model_that_is_replaced_within_a_call(ask: Ask, endpoint: str) -> None
         lists += bool(asked.body)
         if lists == 2 and model.name == "first":
             model.replace("second")
-            asked.connection.close()
+            asked.hang_up()
             server.hang_up()
             return
         model.behave(asked)
