@@ -97,6 +97,10 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         '"yes" isn\'t a single token',
     ),
     "no": (lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1}}), '"no" isn\'t a single'),
+    "equal rows": (
+        lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1, "no": 1}}),
+        'rows of "yes" and "no" in .* are equal',
+    ),
     "row": (
         lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1, "no": 10**6}}),
         "none for token 1000000",

@@ -48,8 +48,8 @@ def rows(tmp_path: Path) -> Path:
     return write_lines(
         tmp_path / "two.jsonl",
         [
-            {"query": "one?", "documents": ["x p=0.2", "y p=0.9"], "relevant": [1]},
-            {"query": "two?", "documents": ["x p=0.3", "y p=0.8"], "relevant": [0]},
+            {"query": "first?", "documents": ["x p=0.2", "y p=0.9"], "relevant": [1]},
+            {"query": "second?", "documents": ["x p=0.3", "y p=0.8"], "relevant": [0]},
         ],
     )
 
