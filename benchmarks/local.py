@@ -42,7 +42,8 @@ from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.prompts.template import QWEN3, build_prompts
-from qwen3_sglang.toy import QWEN_SPLIT, build_toy
+from qwen3_sglang.toy import build_toy
+from qwen3_sglang.toy.tokenizer import QWEN_SPLIT
 from ways import MODULES, Texts, machine
 
 SIZES = (4, 8, 16, 32, 64)
