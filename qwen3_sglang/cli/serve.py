@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from typer.core import TyperCommand
 
-from qwen3_sglang.convert.cached import Place, keep, locate
+from qwen3_sglang.cli.console import err
+from qwen3_sglang.cli.options import Key
+from qwen3_sglang.cli.verbose import Verbose
+from qwen3_sglang.convert.cached import Place, cache, keep, locate
 from qwen3_sglang.convert.inspect import inspect_checkpoint
-from qwen3_sglang.errors import SGLangNotFoundError
+from qwen3_sglang.errors import ConversionError, InvalidInputError, MissingDependencyError, SGLangNotFoundError
 from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.serving.loopback import is_loopback
 from qwen3_sglang.serving.sglang_command import (
@@ -25,6 +32,75 @@ from qwen3_sglang.serving.sglang_command import (
     plan,
     unknown_tuned,
 )
+
+EPILOG = "Example: `qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B --port 30000 -- --mem-fraction-static 0.5`"
+
+
+class Engine(StrEnum):
+    """What serves the model."""
+
+    sglang = "sglang"
+    local = "local"
+
+
+class ServeCommand(TyperCommand):
+    """`serve`, which knows where the flags go that aren't its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The usual; an option that isn't ours may be SGLang's."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            flag = getattr(error, "option_name", None)  # typer's own NoSuchOption, wherever this version keeps it
+            if isinstance(flag, str) and hasattr(error, "message") and not getattr(error, "possibilities", None):
+                error.message += f" SGLang's own flags come after --: qwen3-sglang serve MODEL -- {flag}"
+            raise
+
+
+COMMAND_CLASS = ServeCommand
+
+
+def serve(
+    model: Annotated[str, typer.Argument(help="A converted folder; or a Qwen3-Reranker folder or hub name.")],
+    extra: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="local: transformers on this machine, for trying and testing.")
+    ] = Engine.sglang,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
+    api_key: Key = None,
+    dp: Annotated[int | None, typer.Option(min=1, help="Copies of the model, one per GPU.")] = None,
+    context_length: Annotated[int | None, typer.Option(min=1, help="Tokens per prompt.")] = None,
+    served_model_name: Annotated[str | None, typer.Option(help="The name that clients see.")] = None,
+    converted: Annotated[Path | None, typer.Option(help="Where to convert MODEL to; default: a cache folder.")] = None,
+    python: Annotated[
+        str | None, typer.Option(envvar="QWEN3_SGLANG_PYTHON", help="The Python that has SGLang; default: this one.")
+    ] = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Print SGLang's command, do nothing else.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="local: torch threads; default: torch's choice.")] = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
+    options: dict[str, object] = {"dp": dp, "context-length": context_length, "served-model-name": served_model_name}
+    options |= {"converted": converted, "print": print_only or None, "extra arguments": extra or None}
+    if engine is Engine.local:
+        _refuse(options, "leave it out: --engine local hasn't it")
+        from qwen3_sglang.local import serve as run
+
+        run(model, host=host, port=port, api_key=api_key, threads=threads)
+        return
+    _refuse({"threads": threads}, "leave it out, or pass --engine local")
+    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
+    start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    start(host=host, port=port, dp=dp, context_length=context_length, served_model_name=served_model_name)
+
+
+def _refuse(options: Mapping[str, object], remedy: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidInputError(name, value, remedy)
 
 
 @dataclass(frozen=True)
@@ -90,7 +166,7 @@ class Start:
         return known
 
     def _place(self) -> Place:
-        place = locate(self.model, self.target, offline=self.print_only)
+        place = self._planned() if self.print_only else locate(self.model, self.target)
         if place.ready:
             earlier = "" if place.source == place.folder else f", converted earlier from {self.model}"
             self._note(f"the model is {place.folder}{earlier}")
@@ -104,6 +180,16 @@ class Start:
             if not finding.ok:
                 self._note(finding.text)
         return place
+
+    def _planned(self) -> Place:
+        """Where the model is, or would be on a machine that has it: printing a command needs neither."""
+        try:
+            return locate(self.model, self.target, offline=True)
+        except (ConversionError, MissingDependencyError):
+            if Path(self.model).expanduser().exists():  # it is here, and can't be used
+                raise
+        folder = self.target.expanduser() if self.target else cache() / self.model.strip("/").replace("/", "--")
+        return Place(folder, Path(self.model), self.model)
 
     def _convert(self, place: Place) -> None:
         self._note(f"converting {self.model} into {place.folder}")
