@@ -112,9 +112,9 @@ ROOMS = {
             "names",
             "playground",
             "prompts",
-            "protocol",
             "ranking",
             "serving",
+            "settings",
             "toy",
         },
         {

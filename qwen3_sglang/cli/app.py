@@ -10,12 +10,13 @@ from qwen3_sglang import __version__
 from qwen3_sglang.errors import MissingDependencyError
 
 try:
+    import rich  # noqa: F401 - the commands print with it
     import typer
     from typer.core import TyperGroup
 except ModuleNotFoundError as missing:  # installed without its dependencies
     raise MissingDependencyError(missing.name or "typer", "cli") from None
 
-from qwen3_sglang.cli.verbose import Verbose
+from qwen3_sglang.cli.verbose import Verbose, listen
 
 # Each is a module of this package with a function of the same name, whose docstring begins with this line.
 COMMANDS = {
@@ -80,7 +81,8 @@ def _every(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+) -> None:
+    listen()
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def _read(file: Path | None) -> str:
             return file.read_text(encoding="utf-8")
         if sys.stdin.isatty():
             note("reading documents from the terminal, one per line; end with Ctrl-D")
-        return sys.stdin.read()
+        return sys.stdin.buffer.read().decode()  # whatever the terminal's own encoding is
     except (OSError, UnicodeDecodeError) as error:
         shown = "standard input" if file is None else str(file)
         raise InvalidInputError("FILE", shown, f"pass a readable UTF-8 file ({error})") from None

@@ -1,4 +1,4 @@
-"""`-v`: the library's log on standard error."""
+"""The library's log on standard error, in the command's words: warnings, and more of it with `-v`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from typing import Annotated
 
 import typer
 
+_log = logging.getLogger("qwen3_sglang")
+
+
+class _Notes(logging.Handler):
+    """Prints what nobody else listens to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from qwen3_sglang.cli.console import note
+        from qwen3_sglang.cli.failures import in_words
+
+        if _log.handlers == [self]:
+            note(in_words(record.getMessage()))
+
+
+def listen() -> None:
+    """From here on, warnings are shown."""
+    if not _log.handlers:
+        _log.addHandler(_Notes())
+
 
 def _be_verbose(count: int) -> int:
     if count:
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("qwen3_sglang").setLevel(logging.INFO if count == 1 else logging.DEBUG)
+        _log.setLevel(logging.INFO if count == 1 else logging.DEBUG)
     return count
 
 
