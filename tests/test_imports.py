@@ -69,7 +69,8 @@ ROOMS = {
         {"asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
-    "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
+    "foreign": Room(),
+    "connection": Room({"client", "foreign", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}),
     "serving": Room({"errors", "names"}, {"in_thread", "loopback", "sglang_command"}),
     "toy": Room({"errors", "names", "prompts"}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -57,6 +58,8 @@ class Reader:
     ) -> Asked:
         """One query and its documents."""
         check_listener(on_progress)
+        if isinstance(documents, str) and not isinstance(query, str):
+            raise InvalidInputError("query", query, "the query comes first: pass (query, documents)")
         group = self.group(query, documents, instruction)
         return Asked([len(group.texts)], lambda _: [group], collect and self._collects, on_progress=on_progress)
 

@@ -18,6 +18,7 @@ from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
+from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.ranking import Outcome, Score
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.asked import Asked
@@ -182,7 +183,8 @@ class Scorer:
     def _known(self, deadline: Deadline) -> Work[Served]:
         served = self._served  # another thread may forget it meanwhile
         if served is None:
-            [served] = yield Sending([lists.ask_served(self._transport.patience(deadline))], deadline)
+            asking = _ask_served(self._transport.patience(deadline), self._settings.model)
+            [served] = yield Sending([asking], deadline)
             self._listed.confirm(self._settings.base_url, served.model)
             self._served = served
         return served
@@ -211,6 +213,16 @@ class Scorer:
             self._answered,
             self._listed,
         )
+
+
+def _ask_served(patience: Patience, model: str | None) -> Steps[Served]:
+    """What is served; where the caller has named the model, a gateway without a list of models will do."""
+    try:
+        return (yield from lists.ask_served(patience))
+    except errors.NotSGLangError:
+        if model is None:
+            raise
+    return Served(model)
 
 
 def _steps(
