@@ -113,7 +113,7 @@ def _tokenizer() -> Any:
         vocab_size=9500, special_tokens=list(QWEN3.special_tokens), show_progress=False, initial_alphabet=alphabet
     )
     tokenizer.train_from_iterator([*map(inspect.getsource, MODULES), QWEN3.task(QWEN3.instruction).text], trainer)
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>")  # noqa: S106
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>")  # noqa: S106 - not a secret
 
 
 def ways(model: Path, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Way]:

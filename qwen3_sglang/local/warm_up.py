@@ -15,7 +15,7 @@ _ROUNDS = 3  # the fastest counts: the first allocates, and loads kernels
 _CPU_SAMPLE, _GPU_SAMPLE = 4, 100  # documents: 4 keep a CPU busy for seconds, and don't fill a GPU
 
 
-def warm_up(engine: Engine, say: Callable[[str], None]) -> float:
+def warm_up(engine: Engine, say: Callable[[str], object]) -> float:
     """Score a sample; say what was picked and what to expect. Returns tokens per second."""
     say(f"{picked(engine)}; warming up")
     documents = _CPU_SAMPLE if engine.device.type == "cpu" else _GPU_SAMPLE
