@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qwen3_sglang.convert import Progress, convert
+from qwen3_sglang.convert import convert
 from qwen3_sglang.convert.cached import keep, locate
+from qwen3_sglang.convert.write import Progress
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 

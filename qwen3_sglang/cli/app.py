@@ -66,7 +66,7 @@ def main() -> None:
 
 @app.command(epilog="Example: `qwen3-sglang convert Qwen/Qwen3-Reranker-0.6B ./reranker`")
 def convert(
-    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker folder, or its name on the hub.")],
+    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker or a fine-tune: its folder, or its name on the hub.")],
     target: Annotated[Path, typer.Argument(help="The folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
     link: Annotated[
@@ -90,12 +90,18 @@ def convert(
                 stage = "verifying" if done == total else "converting"
                 progress.update(task, completed=done, total=total, description=stage)
 
-            written = run(source, target, force=force, link=link, verify=verify, progress=show, report=found.append)
+            written = run(
+                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=_note
+            )
     finally:  # a comparison that fails is shown too
         for parity in found:
             _print_parity(parity)
     shown = escape(str(written))
     out.print(f"converted to {shown}\nserve it: python -m sglang.launch_server --model-path {shown}")
+
+
+def _note(text: str) -> None:
+    err.print(f"[yellow]note[/] {escape(text)}", emoji=False)
 
 
 def _print_parity(parity: Parity) -> None:

@@ -58,7 +58,7 @@ def test_scores_are_probabilities_above_the_threshold(
     demo: ModuleType, converted_toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also on the server that it is given, of which it says nothing that holds for the toy only."""
-    with run_in_thread(converted_toy) as base_url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as base_url:
         assert demo.main(["--limit", "2", "--url", base_url]) == 0
     out = capsys.readouterr().out
     scores = [float(score) for score in re.findall(r" ([01]\.\d{4})$", out, re.MULTILINE)]
