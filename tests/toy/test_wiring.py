@@ -115,4 +115,5 @@ def test_it_keeps_up_with_bm25_elsewhere(tmp_path: Path) -> None:
     texts = {str(number): rest for number, (_, rest) in enumerate(rows)}
     data = judged(texts, {str(number): (first, frozenset({str(number)})) for number, (first, _) in enumerate(rows)})
     formula = Formula(build_toy(tmp_path / "toy", texts.values()), list(texts.values()))
-    assert mrr(data, [formula.logit(*pair) for pair in data.pairs]) >= mrr(data) - 0.03  # within what so many questions can tell
+    # Within what so many questions can tell.
+    assert mrr(data, [formula.logit(*pair) for pair in data.pairs]) >= mrr(data) - 0.03
