@@ -42,7 +42,8 @@ from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.prompts.template import QWEN3, build_prompts
-from qwen3_sglang.toy import QWEN_SPLIT, build_toy
+from qwen3_sglang.toy import build_toy
+from qwen3_sglang.toy.tokenizer import QWEN_SPLIT
 from ways import MODULES, Texts, machine
 
 SIZES = (4, 8, 16, 32, 64)
@@ -112,7 +113,7 @@ def _tokenizer() -> Any:
         vocab_size=9500, special_tokens=list(QWEN3.special_tokens), show_progress=False, initial_alphabet=alphabet
     )
     tokenizer.train_from_iterator([*map(inspect.getsource, MODULES), QWEN3.task(QWEN3.instruction).text], trainer)
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>")  # noqa: S106
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<|endoftext|>")  # noqa: S106 - not a secret
 
 
 def ways(model: Path, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> dict[str, Way]:

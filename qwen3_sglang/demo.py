@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qwen3_sglang.convert import Progress, convert
+from qwen3_sglang.convert import convert
 from qwen3_sglang.convert.cached import keep, locate
+from qwen3_sglang.convert.write import Progress
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 
@@ -57,5 +58,5 @@ def serve_model(model: str, *, say: Say = _nothing, progress: Progress | None = 
         say(f"converting it into {place.folder}, once")
         keep(place, progress)
     say("loading it and starting the embedded server")
-    with run_in_thread(place.folder) as base_url:
+    with run_in_thread(place.folder, say=say) as base_url:
         yield base_url

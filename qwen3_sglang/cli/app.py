@@ -66,7 +66,7 @@ def main() -> None:
 
 @app.command(epilog="Example: `qwen3-sglang convert Qwen/Qwen3-Reranker-0.6B ./reranker`")
 def convert(
-    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker folder, or its name on the hub.")],
+    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker or a fine-tune: its folder, or its name on the hub.")],
     target: Annotated[Path, typer.Argument(help="The folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
     link: Annotated[
@@ -90,12 +90,18 @@ def convert(
                 stage = "verifying" if done == total else "converting"
                 progress.update(task, completed=done, total=total, description=stage)
 
-            written = run(source, target, force=force, link=link, verify=verify, progress=show, report=found.append)
+            written = run(
+                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=_note
+            )
     finally:  # a comparison that fails is shown too
         for parity in found:
             _print_parity(parity)
     shown = escape(str(written))
     out.print(f"converted to {shown}\nserve it: python -m sglang.launch_server --model-path {shown}")
+
+
+def _note(text: str) -> None:
+    err.print(f"[yellow]note[/] {escape(text)}", emoji=False)
 
 
 def _print_parity(parity: Parity) -> None:
@@ -193,10 +199,13 @@ def rerank(
 def check(
     target: Annotated[str | None, typer.Argument(help="SGLang's address, or a converted checkpoint's folder.")] = None,
     api_key: Key = None,
+    expect: Annotated[
+        str | None, typer.Option(help="0.6B or 8B: compare with answers published for that checkpoint.")
+    ] = None,
 ) -> None:
     """Say whether a server, or a checkpoint's folder, is usable for reranking, and what to do if it isn't."""
     usable = True
-    for finding in _findings(target, api_key):
+    for finding in _findings(target, api_key, expect):
         usable = usable and finding.ok
         mark, colour = ("note", "yellow") if finding.note else ("ok", "green") if finding.ok else ("no", "red")
         out.print(f"[bold {colour}]{mark}[/] {escape(finding.text)}")
@@ -205,10 +214,14 @@ def check(
         raise typer.Exit(1)
 
 
-def _findings(target: str | None, api_key: str | None) -> Iterator[Finding]:
+def _findings(target: str | None, api_key: str | None, expect: str | None) -> Iterator[Finding]:
+    from qwen3_sglang.known import check_answers, find
+
+    published = None if expect is None else find(expect)
     if target is None or target.lower().startswith(("http://", "https://")):
         with RerankClient(target, api_key=api_key) as client:
             yield from check_server(client)
+            yield from check_answers(client, published) if published else ()
         return
     folder = Path(target).expanduser()
     if not target.strip() or not folder.is_dir():
@@ -217,6 +230,11 @@ def _findings(target: str | None, api_key: str | None) -> Iterator[Finding]:
     from qwen3_sglang.convert.inspect import inspect_checkpoint
 
     yield from inspect_checkpoint(folder)
+    if published:
+        from qwen3_sglang.local import run_in_thread
+
+        with run_in_thread(folder) as url, RerankClient(url, timeout=600) as client:
+            yield from check_answers(client, published)
 
 
 app.command(epilog=evaluation.EPILOG)(evaluation.evaluate)

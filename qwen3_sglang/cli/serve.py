@@ -106,15 +106,14 @@ class Start:
         if place.ready:
             earlier = "" if place.source == place.folder else f", converted earlier from {self.model}"
             self._note(f"the model is {place.folder}{earlier}")
+            for finding in inspect_checkpoint(place.folder):
+                if finding.note:
+                    self._note(finding.text)
         elif self.print_only:
             command = shlex.join(["qwen3-sglang", "convert", self.model, str(place.folder)])
             self._note(f"not converted yet, so first run: {command}")
-            return place
         else:
             self._convert(place)
-        for finding in inspect_checkpoint(place.folder):
-            if not finding.ok:
-                self._note(finding.text)
         return place
 
     def _convert(self, place: Place) -> None:
@@ -122,7 +121,7 @@ class Start:
         columns = (TextColumn("converting"), BarColumn(), DownloadColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task("", total=None)
-            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total))
+            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total), self._note)
         self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))
 
     def _become(self, launch: Launch) -> None:

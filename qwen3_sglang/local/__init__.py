@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
     allow_hosts: Sequence[str]
 
 
-def serve(model_dir: str | Path, *, say: Callable[[str], None] = _log.info, **options: Unpack[Options]) -> None:
+def serve(model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]) -> None:
     """Serve `model_dir` until interrupted.
 
     Args:
@@ -67,7 +67,7 @@ def serve(model_dir: str | Path, *, say: Callable[[str], None] = _log.info, **op
 
 
 def run_in_thread(
-    model_dir: str | Path, *, say: Callable[[str], None] = _log.info, **options: Unpack[Options]
+    model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]
 ) -> AbstractContextManager[str]:
     """Serve `model_dir` from a thread of this process; yields the base URL, stops on exit.
 

@@ -32,7 +32,7 @@ from qwen3_sglang.serving.hosts import HostGuard, Hosts, read_hosts
 from qwen3_sglang.serving.in_thread import STOP_SECONDS, run_app
 from qwen3_sglang.serving.limits import BODY_SECONDS, HTTP, MAX_BODY, BodyError, Limits
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from qwen3_sglang.local.probe import LOGIT_BOUND, SAMPLE, SAMPLE_WORDS
 _ROUNDS = 2  # the first allocates, and loads kernels
 
 
-def warm_up(engine: Engine, say: Callable[[str], None]) -> float:
+def warm_up(engine: Engine, say: Callable[[str], object]) -> float:
     """Score a sample; say what was picked and what to expect. Returns tokens per second."""
     say(f"{picked(engine)}; warming up")
     prompts = [engine.encode(text)[: engine.max_length] for text in SAMPLE]

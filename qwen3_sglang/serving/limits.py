@@ -14,6 +14,7 @@ MAX_BODIES = 8 * MAX_BODY  # of all requests together
 BODY_SECONDS = 60.0
 HEADER_SECONDS = 10.0
 WRITE_SECONDS = 60.0
+_TOO_SLOW = 408
 
 
 class BodyError(Exception):
@@ -31,8 +32,8 @@ class BodyError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the answer needs: the rest of the body may still come, and nobody reads it."""
-        return {"connection": "close"}
+        """What the answer needs: after 408 the rest of the body may still come, and nobody waits for it."""
+        return {"connection": "close"} if self.status == _TOO_SLOW else {}
 
 
 class Limits:
@@ -81,7 +82,7 @@ class _Bounded:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError:
-            raise BodyError(408, f"the body wasn't whole after {self._seconds:g} seconds") from None
+            raise BodyError(_TOO_SLOW, f"the body wasn't whole after {self._seconds:g} seconds") from None
         size = len(message.get("body", b""))
         self.taken += size
         self._limits.held += size

@@ -28,7 +28,7 @@ CLASSIFY, SCORE, TOKENIZE = "/v1/classify", "/v1/score", "/tokenize"
 
 @pytest.fixture(scope="module")
 def url(converted_toy: Path) -> Iterator[str]:
-    with local.run_in_thread(converted_toy) as base_url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32") as base_url:
         yield base_url
 
 
@@ -159,7 +159,7 @@ def test_no_path_of_this_machine_is_told(url: str, converted_toy: Path, path: st
 
 def test_a_name_for_clients(converted_toy: Path) -> None:
     """Instead of the folder's."""
-    with local.run_in_thread(converted_toy, name="Qwen/Qwen3-Reranker-0.6B") as url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", name="Qwen/Qwen3-Reranker-0.6B") as url:
         [card] = requests.get(url + "/v1/models", timeout=30).json()["data"]
     assert card["id"] == "Qwen/Qwen3-Reranker-0.6B"
 
@@ -177,7 +177,10 @@ def test_every_route_is_guarded_against_rebound_names(url: str, path: str) -> No
 
 def test_an_open_address_with_names(converted_toy: Path) -> None:
     """A compose network's name, and probes by address, but no other name; no key."""
-    with local.run_in_thread(converted_toy, host="0.0.0.0", allow_hosts=["reranker"]) as url:  # noqa: S104
+    everywhere = "0.0.0.0"  # noqa: S104 - it is there for the time of the test
+    with local.run_in_thread(
+        converted_toy, device="cpu", dtype="float32", host=everywhere, allow_hosts=["reranker"]
+    ) as url:
         port = url.rpartition(":")[2]
         for host, status in (("reranker:30000", 200), (f"10.1.2.3:{port}", 200), ("[::1]", 200), ("a.example", 403)):
             got = requests.get(f"http://127.0.0.1:{port}/health", headers={"Host": host}, timeout=30)
@@ -286,7 +289,7 @@ def test_many_at_once_get_their_own_scores(url: str) -> None:
 
 
 def test_key_guards_all_but_health(converted_toy: Path) -> None:
-    with local.run_in_thread(converted_toy, api_key="made-up") as url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", api_key="made-up") as url:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic made-up"}):
             answer = post(url + CLASSIFY, {"input": "a"}, **headers)
             assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized"})
@@ -298,7 +301,7 @@ def test_key_guards_all_but_health(converted_toy: Path) -> None:
 
 
 def test_stops_on_exit(converted_toy: Path) -> None:
-    with local.run_in_thread(converted_toy) as url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         assert requests.get(url + "/health", timeout=30).status_code == 200
     with pytest.raises(requests.ConnectionError):
         requests.get(url + "/health", timeout=5)
@@ -306,7 +309,7 @@ def test_stops_on_exit(converted_toy: Path) -> None:
 
 def test_a_taken_port_is_raised(converted_toy: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):  # noqa: SIM117 - the port is taken first
-        with local.run_in_thread(converted_toy, port=taken.getsockname()[1]):
+        with local.run_in_thread(converted_toy, device="cpu", dtype="float32", port=taken.getsockname()[1]):
             pass
 
 

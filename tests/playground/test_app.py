@@ -126,9 +126,9 @@ def test_a_form_of_another_site_cannot_ask(home: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "kind", "word"),
     [
-        ({"query": "", "documents": ["d"]}, 400, "InvalidInputError", "query"),
+        ({"query": "", "documents": ["d"]}, 400, "QueryError", "query"),
         ({"query": "q", "documents": []}, 400, "InvalidInputError", "documents"),
-        ({"query": "word " * 9000, "documents": ["d"]}, 400, "InvalidInputError", "shorten the query"),
+        ({"query": "word " * 9000, "documents": ["d"]}, 400, "QueryError", "shorten the query"),
     ],
 )
 def test_errors_are_the_librarys(home: str, body: object, status: int, kind: str, word: str) -> None:
