@@ -38,7 +38,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
