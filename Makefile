@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: setup python demo test test-matrix lint format dist docs cassettes clean
+.PHONY: setup python demo test test-matrix lint format dist docs check-tag cassettes clean
 
 setup: $(VENV)/.ok
 
@@ -19,8 +19,9 @@ $(VENV)/.ok: pyproject.toml constraints.txt | python
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	touch $@
 
+# MODEL=Qwen/Qwen3-Reranker-0.6B: the real model, on this machine; URL=http://...: your own server.
 demo: setup
-	$(PY) examples/demo.py
+	@$(PY) examples/demo.py $(if $(MODEL),--model $(MODEL)) $(if $(URL),--url $(URL))
 
 test: setup
 	$(PY) -m pytest
@@ -46,6 +47,10 @@ dist: setup
 docs: setup
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+# TAG=v0.2.0: is it the version that would be released?
+check-tag:
+	grep -qxF 'version = "$(TAG:v%=%)"' pyproject.toml
 
 clean:
 	rm -rf $(VENV) .matrix .peers dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

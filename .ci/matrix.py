@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from project import BASE, EXTRAS, PROBES, ROOT, included, name_of, oldest
+
 from toy import toy
 
 VENVS = ROOT / ".matrix"

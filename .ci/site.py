@@ -1,17 +1,11 @@
-"""Hooks of `mkdocs build`: pages from outside docs/, an API reference from `__all__`, and links that work in the site.
-
-In the repository a page links to other files by their paths, as GitHub shows them. Here each such link becomes the
-address of the page that the file has become; a file without a page becomes a link to the repository where that is
-known (GITHUB_REPOSITORY), else its bare text. A link to a file that doesn't exist stops the build.
-"""
+"""Hooks of `mkdocs build`: pages from outside docs/, links that work on the site, an API reference from `__all__`."""
 
 from __future__ import annotations
 
 import ast
 import os
-import posixpath
-import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,20 +14,12 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
 
-ROOT = Path(__file__).parents[1]
-PAGES = {  # path in the repository -> page of the site; a page of docs/ keeps its name
-    "README.md": "index.md",
-    "README.zh-CN.md": "index.zh-CN.md",
-    "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
-    "CHANGELOG.md": "changelog.md",
-    "benchmarks/README.md": "benchmarks.md",
-    **{f"docs/{path.name}": f"notebooks/{path.name}" for path in (ROOT / "docs").glob("*.ipynb")},
-}
+sys.path.insert(0, str(Path(__file__).parent))  # mkdocs imports hooks by their path
+
+from links import PAGES, ROOT, DeadLinkError, exchanged
+
 PACKAGES = ("qwen3_sglang", "langchain_qwen3_sglang", "llama_index_qwen3_sglang")
 HELD = tempfile.TemporaryDirectory(prefix="site-")  # removed when the build ends
-LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
-CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 @event_priority(100)  # before mkdocs-jupyter looks for notebooks
@@ -50,43 +36,11 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Exchange the links, code aside."""
-    here = page.file.src_uri
-    source = next((path for path, name in PAGES.items() if name == here), f"docs/{here}")
-    pieces = CODE.split(markdown)
-    return "".join(
-        piece if place % 2 else LINK.sub(lambda found: link(source, here, found), piece)
-        for place, piece in enumerate(joined(pieces))
-    )
-
-
-def joined(pieces: list[str]) -> list[str]:
-    """Text and code by turns, where code inside a link's text stays with its link."""
-    kept = [pieces[0]]
-    for code, text in zip(pieces[1::2], pieces[2::2], strict=True):
-        if kept[-1].rpartition("[")[1] and "]" not in kept[-1].rpartition("[")[2] and text.startswith("]("):
-            kept[-1] += code + text
-        else:
-            kept += [code, text]
-    return kept
-
-
-def link(source: str, here: str, found: re.Match[str]) -> str:
-    """The link as the site needs it."""
-    picture, text, target = found.groups()
-    path, _, anchor = target.partition("#")
-    if not path or re.match(r"[a-z]+:", path):
-        return found[0]
-    wanted = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-    page = PAGES.get(wanted) or (wanted.removeprefix("docs/") if wanted.startswith("docs/") else None)
-    if not (ROOT / wanted).exists():
-        raise PluginError(f"{source} links to {target}, which doesn't exist")
-    if page is not None:
-        return (
-            f"{picture}[{text}]({posixpath.relpath(page, posixpath.dirname(here) or '.')}{'#' * bool(anchor)}{anchor})"
-        )
-    repository = os.environ.get("GITHUB_REPOSITORY")
-    return f"[{text}](https://github.com/{repository}/blob/main/{wanted})" if repository else text
+    """Exchange the links; GitHub names the repository in its runners' environment."""
+    try:
+        return exchanged(markdown, page.file.src_uri, os.environ.get("GITHUB_REPOSITORY", ""))
+    except DeadLinkError as error:
+        raise PluginError(str(error)) from error
 
 
 def reference(package: str) -> str:

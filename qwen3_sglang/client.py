@@ -11,6 +11,7 @@ from typing import Any
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
+from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import by_query
@@ -44,8 +45,8 @@ class RerankClient:
             500, 502, 503 or 504; None: while timeout lasts. A server that never answered this client is tried at most
             3 times, a 500 at most 5 times.
         on_error: "raise", or "passthrough": documents that the server didn't score are returned in the order given,
-            marked by an error, with one warning logged. InvalidInputError always raises, and so do score and
-            score_pairs.
+            marked by an error, with one warning logged. A blank or over-long query is passed through too; any other
+            InvalidInputError always raises, and so do score and score_pairs.
         backoff: How long to wait before a retry.
         max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's where that
             is lower. A longer document loses its tail, and its result says truncated.
@@ -146,7 +147,9 @@ class RerankClient:
         on_progress: OnProgress | None = None,
     ) -> list[float]:
         """`score`, without blocking the event loop."""
-        return p_yes(await self._scorer.ascore(self._reader.query(query, documents, instruction, on_progress)))
+        read = partial(self._reader.query, query, documents, instruction, on_progress)
+        outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
+        return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank(
         self,
@@ -182,8 +185,9 @@ class RerankClient:
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop."""
         check_limits(top_n, min_score)
-        asked = self._reader.query(query, documents, instruction, on_progress, collect=True)
-        return rank(await self._scorer.ascore(asked), top_n, min_score)
+        read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
+        outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
+        return await aside(PER_TEXT * len(outcomes), partial(rank, outcomes, top_n, min_score))
 
     def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
         """P(yes) of each (query, document), in the pairs' order; a pair that occurs twice is sent once.
@@ -196,7 +200,9 @@ class RerankClient:
 
     async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
         """`score_pairs`, without blocking the event loop."""
-        return p_yes(await self._scorer.ascore(self._reader.pairs(pairs, instruction)))
+        read = partial(self._reader.pairs, pairs, instruction)
+        outcomes = await self._scorer.ascore(await aside(size_of_rows(pairs), read))
+        return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank_many(
         self,
@@ -230,8 +236,12 @@ class RerankClient:
     ) -> list[list[RerankResult]]:
         """`rerank_many`, without blocking the event loop."""
         check_limits(top_n, min_score)
-        asked = self._reader.queries(queries, instruction)
-        return [rank(own, top_n, min_score) for own in by_query(await self._scorer.ascore(asked), asked.counts)]
+        asked = await aside(size_of_rows(queries), partial(self._reader.queries, queries, instruction))
+        outcomes = await self._scorer.ascore(asked)
+        return await aside(
+            PER_TEXT * len(outcomes),
+            lambda: [rank(own, top_n, min_score) for own in by_query(outcomes, asked.counts)],
+        )
 
     def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """What the model reads for each document: escaped, cut and counted as `score` sends it.
@@ -246,7 +256,9 @@ class RerankClient:
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop."""
-        return await self._scorer.arun(self._scorer.prompts(self._reader.group(query, documents, instruction)))
+        size = size_of(documents)
+        group = await aside(size, partial(self._reader.group, query, documents, instruction))
+        return await self._scorer.arun(self._scorer.prompts(group), size)
 
     def model(self) -> str:
         """The served model's name: the one given, or what the server answers.

@@ -4,6 +4,7 @@
 
     Qwen3SGLangError
     ├── InvalidInputError (ValueError)       an argument or a setting is unusable: .field .value .remedy
+    │   └── QueryError                       the query is blank, or leaves no room for a document
     ├── MissingDependencyError (ImportError) an extra of this distribution is not installed
     │   └── SGLangNotFoundError              the Python that is to run SGLang can't import it: .python .reason
     ├── ConversionError                      a checkpoint can't be read or converted
@@ -54,6 +55,13 @@ class InvalidInputError(Qwen3SGLangError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.field}={_short(self.value)}: {self.remedy}"
+
+
+class QueryError(InvalidInputError):
+    """The query is blank, or so long that no document has room beside it.
+
+    Queries come at run time, so `on_error="passthrough"` covers this, other than an argument of the wrong type.
+    """
 
 
 class MissingDependencyError(Qwen3SGLangError, ImportError):

@@ -13,6 +13,8 @@ MASK = "**********"
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "(?:apos|#39)"}
 _ASCII = 127
 _UNMISTAKABLE = 8  # characters of base64: fewer stand in many a word by chance
+_LEAST_PART = 4  # characters of a secret that a quotation ends in
+_CUT_OFF = re.compile(r"[\\%&]?[\w#\\]{0,7}(?=…|\Z)")
 _NEVER_PICKLED = f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs"
 
 
@@ -77,15 +79,32 @@ def hide(text: str, secrets: Iterable[SecretStr]) -> str:
     """`text` without the secrets, however they are written in it: a server, or a proxy, may repeat what it was sent."""
     for secret in secrets:
         if secret.get_secret_value():
-            text = re.sub(_forms(secret), MASK, text)
+            text = _without_a_part(re.sub(_forms(secret), MASK, text), secret)
+    return text
+
+
+def _without_a_part(text: str, secret: SecretStr) -> str:
+    """`text` without the secret's beginning where a quotation was cut off within it."""
+    plain = secret.get_secret_value()
+    for form in (plain, *_encoded(plain)):
+        for found in re.finditer(_spelt(form[:_LEAST_PART]), text):
+            end, rest = found.end(), iter(form[_LEAST_PART:])
+            while (char := next(rest, None)) and (more := re.compile(_spelt(char)).match(text, end)):
+                end = more.end()
+            if (cut := _CUT_OFF.match(text, end)) is not None:
+                return text[: found.start()] + MASK + text[cut.end() :]
     return text
 
 
 def _forms(secret: SecretStr) -> str:
     """A pattern for the secret: plain, escaped as in JSON, as in an address, as in HTML, or in base64."""
     plain = secret.get_secret_value()
-    encoded = {b64encode(plain.encode()).decode().rstrip("="), urlsafe_b64encode(plain.encode()).decode().rstrip("=")}
-    return "|".join([_spelt(plain), *(f"{re.escape(form)}=*" for form in encoded if len(form) >= _UNMISTAKABLE)])
+    return "|".join([_spelt(plain), *(f"{_spelt(form)}=*" for form in _encoded(plain))])
+
+
+def _encoded(plain: str) -> set[str]:
+    both = b64encode(plain.encode()), urlsafe_b64encode(plain.encode())
+    return {form.decode().rstrip("=") for form in both if len(form) >= _UNMISTAKABLE}
 
 
 def _spelt(plain: str) -> str:
@@ -98,11 +117,11 @@ def _spellings(char: str) -> list[str]:
     utf16 = char.encode("utf-16-be", "surrogatepass").hex()
     named = _NAMED.get(char)
     return [
-        rf"\\*{re.escape(char)}",
         *([re.escape(utf8.decode("latin-1"))] if code > _ASCII else []),
         "".join(rf"\\+u(?i:{utf16[start : start + 4]})" for start in range(0, len(utf16), 4)),
         "".join(rf"\\+x(?i:{byte:02x})" for byte in utf8),
         "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in utf8),
         rf"&#(?:0*{code}|[xX]0*(?i:{code:x}));",
         *([rf"&{named};"] if named else []),
+        rf"\\*{re.escape(char)}",  # last: it begins some of the others
     ]

@@ -98,8 +98,8 @@ class Settings:
         metadata=option(
             "raise",
             '"raise", or "passthrough": documents that the server didn\'t score are returned in the order given, '
-            "marked by an error, with one warning logged. InvalidInputError always raises, and so do score and "
-            "score_pairs.",
+            "marked by an error, with one warning logged. A blank or over-long query is passed through too; any "
+            "other InvalidInputError always raises, and so do score and score_pairs.",
             bounds.one_of(*get_args(OnError)),
         )
     )

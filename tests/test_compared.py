@@ -65,6 +65,18 @@ def test_our_own_claims(framework: str, title: str, everybody: PeerServer) -> No
     assert rows(framework)[title][0] == marked(found)
 
 
+def test_the_other_ways_are_marked() -> None:
+    """Of the table that no script writes: each cell says how it is known; what somebody is better at is a judgement."""
+    found = re.search(r"## Qwen3-Reranker, four ways\n.*?\n\|---.*?\n(.*?)\n\n", PAGE, re.DOTALL)
+    assert found is not None
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in found[1].splitlines()]
+    assert len(lines) > 10
+    for title, *cells in lines:
+        assert len(cells) == 4, title
+        known = all(re.search(r"\((R|S|D)\)$", cell) or cell.startswith("not ") for cell in cells)
+        assert known or title == "better at", title
+
+
 def test_filling_a_page_leaves_the_rest() -> None:
     """--write exchanges a table and nothing else."""
     page = "before\n<!-- langchain -->\nold\n<!-- end -->\nafter\n<!-- llama_index -->\n<!-- end -->\n"

@@ -23,6 +23,8 @@ from qwen3_sglang.local import run_in_thread
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"```\w+\n.*?```", re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 URL = "http://127.0.0.1:30000"
@@ -46,7 +48,7 @@ class Nodes(LlamaRetriever):
 @pytest.fixture(scope="module")
 def base_url(converted_toy: Path) -> Iterator[str]:
     """The embedded server in the place of the one on port 30000."""
-    with run_in_thread(converted_toy) as url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         yield url
 
 
@@ -86,3 +88,14 @@ def test_serving_block(base_url: str, causal_toy: Path, tmp_path: Path) -> None:
 def test_it_is_short() -> None:
     """A README is read in five minutes; what doesn't fit belongs to a page of docs/."""
     assert len(README.split()) < 900
+
+
+def test_both_languages_say_the_same() -> None:
+    """The Chinese README has the code blocks that were run above, the same sections, and the same links."""
+    assert BLOCK.findall(CHINESE) == BLOCK.findall(README)
+    prose = [BLOCK.sub("", text) for text in (README, CHINESE)]
+    assert len({tuple(re.findall(r"^(#+) ", text, re.MULTILINE)) for text in prose}) == 1
+    english, chinese = (set(re.findall(r"\]\(([^)]+)\)", text)) for text in prose)
+    assert english ^ chinese == {"README.md", "README.zh-CN.md"}
+    assert len({tuple(sorted(set(re.findall(r"`[^`\n]+`", text)))) for text in prose}) == 1
+    assert len({tuple(sorted(re.findall(r"\d[\d.,]*\d|\d", text))) for text in prose}) == 1

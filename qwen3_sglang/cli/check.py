@@ -16,6 +16,7 @@ from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Key, Model, Ti
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.known import Published, check_answers, find
 
 EPILOG = "Example: `qwen3-sglang check http://127.0.0.1:30000` or `qwen3-sglang check ./reranker`"
 
@@ -27,6 +28,9 @@ def check(
     model: Model = None,
     endpoint: Endpoint = ENDPOINT,
     timeout: Timeout = TIMEOUT,
+    expect: Annotated[
+        str | None, typer.Option(help="0.6B or 8B: compare with answers published for that checkpoint.")
+    ] = None,
     verbose: Verbose = 0,
 ) -> None:
     """Say whether a server, or a checkpoint's folder, is usable for reranking, and what to do if it isn't."""
@@ -34,7 +38,12 @@ def check(
         raise InvalidInputError("url", url, "leave it out: TARGET names what is checked")
     asked = url if target is None else target
     usable = True
-    findings = _of_folder(asked) if _is_folder(asked) else _of_server(asked, api_key, model, endpoint, timeout)
+    published = None if expect is None else find(expect)
+    if _is_folder(asked):
+        findings = _of_folder(asked, published)
+    else:
+        client = RerankClient(asked, api_key=api_key, model=model, endpoint=endpoint, timeout=timeout)
+        findings = _of_server(client, published)
     for finding in findings:
         usable = usable and finding.ok
         mark, colour = ("note", "yellow") if finding.note else ("ok", "green") if finding.ok else ("no", "red")
@@ -51,14 +60,13 @@ def _is_folder(target: str | None) -> bool:
     return target is not None and not target.lower().startswith(("http://", "https://"))
 
 
-def _of_server(
-    url: str | None, api_key: str | None, model: str | None, endpoint: str, timeout: float
-) -> Iterator[Finding]:
-    with RerankClient(url, api_key=api_key, model=model, endpoint=endpoint, timeout=timeout) as client:
+def _of_server(client: RerankClient, published: Published | None) -> Iterator[Finding]:
+    with client:
         yield from check_server(client)
+        yield from check_answers(client, published) if published else ()
 
 
-def _of_folder(target: str | None) -> Iterator[Finding]:
+def _of_folder(target: str | None, published: Published | None) -> Iterator[Finding]:
     folder = Path(target or "").expanduser()
     if not target or not target.strip() or not folder.is_dir():
         remedy = "pass a folder that exists, or a server's address that starts with http:// or https://"
@@ -66,3 +74,8 @@ def _of_folder(target: str | None) -> Iterator[Finding]:
     from qwen3_sglang.convert.inspect import inspect_checkpoint
 
     yield from inspect_checkpoint(folder)
+    if published:
+        from qwen3_sglang.local import run_in_thread
+
+        with run_in_thread(folder) as url, RerankClient(url, timeout=600) as client:
+            yield from check_answers(client, published)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from qwen3_sglang.cli.console import err, out
+from qwen3_sglang.cli.console import err, note, out
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.convert import convert as run
 
@@ -22,7 +22,7 @@ EPILOG = "Example: `qwen3-sglang convert Qwen/Qwen3-Reranker-0.6B ./reranker`"
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker folder, or its name on the hub.")],
+    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker or a fine-tune: its folder, or its name on the hub.")],
     target: Annotated[Path, typer.Argument(help="The folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
     link: Annotated[
@@ -45,7 +45,9 @@ def convert(
                 stage = "verifying" if done == total else "converting"
                 progress.update(task, completed=done, total=total, description=stage)
 
-            written = run(source, target, force=force, link=link, verify=verify, progress=show, report=found.append)
+            written = run(
+                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=note
+            )
     finally:  # a comparison that fails is shown too
         for parity in found:
             _print_parity(parity)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qwen3_sglang.check import IRRELEVANT, QUERY, RELEVANT
-from qwen3_sglang.cli.console import out
+from qwen3_sglang.cli.console import err, out
 from qwen3_sglang.cli.documents import Document
 from qwen3_sglang.cli.rerank import print_table
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
-from qwen3_sglang.convert import convert
-from qwen3_sglang.local import run_in_thread
-from qwen3_sglang.toy import build_toy
+from qwen3_sglang.demo import serve_toy
 
 EPILOG = "Example: `qwen3-sglang demo --keep-serving`"
 
@@ -28,13 +24,11 @@ def demo(
     verbose: Verbose = 0,
 ) -> None:
     """Build the toy reranker, convert it, serve it here and rerank: no GPU, no download."""
-    with tempfile.TemporaryDirectory() as folder:
-        build_toy(Path(folder, "toy"))
-        model = convert(Path(folder, "toy"), Path(folder, "toy-converted"), verify=False)
-        with run_in_thread(model, port=port) as base_url, RerankClient(base_url) as client:
-            out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
-            documents = [IRRELEVANT, RELEVANT]
-            print_table(client.rerank(QUERY, documents), [Document(text) for text in documents])
-            if keep_serving:
-                out.print("serving; stop with Ctrl-C")
-                threading.Event().wait()
+    with serve_toy(port=port, say=err.print) as base_url, RerankClient(base_url) as client:
+        out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
+        documents = [IRRELEVANT, RELEVANT]
+        print_table(client.rerank(QUERY, documents), [Document(text) for text in documents])
+        out.print(f"the real model: qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B\nthe playground: {base_url}/playground")
+        if keep_serving:
+            out.print("serving; stop with Ctrl-C")
+            threading.Event().wait()

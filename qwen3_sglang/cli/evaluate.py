@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
+import logging
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from qwen3_sglang.cli.options import Key, Url
 from qwen3_sglang.client import RerankClient
-from qwen3_sglang.errors import Qwen3SGLangError
+from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
 from qwen3_sglang.evaluate import evaluate as run_evaluation
-from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION
 
-EPILOG = "Example: `qwen3-sglang evaluate data.jsonl --url http://127.0.0.1:30000 --html report.html`"
+EPILOG = "Example: `qwen3-sglang evaluate data.jsonl --url http://127.0.0.1:30000 --html report.html --open`"
 _QWENS = "default"  # what stands for Qwen's own instruction
+_SHOWN = 60  # characters of a warning beside the progress bar
+
+
+class Relevant(StrEnum):
+    """What a list under "relevant" means."""
+
+    indices = "indices"
+    labels = "labels"
+    ids = "ids"
 
 
 def evaluate(
-    data: Annotated[
-        Path, typer.Argument(help="JSONL with query, documents and relevant; or a BEIR folder.", show_default=False)
-    ],
-    url: Annotated[
-        str | None, typer.Option("--url", help="SGLang's address; default: $QWEN3_SGLANG_BASE_URL or port 30000.")
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option("--api-key", envvar=API_KEY_VARIABLE, show_envvar=True, help="The server's key."),
-    ] = None,
+    data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
+    url: Url = None,
+    api_key: Key = None,
     model: Annotated[str | None, typer.Option(help="The served model's name; default: asked from the server.")] = None,
     instruction: Annotated[
         list[str] | None,
         typer.Option(help="The task, in the model's template; several times to compare. \"default\": Qwen's own."),
     ] = None,
+    relevant: Annotated[
+        Relevant | None, typer.Option(help='JSONL: what lists under "relevant" hold; default: what the file tells.')
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="BEIR: a TREC run to rerank; default: BM25.")] = None,
     split: Annotated[str | None, typer.Option(help="BEIR: which qrels/*.tsv; default: test, or the only one.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="BEIR: documents a query to rerank.")] = 100,
+    qrels: Annotated[
+        Path | None, typer.Option(help="BEIR: the judgements, BEIR's or TREC's; default: those in the folder.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="BEIR: documents per query to rerank; default: 100.")] = None,
     target_recall: Annotated[
         float, typer.Option(help="Suggest the highest min_score that keeps this share of the relevant.")
     ] = TARGET_RECALL,
@@ -50,6 +61,7 @@ def evaluate(
     recall_at: Annotated[list[int] | None, typer.Option(help="Cut-off of recall@k; default: 1, 5 and 10.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report with its plots to this file.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures to this file.")] = None,
+    open_html: Annotated[bool, typer.Option("--open", help="Open the HTML report in a browser.")] = False,
     scores: Annotated[
         Path | None, typer.Option(help="Where scores are kept; default: beside the report, else beside DATA.")
     ] = None,
@@ -59,15 +71,14 @@ def evaluate(
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
     with needs_extra():
-        from qwen3_sglang.evaluate.tables import print_report
+        from qwen3_sglang.evaluate.tables import print_figures, print_suggestions
 
-    dataset = load_dataset(data, run, split=split, top_k=top_k)
+    if open_html and html is None:
+        raise InvalidInputError("open", True, "name the report that it opens: --html report.html")
+    dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
     tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None
     client = RerankClient(url, api_key=api_key, model=model, max_concurrency=max_concurrency, timeout=timeout)
-    noted = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with client, _notes(noted), Progress(*columns, console=noted, transient=True) as progress:
-        bar = progress.add_task("scoring", total=None)
+    with client, _progress() as told:
         report = run_evaluation(
             client,
             dataset,
@@ -77,24 +88,61 @@ def evaluate(
             target_precision=target_precision,
             recall_at=recall_at or RECALL_AT,
             fresh=fresh,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=told,
         )
     out = Console(highlight=False)
-    print_report(report, out)
-    for path in (html and write_html(report, html), json and write_json(report, json)):
-        if path is not None:
-            out.print(f"written: {path}", markup=False, soft_wrap=True)
+    print_figures(report, out)
+    try:
+        for path in (html and write_html(report, html), json and write_json(report, json)):
+            if path is not None:
+                out.print(f"written: {path}", markup=False, soft_wrap=True)
+    finally:  # a disk that is full keeps nobody from reading what was found
+        print_suggestions(report, out)
+    if open_html and html is not None:
+        _open(html, out)
+
+
+class _Progress(logging.Handler):
+    """The bar; called with (pairs scored, pairs in all). What the library warns of meanwhile stands beside it."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        super().__init__(logging.WARNING)
+        self._bar, self._task = bar, task
+
+    def __call__(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total, description="scoring")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a warning, such as that a request is sent again."""
+        text = " ".join(record.getMessage().split())
+        if self._bar.console.is_terminal:
+            self._bar.update(self._task, description=text[:_SHOWN])
+        else:
+            self._bar.console.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
-def _notes(console: Console) -> Iterator[None]:
-    """What a broken-off run leaves behind is said before the error."""
+def _progress() -> Iterator[_Progress]:
+    """A progress bar on standard error; what a broken-off run leaves behind is said before the error."""
+    console, log = Console(stderr=True, highlight=False, soft_wrap=True), logging.getLogger("qwen3_sglang")
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        yield
+        with Progress(*columns, console=console, transient=True) as bar:
+            told = _Progress(bar, bar.add_task("scoring", total=None))
+            log.addHandler(told)
+            try:
+                yield told
+            finally:
+                log.removeHandler(told)
     except (Qwen3SGLangError, KeyboardInterrupt) as error:
         for note in getattr(error, "__notes__", []):
             console.print(note, markup=False)
         raise
+
+
+def _open(html: Path, out: Console) -> None:
+    if not webbrowser.open(html.expanduser().resolve().as_uri()):
+        out.print(f"no browser was found; open {html} yourself", markup=False, soft_wrap=True)
 
 
 def default_scores(data: Path, output: Path | None) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 import typer
 from rich.console import Console
@@ -32,6 +32,9 @@ from qwen3_sglang.serving.sglang_command import (
     plan,
     unknown_tuned,
 )
+
+if TYPE_CHECKING:
+    from qwen3_sglang.local import Options
 
 EPILOG = "Example: `qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B --port 30000 -- --mem-fraction-static 0.5`"
 
@@ -66,7 +69,7 @@ def serve(
         list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="local: transformers on this machine, for trying and testing.")
+        Engine, typer.Option(help="local: torch in this process, without SGLang; on a CPU too.")
     ] = Engine.sglang,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
@@ -80,20 +83,35 @@ def serve(
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print SGLang's command, do nothing else.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="local: torch threads; default: torch's choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="local: cpu, cuda or mps; default: cuda, else cpu.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="local: float32, bfloat16 or float16; default: 16 bits where fast and exact.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="local: a name that clients may ask under; not needed with a key.")
+    ] = None,
     verbose: Verbose = 0,
 ) -> None:
     """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
-    options: dict[str, object] = {"dp": dp, "context-length": context_length, "served-model-name": served_model_name}
-    options |= {"converted": converted, "print": print_only or None, "extra arguments": extra or None}
-    if engine is Engine.local:
-        _refuse(options, "leave it out: --engine local hasn't it")
-        from qwen3_sglang.local import serve as run
-
-        run(model, host=host, port=port, api_key=api_key, threads=threads)
-        return
-    _refuse({"threads": threads}, "leave it out, or pass --engine local")
-    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
     start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    here: dict[str, object] = {"threads": threads, "device": device, "dtype": dtype, "allow-host": allow_host or None}
+    there: dict[str, object] = {"dp": dp, "context-length": context_length}
+    if engine is Engine.local:
+        there |= {"print": print_only or None, "extra arguments": extra or None}
+        _refuse(there, "leave it out: --engine local hasn't it")
+        start.serve_here(
+            host=host,
+            port=port,
+            api_key=api_key,
+            threads=threads,
+            device=device,
+            dtype=dtype,
+            name=served_model_name,
+            allow_hosts=allow_host or (),
+        )
+        return
+    _refuse(here, "leave it out, or pass --engine local")
+    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
     start(host=host, port=port, dp=dp, context_length=context_length, served_model_name=served_model_name)
 
 
@@ -152,6 +170,14 @@ class Start:
         if not self.print_only:
             self._become(launch)
 
+    def serve_here(self, **options: Unpack[Options]) -> None:
+        """Serve by the engine of this process."""
+        from qwen3_sglang.local import serve as run
+
+        place = self._place()
+        options["name"] = options.get("name") or _public_name(place, self.model)
+        run(place.folder, say=self._note, **options)
+
     def _known_flags(self, python: str) -> frozenset[str] | None:
         try:
             with self.console.status("asking SGLang for its flags"):
@@ -170,15 +196,14 @@ class Start:
         if place.ready:
             earlier = "" if place.source == place.folder else f", converted earlier from {self.model}"
             self._note(f"the model is {place.folder}{earlier}")
+            for finding in inspect_checkpoint(place.folder):
+                if finding.note:
+                    self._note(finding.text)
         elif self.print_only:
             command = shlex.join(["qwen3-sglang", "convert", self.model, str(place.folder)])
             self._note(f"not converted yet, so first run: {command}")
-            return place
         else:
             self._convert(place)
-        for finding in inspect_checkpoint(place.folder):
-            if not finding.ok:
-                self._note(finding.text)
         return place
 
     def _planned(self) -> Place:
@@ -196,7 +221,7 @@ class Start:
         columns = (TextColumn("converting"), BarColumn(), DownloadColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task("", total=None)
-            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total))
+            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total), self._note)
         self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))
 
     def _become(self, launch: Launch) -> None:

@@ -13,7 +13,7 @@ an evaluation is a job of its own, and keeps `max_concurrency` requests in fligh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from os import PathLike
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+from qwen3_sglang.evaluate.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,37 +32,61 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "load_dataset", "write_html", "write_json"]
 
+READINGS = ("indices", "labels", "ids")
 RECALL_AT = (1, 5, 10)
 TARGET_RECALL = 0.95
 
 
 def load_dataset(
-    data: str | PathLike[str], run: str | PathLike[str] | None = None, *, split: str | None = None, top_k: int = 100
+    data: str | PathLike[str],
+    run: str | PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    top_k: int | None = None,
+    qrels: str | PathLike[str] | None = None,
+    relevant: str | None = None,
 ) -> Dataset:
-    """A JSONL file (`query`, `documents`, `relevant`), or a BEIR folder with a run.
+    """Judged queries: a JSONL file, or a BEIR folder with a run. docs/evaluation.md has the layouts.
 
     Args:
         data: the file or folder.
         run: BEIR only: the first stage's result, a TREC run file; None makes one with BM25.
         split: BEIR only: which qrels/*.tsv; None: test, or the only one.
-        top_k: BEIR only: how many documents a query to rerank.
+        top_k: BEIR only: how many documents per query to rerank; None: 100.
+        qrels: BEIR only: the judgements, in BEIR's or TREC's columns; None: those in the folder.
+        relevant: JSONL only: what a list under "relevant" means, "indices", "labels" or "ids"; None: what
+            the file tells.
 
     Raises:
-        InvalidInputError: an unusable file, line or id; the message says where.
+        InvalidInputError: an unusable file, line, id or option; the message says where.
         MissingDependencyError: BM25 is needed and bm25s isn't installed.
     """
-    from qwen3_sglang.evaluate.beir import read_beir  # noqa: PLC0415 - see the module's docstring
+    from qwen3_sglang.evaluate.beir import DEPTH, Source, read_beir  # noqa: PLC0415 - see the module's docstring
     from qwen3_sglang.evaluate.jsonl import read_jsonl  # noqa: PLC0415 - the same
 
     path = Path(data).expanduser()
     if path.is_dir():
-        return read_beir(path, None if run is None else Path(run).expanduser(), split=split, depth=top_k)
+        _refuse({"relevant": relevant}, "leave it out: only a JSONL file has such a list")
+        depth = DEPTH if top_k is None else top_k
+        return read_beir(Source(path, _path(run), split, _path(qrels), depth))
     if not path.is_file():
         raise InvalidInputError("data", str(path), "name a JSONL file or a BEIR folder that exists")
-    for option, value in (("run", run), ("split", split)):
+    beir = {"run": _path(run), "split": split, "top_k": top_k, "qrels": _path(qrels)}
+    _refuse(beir, "leave it out: only a BEIR folder has one; a JSONL file's documents are all reranked")
+    if relevant not in {None, *READINGS}:
+        raise InvalidInputError("relevant", relevant, f"pass one of {', '.join(READINGS)}, or leave it out")
+    return read_jsonl(path, relevant)
+
+
+def _path(path: str | PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path).expanduser()
+
+
+def _refuse(options: Mapping[str, object], remedy: str) -> None:
+    """An option that would be ignored is an error."""
+    for name, value in options.items():
         if value is not None:
-            raise InvalidInputError(option, str(value), "leave it out: only a BEIR folder has one")
-    return read_jsonl(path)
+            raise InvalidInputError(name, str(value), remedy)
 
 
 def evaluate(
@@ -111,7 +136,7 @@ def evaluate(
     with ScoreStore(Path(scores).expanduser()) as store:
         scored = score_dataset(client, dataset, tasks, store, fresh=fresh, progress=progress)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return make_report(dataset, scored, Goals(target_recall, target_precision, cuts), created)
+    return make_report(scored, Goals(target_recall, target_precision, cuts), created)
 
 
 def write_html(report: Report, path: str | PathLike[str]) -> Path:
@@ -123,7 +148,7 @@ def write_html(report: Report, path: str | PathLike[str]) -> Path:
     """
     with needs_extra():
         from qwen3_sglang.evaluate.html import render  # noqa: PLC0415 - the same
-    return _write("html", path, render(report))
+    return write_text("html", path, render(report))
 
 
 def write_json(report: Report, path: str | PathLike[str]) -> Path:
@@ -134,17 +159,7 @@ def write_json(report: Report, path: str | PathLike[str]) -> Path:
     """
     import json  # noqa: PLC0415 - beside its only use
 
-    return _write("json", path, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-
-
-def _write(option: str, path: str | PathLike[str], text: str) -> Path:
-    target = Path(path).expanduser()
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInputError(option, str(path), f"name a file that may be written ({error})") from None
-    return target
+    return write_text("json", path, json.dumps(report.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
 def _instructions(client: RerankClient, instructions: Sequence[str] | None) -> list[str]:

@@ -1,60 +1,92 @@
-"""A BEIR folder -> Dataset: corpus.jsonl, queries.jsonl, qrels/*.tsv, and a run to rerank."""
+"""A folder of corpus, queries and judgements, as BEIR and TREC keep them -> Dataset; and a run to rerank."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.evaluate.bm25 import search
+from qwen3_sglang.evaluate.bm25 import name_of, search
 from qwen3_sglang.evaluate.dataset import Dataset, Document, Query, make_dataset
-from qwen3_sglang.evaluate.lines import lines, rows, text_of
+from qwen3_sglang.evaluate.lines import id_of, keys_of, one_of, rows, text_of
+from qwen3_sglang.evaluate.trec import Run, read_qrels, read_run
 
-Qrels = dict[str, dict[str, int]]
-Run = dict[str, list[str]]
-_QRELS_COLUMNS, _RUN_COLUMNS = 3, 6
+DEPTH = 100
+_ID = ("_id", "id")
+_SUFFIXES = {".tsv", ".qrels", ".qrel", ".trec", ".txt"}
 
 
-def read_beir(folder: Path, run: Path | None = None, *, split: str | None = None, depth: int = 100) -> Dataset:
-    """The judged queries with the top `depth` documents of `run`, or of BM25 where no run is given.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which files to read, and how deep.
+
+    Attributes:
+        folder: with corpus.jsonl, queries.jsonl, and qrels/ unless `qrels` is given; any of them may be gzip.
+        run: the first stage's result in TREC format: query, Q0, document, rank, score, name; None: BM25.
+        split: which file of qrels/; None: test, or the only one.
+        qrels: the judgements, wherever they are.
+        depth: documents per query.
+    """
+
+    folder: Path
+    run: Path | None = None
+    split: str | None = None
+    qrels: Path | None = None
+    depth: int = DEPTH
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The documents' ids, and the texts of those that are asked about."""
+
+    ids: set[str]
+    texts: dict[str, str]
+
+
+def read_beir(source: Source) -> Dataset:
+    """The judged queries with the top `depth` documents of the run, or of BM25 where no run is given.
 
     A document's text is its title and text, as BEIR joins them. Judged queries without a document in the run
     stay, and count 0.
-
-    Args:
-        folder: with corpus.jsonl, queries.jsonl and qrels/*.tsv.
-        run: the first stage's result in TREC format: query, Q0, document, rank, score, name.
-        split: which qrels/*.tsv; None: test, or the only one.
-        depth: documents a query.
 
     Raises:
         InvalidInputError: an unusable file or line (the message has its number), ids that don't match, or
             nothing to measure.
         MissingDependencyError: no run is given and bm25s isn't installed.
     """
-    if depth < 1:
-        raise InvalidInputError("top_k", depth, "pass an integer of at least 1")
-    qrels_file = _qrels_file(folder / "qrels", split)
-    qrels = read_qrels(qrels_file)
-    texts = _queries(folder / "queries.jsonl")
-    _check_known("query", qrels, texts, f"{qrels_file.name} names a query that queries.jsonl hasn't")
+    if source.depth < 1:
+        raise InvalidInputError("top_k", source.depth, "pass an integer of at least 1")
+    file = source.qrels or _qrels_file(source.folder / "qrels", source.split)
+    qrels, texts = read_qrels(file), _queries(_there(source.folder / "queries.jsonl"))
+    _check_known("query", qrels, texts, f"{file.name} names a query that queries.jsonl hasn't")
     judged = {name: texts[name] for name in qrels}
-    found = None if run is None else read_run(run)
-    if found is not None:
-        _check_known("query", found, texts, f"{run.name if run else ''} names a query that queries.jsonl hasn't")
-        found = {name: documents[: depth + 1] for name, documents in found.items() if name in judged}
-        wanted = {name for documents in found.values() for name in documents}
-    corpus = _corpus(folder / "corpus.jsonl", None if found is None else wanted)
-    if found is None:
-        found = search(corpus, judged, depth + 1)
-    else:
-        _check_known("document", wanted, corpus, "the run names a document that corpus.jsonl hasn't")
-    first_stage = "BM25" if run is None else run.name
+    found, corpus, first_stage = _first_stage(source, judged, texts)
     queries = [
-        Query(name, text, _documents(name, text, found.get(name, []), corpus)[:depth], qrels[name])
+        Query(name, text, _documents(name, text, found.get(name, []), corpus.texts)[: source.depth], qrels[name])
         for name, text in judged.items()
     ]
-    return make_dataset(f"{folder.resolve().name} ({qrels_file.stem})", first_stage, queries)
+    where = source.folder.resolve().name
+    notes = list(_notes(queries, corpus, "BM25" if source.run is None else source.run.name))
+    return make_dataset(f"{where} ({_stem(file)})", first_stage, queries, notes, file=str(source.folder))
+
+
+def _first_stage(source: Source, judged: Mapping[str, str], texts: Mapping[str, str]) -> tuple[Run, Corpus, str]:
+    """Documents by query, the corpus, and what to call where they come from."""
+    path = _there(source.folder / "corpus.jsonl")
+    if source.run is None:
+        corpus = _corpus(path, None)
+        asked = {name: text for name, text in judged.items() if text.strip()}
+        # One more than is asked for: the query itself may be among them.
+        return search(corpus.texts, asked, source.depth + 1), corpus, name_of(asked.values())
+    run = read_run(source.run)
+    _check_known("query", run, texts, f"{source.run.name} names a query that queries.jsonl hasn't")
+    run = {name: documents[: source.depth + 1] for name, documents in run.items() if name in judged}
+    wanted = {name for documents in run.values() for name in documents}
+    corpus = _corpus(path, wanted)
+    _check_known("document", wanted, corpus.texts, "the run names a document that corpus.jsonl hasn't")
+    return run, corpus, source.run.name
 
 
 def _documents(query: str, text: str, found: Sequence[str], corpus: Mapping[str, str]) -> tuple[Document, ...]:
@@ -62,58 +94,51 @@ def _documents(query: str, text: str, found: Sequence[str], corpus: Mapping[str,
     return tuple(Document(one, corpus[one]) for one in found if not (one == query and corpus[one].endswith(text)))
 
 
-def read_qrels(path: Path) -> Qrels:
-    """Grades by query and document.
-
-    Raises:
-        InvalidInputError: an unusable file or line, or no judgement at all.
-    """
-    qrels: Qrels = {}
-    for number, (where, line) in enumerate(lines(path)):
-        columns = line.split("\t")
-        if number == 0 and columns[0].startswith("query"):
-            continue  # BEIR's header
-        if len(columns) != _QRELS_COLUMNS or not _is_integer(columns[2]):
-            raise InvalidInputError(where, line, "write query id, document id and a whole number, tabs between")
-        qrels.setdefault(columns[0], {})[columns[1]] = int(columns[2])
-    if not qrels:
-        raise InvalidInputError("qrels", str(path), "holds no judgement; name another with --split")
-    return qrels
-
-
-def read_run(path: Path) -> Run:
-    """Documents by query, best first: by score, ties by rank.
-
-    Raises:
-        InvalidInputError: an unusable file or line, a document twice for a query, or an empty run.
-    """
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for where, line in lines(path):
-        columns = line.split()
-        try:
-            query, _, document, rank, score, _ = columns
-            place = (-float(score), float(rank))
-        except ValueError:
-            remedy = f"write {_RUN_COLUMNS} columns: query id, Q0, document id, rank, score, name"
-            raise InvalidInputError(where, line, remedy) from None
-        if document in found.setdefault(query, {}):
-            raise InvalidInputError(where, document, f"query {query} has this document twice; leave one out")
-        found[query][document] = place
-    if not found:
-        raise InvalidInputError("run", str(path), "holds no line; name the right file")
-    return {query: sorted(places, key=places.__getitem__) for query, places in found.items()}
+def _notes(queries: Sequence[Query], corpus: Corpus, stage: str) -> Iterator[str]:
+    """Warnings where figures would be about the files or the first stage, not about the reranker."""
+    asked = [query for query in queries if query.text.strip()]
+    empty = sum(not query.documents for query in asked)
+    if 2 * empty > len(asked):
+        yield (
+            f"most queries match nothing: {stage} found no document for {empty} of {len(asked)}, so these figures say "
+            "little about the reranker; are both in one language? Else pass your retriever's run (--run)"
+        )
+    relevant = [name for query in queries for name, grade in query.grades.items() if grade > 0]
+    unknown = [name for name in relevant if name not in corpus.ids]
+    if unknown:
+        yield (
+            f"{len(unknown)} of {len(relevant)} relevant documents aren't in corpus.jsonl ({unknown[0]} is the first); "
+            "they count as not found"
+        )
 
 
 def _qrels_file(folder: Path, split: str | None) -> Path:
-    files = {path.stem: path for path in sorted(folder.glob("*.tsv"))}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and Path(path.name.removesuffix(".gz")).suffix in _SUFFIXES and path.name[0] != ".":
+            if _stem(path) in files:
+                remedy = f"{files[_stem(path)].name} has the same name; pass the one that you mean by --qrels"
+                raise InvalidInputError("split", path.name, remedy)
+            files[_stem(path)] = path
     if not files:
-        raise InvalidInputError("data", str(folder), "a BEIR folder has qrels/*.tsv beside corpus.jsonl; there is none")
+        remedy = "a BEIR folder has qrels/*.tsv beside corpus.jsonl, and here is none; name your file by --qrels"
+        raise InvalidInputError("data", str(folder), remedy)
     if split is None and len(files) == 1:
         return next(iter(files.values()))
     name = split or "test"
     if name not in files:
         raise InvalidInputError("split", split, f"pass one of {', '.join(files)}")
     return files[name]
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def _there(path: Path) -> Path:
+    """The file, or its compressed form."""
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if packed.is_file() and not path.is_file() else path
 
 
 def _queries(path: Path) -> dict[str, str]:
@@ -123,23 +148,26 @@ def _queries(path: Path) -> dict[str, str]:
     return texts
 
 
-def _corpus(path: Path, wanted: set[str] | None) -> dict[str, str]:
-    """Texts by id; only those in `wanted`, so that a large corpus needn't fit into memory."""
+def _corpus(path: Path, wanted: set[str] | None) -> Corpus:
+    """All ids, and the texts of those in `wanted`, so that a large corpus needn't fit into memory; None: of all."""
     texts: dict[str, str] = {}
+    ids: set[str] = set()
     for where, row in rows(path):
-        name = _new_id(where, row, texts)
+        name = _new_id(where, row, ids)
+        ids.add(name)
         if wanted is None or name in wanted:
             title, text = row.get("title") or "", row.get("text")
             if not isinstance(text, str) or not isinstance(title, str):
-                raise InvalidInputError(where, row, 'give "text" (and "title", if any) a string')
+                raise InvalidInputError(where, row, f'give "text" (and "title", if any) a string; found {keys_of(row)}')
             texts[name] = f"{title} {text}".strip()
-    return texts
+    return Corpus(ids, texts)
 
 
-def _new_id(where: str, row: Mapping[str, object], known: Mapping[str, str]) -> str:
-    name = row.get("_id")
-    if not isinstance(name, str) or not name:
-        raise InvalidInputError(where, row, 'give "_id" a string')
+def _new_id(where: str, row: dict[str, Any], known: Collection[str]) -> str:
+    key = one_of(where, row, _ID)
+    if key is None:
+        raise InvalidInputError(where, row, f'give "_id" a text or a whole number; found {keys_of(row)}')
+    name = id_of(where, key, row[key])
     if name in known:
         raise InvalidInputError(where, name, 'this "_id" was used before; give each its own')
     return name
@@ -150,7 +178,3 @@ def _check_known(kind: str, names: Mapping[str, object] | set[str], known: Mappi
     if unknown:
         remedy = f"{problem} ({len(unknown)} in all); use files of the same data set"
         raise InvalidInputError(f"{kind} id", unknown[0], remedy)
-
-
-def _is_integer(text: str) -> bool:
-    return text.strip().removeprefix("-").isdecimal()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from qwen3_sglang.errors import InvalidInputError
 
@@ -13,7 +13,7 @@ class Document:
     """One document that the first stage found.
 
     Attributes:
-        id: its name within the query (JSONL: its index) or the corpus (BEIR).
+        id: its name within the query (its index, where the file names none) or the corpus (BEIR).
         text: what the model reads.
     """
 
@@ -49,6 +49,14 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A query that no figure counts, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """What `evaluate` runs on.
 
@@ -56,29 +64,58 @@ class Dataset:
         name: what the report calls it.
         first_stage: where the documents' first order comes from.
         queries: at least one of them with a relevant document among its documents.
+        skipped: queries that can't be asked about, such as blank ones.
+        notes: what whoever reads the figures should know of the data.
     """
 
     name: str
     first_stage: str
     queries: tuple[Query, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def judged(self) -> tuple[Query, ...]:
         """The queries that ranking metrics are a mean of."""
         return tuple(query for query in self.queries if query.judged)
 
+    def without(self, skipped: Sequence[Skipped]) -> Dataset:
+        """The same without these queries.
 
-def make_dataset(name: str, first_stage: str, queries: list[Query]) -> Dataset:
-    """A data set that can be evaluated.
+        Raises:
+            InvalidInputError: nothing is left to measure.
+        """
+        gone = {one.id for one in skipped}
+        left = tuple(query for query in self.queries if query.id not in gone)
+        if not any(query.grade(document) for query in left for document in query.documents):
+            first = skipped[0]
+            remedy = f"no query with a relevant document is left; {len(gone)} were left out: {first.reason}"
+            raise InvalidInputError(f"query {first.id}", len(gone), remedy)
+        return replace(self, queries=left, skipped=(*self.skipped, *skipped))
+
+
+def make_dataset(
+    name: str, first_stage: str, queries: Sequence[Query], notes: Sequence[str] = (), *, file: str = ""
+) -> Dataset:
+    """A data set that can be evaluated; blank queries are set apart.
+
+    Args:
+        name: what the report calls it.
+        first_stage: where the documents' first order comes from.
+        queries: as they were read.
+        notes: what the reader of the file noticed.
+        file: what the user named, where it isn't `name`.
 
     Raises:
         InvalidInputError: no query, or no relevant document among those to rerank.
     """
+    at, usable = file or name, [query for query in queries if query.text.strip()]
     if not queries:
-        raise InvalidInputError("data", name, "holds no query; add one JSON object a line, or name the right file")
-    if not any(query.judged for query in queries):
-        raise InvalidInputError("data", name, "no document is marked relevant, so there is nothing to measure against")
-    if not any(query.grade(document) for query in queries for document in query.documents):
+        raise InvalidInputError("data", at, "holds no query; add one JSON object per line, or name the right file")
+    if not any(query.judged for query in usable):
+        raise InvalidInputError("data", at, "no document is marked relevant, so there is nothing to measure against")
+    if not any(query.grade(document) for query in usable for document in query.documents):
         remedy = "the first stage found no relevant document, so reranking can't help; do its ids and the qrels' match?"
-        raise InvalidInputError("data", name, remedy)
-    return Dataset(name, first_stage, tuple(queries))
+        raise InvalidInputError("data", at, "; ".join([remedy, *notes]))
+    blank = [Skipped(query.id, "the query is blank") for query in queries if not query.text.strip()]
+    return Dataset(name, first_stage, tuple(usable), tuple(blank), tuple(notes))

@@ -45,7 +45,7 @@ def render(report: Report) -> str:
 
 
 def _view(variant: Variant) -> dict[str, Any]:
-    suggested = next((s.min_score for s in variant.suggestions if s.min_score is not None), None)
+    suggested = variant.suggested or 0.0
     drawn = {
         "distribution": plots.distribution(variant),
         "curve": plots.precision_recall(variant.curve, suggested),
@@ -56,9 +56,8 @@ def _view(variant: Variant) -> dict[str, Any]:
         "variant": variant,
         "plots": {name: Markup(svg) for name, svg in drawn.items()},  # noqa: S704 - matplotlib's, of figures alone
         "curve": [{**asdict(point), "place": plots.place(point.threshold)} for point in variant.curve],
-        "start": plots.place(suggested or 0.0),
-        "step": sum(point.threshold <= (suggested or 0.0) for point in variant.curve)
-        - 1,  # not above what is suggested
+        "start": plots.place(suggested),
+        "step": next(step for step, point in enumerate(variant.curve) if point.threshold == suggested),
         "worst": [(query, shown(query)) for query in variant.worst(_WORST)],
     }
 

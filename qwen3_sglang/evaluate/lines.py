@@ -1,55 +1,132 @@
-"""Files line by line; what is wrong with one is said with its number."""
+"""Files line by line, compressed or not; what is wrong with one is said with its number."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from qwen3_sglang.errors import InvalidInputError
 
+_GZIP = b"\x1f\x8b"
+_OTHERS = {
+    b"PAR1": "a Parquet file: write it as JSONL first (to_json of datasets; of pandas with lines=True)",
+    b"PK\x03\x04": "a zip archive: unpack it first",
+    b"\xff\xfe": "UTF-16 text: save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text: save it as UTF-8",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first, or compress it with gzip",
+    b"BZh": "compressed with bzip2: unpack it first, or compress it with gzip",
+}
+
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(where, line) of each line that isn't blank.
+    """(where, line) of each line that isn't blank; gzip is told by the file's first bytes, not by its name.
 
     Raises:
         InvalidInputError: the file is missing, unreadable or not UTF-8.
     """
+    number = 0
     try:
-        with path.open(encoding="utf-8-sig") as file:  # -sig: what Windows editors put in front
+        with _opened(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield f"{path.name} line {number}", line.rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError("file", str(path), f"name a readable UTF-8 file ({error})") from None
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+        after = f" after line {number}" if number else ""
+        raise InvalidInputError("file", str(path), f"name a readable UTF-8 file ({error}{after})") from None
+
+
+def _opened(path: Path) -> TextIO:
+    """The file as text; the caller closes it."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    for magic, remedy in _OTHERS.items():
+        if start.startswith(magic):
+            raise InvalidInputError("file", str(path), f"this is {remedy}")
+    # utf-8-sig: what Windows editors put in front is no part of the text.
+    if start.startswith(_GZIP):
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8-sig"))
+    return path.open(encoding="utf-8-sig")
 
 
 def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where, object) of each line of a JSONL file.
+    """(where, object) of each line of a JSONL file, or of each item of a JSON array.
 
     Raises:
         InvalidInputError: as `lines`, or a line that is no JSON object.
     """
-    for where, line in lines(path):
-        try:
-            row = json.loads(line)
-            if "\\ud" in line.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
-                json.dumps(row, ensure_ascii=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError(where, line, f"write one JSON object a line ({error})") from None
+    numbered = lines(path)
+    first = next(numbered, None)
+    if first is None:
+        return
+    if first[1].lstrip().startswith("["):
+        yield from _items(path, "\n".join([first[1], *(line for _, line in numbered)]))
+        return
+    for where, line in chain([first], numbered):
+        row = _parsed(where, line, "write one JSON object per line")
         if not isinstance(row, dict):
-            raise InvalidInputError(where, line, "write one JSON object a line")
+            raise InvalidInputError(where, line, "write one JSON object per line")
         yield where, row
 
 
-def text_of(where: str, row: dict[str, Any], field: str) -> str:
-    """The text in `field`.
+def _items(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, item in enumerate(_parsed(path.name, text, "write a JSON array, or one JSON object per line"), 1):
+        if not isinstance(item, dict):
+            raise InvalidInputError(f"{path.name} item {number}", item, "write a JSON object")
+        yield f"{path.name} item {number}", item
+
+
+def _parsed(where: str, text: str, remedy: str) -> Any:
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(where, text, f"{remedy} ({error})") from None
+    return value
+
+
+def keys_of(row: dict[str, Any]) -> str:
+    """What a row has, for a message: its first keys."""
+    names = [json.dumps(str(name)[:40], ensure_ascii=False) for name in row]
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "nothing"  # noqa: PLR2004 - a line
+
+
+def one_of(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    """Which of these names the row uses for one thing; None where it has none of them.
 
     Raises:
-        InvalidInputError: it is missing, blank or no string.
+        InvalidInputError: it has two.
     """
-    value = row.get(field)
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInputError(where, row, f'give "{field}" a text that isn\'t blank')
+    found = [name for name in names if row.get(name) is not None]
+    if len(found) > 1:
+        pair = " and ".join(f'"{name}"' for name in found)
+        raise InvalidInputError(where, found, f"leave one of {pair} out: they mean the same")
+    return found[0] if found else None
+
+
+def text_of(where: str, row: dict[str, Any], name: str) -> str:
+    """The text under `name`; it may be blank.
+
+    Raises:
+        InvalidInputError: it is missing or no string.
+    """
+    value = row.get(name)
+    if not isinstance(value, str):
+        raise InvalidInputError(where, row, f'give "{name}" a text; found {keys_of(row)}')
     return value
+
+
+def id_of(where: str, name: str, value: object) -> str:
+    """An id as text: a string that isn't blank, or an integer.
+
+    Raises:
+        InvalidInputError: anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+        raise InvalidInputError(where, value, f'write a text or a whole number as "{name}"')
+    return str(value)

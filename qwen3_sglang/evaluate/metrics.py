@@ -9,6 +9,7 @@ import ir_measures
 from ir_measures import AP, RR, R, nDCG
 
 from qwen3_sglang.evaluate.dataset import Query
+from qwen3_sglang.evaluate.grades import HIGHEST, grade_of
 
 DEPTH = 10  # of nDCG and MRR
 Ranking = Sequence[str]
@@ -22,16 +23,24 @@ def measures(recall_at: Sequence[int]) -> dict[str, Any]:
 
 
 def values(queries: Sequence[Query], rankings: Mapping[str, Ranking], recall_at: Sequence[int]) -> Values:
-    """Each metric's values, one a query, in the queries' order; a query without a ranking counts 0.
+    """Each metric's values, one per query, in the queries' order; a query without a ranking counts 0.
 
     Args:
         queries: all of them with a relevant document.
         rankings: document ids by query id, best first.
         recall_at: the cut-offs of recall.
+
+    Raises:
+        InvalidInputError: a grade that trec_eval, which is written in C, can't take.
     """
     wanted = measures(recall_at)
-    qrels = {query.id: {name: max(0, grade) for name, grade in query.grades.items()} for query in queries}
+    qrels = {query.id: {name: _gain(query, name) for name in query.grades} for query in queries}
     # Places, not scores: trec_eval reads scores as float32 and orders ties by id, which isn't what users see.
     run = {query: {name: float(-place) for place, name in enumerate(names)} for query, names in rankings.items()}
     found = {(str(m.measure), m.query_id): float(m.value) for m in ir_measures.iter_calc(wanted.values(), qrels, run)}
     return {name: [found[str(measure), query.id] for query in queries] for name, measure in wanted.items()}
+
+
+def _gain(query: Query, document: str) -> int:
+    """A grade as gain; the readers check grades too, but a data set may be put together by hand."""
+    return max(0, grade_of(f"query {query.id}, grade of {document}", query.grades[document], least=-HIGHEST))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qwen3_sglang.evaluate.dataset import Dataset, Query
+from qwen3_sglang.evaluate.dataset import Dataset, Query, Skipped
 from qwen3_sglang.evaluate.metrics import DEPTH, Values, values
 from qwen3_sglang.evaluate.scoring import Scored
 from qwen3_sglang.evaluate.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, mean
 from qwen3_sglang.evaluate.thresholds import SHORT_GRID, Bin, Judged, Point, Suggestion, Thresholds, calibration_error
+from qwen3_sglang.evaluate.verdict import between_instructions, cautions, verdict
 from qwen3_sglang.ranking import Score, rank
 
 MAIN_METRIC = f"nDCG@{DEPTH}"
@@ -104,7 +105,13 @@ class Variant:
     @property
     def short_curve(self) -> list[Point]:
         """The points that a table has room for."""
-        return [point for point in self.curve if point.threshold in SHORT_GRID]
+        wanted = {*SHORT_GRID, *(one.min_score for one in self.suggestions)}
+        return [point for point in self.curve if point.threshold in wanted]
+
+    @property
+    def suggested(self) -> float | None:
+        """The `min_score` that everything starts from: the first goal's that can be reached."""
+        return next((one.min_score for one in self.suggestions if one.min_score is not None), None)
 
     def worst(self, count: int) -> list[QueryOutcome]:
         """The queries that came out worst, none of them perfect: by nDCG, then by how much it fell."""
@@ -124,14 +131,17 @@ class Report:
         model: the served model's name.
         queries: in all.
         judged: with a relevant document; the ranking metrics are a mean of these.
-        pairs: documents scored an instruction.
+        pairs: documents scored per instruction.
         relevant: documents that are relevant, in all.
         found: of these, how many the first stage found. The rest no reranker can bring back.
         truncated: scored pairs of which the model read only the start.
         asked: scores that the server gave this time.
         kept: scores that were there from an earlier run.
         created: when, in ISO 8601.
-        variants: one an instruction, in the order given.
+        variants: one per instruction, in the order given.
+        verdict: whether reranking helped, in a sentence.
+        cautions: what to know before the figures are used.
+        skipped: queries that no figure counts, such as blank ones.
     """
 
     data: str
@@ -147,6 +157,9 @@ class Report:
     kept: int
     created: str
     variants: tuple[Variant, ...]
+    verdict: str
+    cautions: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; document texts are left out, ids stay."""
@@ -161,8 +174,9 @@ class Report:
         return {"version": VERSION, "bootstrap": settings, **plain}
 
 
-def make_report(dataset: Dataset, scored: Scored, goals: Goals, created: str) -> Report:
+def make_report(scored: Scored, goals: Goals, created: str) -> Report:
     """Metrics, thresholds, calibration and queries under each instruction."""
+    dataset = scored.dataset
     first: Values | None = None
     variants = []
     for instruction, scores in scored.by_instruction.items():
@@ -184,7 +198,23 @@ def make_report(dataset: Dataset, scored: Scored, goals: Goals, created: str) ->
         kept=scored.kept,
         created=created,
         variants=tuple(variants),
+        verdict=_verdict(variants, len(dataset.judged)),
+        cautions=tuple(cautions(dataset.notes, dataset.skipped, _found(dataset))),
+        skipped=dataset.skipped,
     )
+
+
+def _verdict(variants: Sequence[Variant], judged: int) -> str:
+    first, *others = [variant.metric(MAIN_METRIC) for variant in variants]
+    said = verdict(MAIN_METRIC, first.difference, judged)
+    if not others:
+        return said
+    return f"{said} {between_instructions(MAIN_METRIC, [one.to_first for one in others if one.to_first is not None])}"
+
+
+def _found(dataset: Dataset) -> int:
+    """Queries that a threshold can be chosen on."""
+    return sum(any(query.grade(document) for document in query.documents) for query in dataset.queries)
 
 
 def _variant(
@@ -197,12 +227,12 @@ def _variant(
     before = values(dataset.judged, ranking_before, goals.recall_at)
     after = values(dataset.judged, ranking_after, goals.recall_at)
     thresholds = Thresholds(_judged(dataset, scores), len(dataset.queries))
-    bins = thresholds.calibration()
+    bins, suggestions = thresholds.calibration(), _suggestions(thresholds, goals)
     variant = Variant(
         instruction=instruction,
         metrics=tuple(_metric(name, before[name], after[name], first) for name in before),
-        curve=tuple(thresholds.curve()),
-        suggestions=tuple(_suggestions(thresholds, goals)),
+        curve=tuple(thresholds.curve(one.min_score for one in suggestions if one.min_score is not None)),
+        suggestions=tuple(suggestions),
         calibration=tuple(bins),
         calibration_error=calibration_error(bins),
         queries=tuple(_outcomes(dataset, scores, orders, before, after)),

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qwen3_sglang.client import RerankClient
-from qwen3_sglang.evaluate.dataset import Dataset, Query
+from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
+from qwen3_sglang.evaluate.asking import Answer, Ask, Asking
+from qwen3_sglang.evaluate.dataset import Dataset, Query, Skipped
 from qwen3_sglang.evaluate.store import ScoreStore, score_key
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.ranking import Score
 
-CHUNK = 32  # documents a request: little is lost when a run breaks off, and the server still gets lists
+CHUNK = 32  # documents per request: little is lost when a run breaks off, and the server still gets lists
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request: documents of one query that have no score yet."""
-
-    instruction: str
-    query: str
-    documents: tuple[str, ...]
-    keys: tuple[bytes, ...]
+Keys = dict[tuple[str, str, str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +23,37 @@ class Scored:
     """All scores of a data set.
 
     Attributes:
+        dataset: what was scored: without the queries that the server couldn't be asked about.
         model: the served model's name.
-        by_instruction: scores by instruction, a list a query, in the documents' order.
+        by_instruction: scores by instruction, one list per query, in the documents' order.
         asked: pairs that the server scored now.
         kept: pairs whose scores were there already.
     """
 
+    dataset: Dataset
     model: str
     by_instruction: dict[str, list[list[Score]]]
     asked: int
     kept: int
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known so far; `store` has the scores as well."""
+
+    store: ScoreStore
+    known: dict[bytes, Score]
+    total: int
+    refused: dict[str, Qwen3SGLangError] = field(default_factory=dict)
+
+    def keep(self, answer: Answer) -> None:
+        """Take in one answer."""
+        if isinstance(answer.results, Qwen3SGLangError):
+            self.refused.setdefault(answer.ask.query, answer.results)
+            return
+        scores = {answer.ask.keys[r.index]: Score(r.score, r.logit, r.truncated) for r in answer.results}
+        self.store.add(scores)
+        self.known |= scores
 
 
 def score_dataset(
@@ -54,6 +67,8 @@ def score_dataset(
 ) -> Scored:
     """Scores of each query's documents under each instruction; what `store` has isn't asked again.
 
+    A query that can't be asked about (too long, or one of its documents is refused) is left out of `dataset`.
+
     Args:
         client: asks the server; `max_concurrency` requests at once.
         dataset: the pairs.
@@ -64,45 +79,75 @@ def score_dataset(
 
     Raises:
         ServerError: the server failed; what it scored before is in the store, and a note says so.
+        InvalidInputError: the store can't be used, or no judged query could be asked about.
     """
     model = client.model()
+    keys = _keys(client, model, dataset.queries, instructions)
+    wanted = set(keys.values())
+    if fresh:
+        store.forget(wanted)  # gone at once: a fresh run that breaks off mustn't be mixed with old scores
+    state = _State(store, store.find(wanted), len(wanted))
+    kept = len(state.known)
+    try:
+        _ask(client, list(_plan(dataset.queries, instructions, keys, state.known)), state, progress)
+    except BaseException as error:
+        again = "run the same again, but not fresh," if fresh else "run the same again"
+        error.add_note(f"{len(state.known)} of {state.total} scores are kept in {store.path}; {again} to go on")
+        raise
+    asked = len(state.known) - kept
+    usable = _usable(dataset, state.refused)
+    by_instruction = {
+        instruction: [[state.known[keys[instruction, q.text, d.text]] for d in q.documents] for q in usable.queries]
+        for instruction in instructions
+    }
+    return Scored(usable, model, by_instruction, asked, kept)
+
+
+def _ask(client: RerankClient, asks: Sequence[Ask], state: _State, progress: Progress | None) -> None:
+    report = progress or (lambda done, total: None)
+    report(len(state.known), state.total)
+    if not asks:
+        return
+    with Asking(client, asks) as asking:
+        try:
+            for answer in asking:
+                state.keep(answer)
+                report(len(state.known), state.total)
+        except BaseException as error:  # Ctrl-C, too: what has been answered is kept, unless the store is what failed
+            if not (isinstance(error, InvalidInputError) and error.field == "scores"):
+                for answer in asking.stop():
+                    state.keep(answer)
+            raise
+
+
+def _usable(dataset: Dataset, refused: dict[str, Qwen3SGLangError]) -> Dataset:
+    """The data set without the queries that were refused, which it names."""
+    if not refused:
+        return dataset
+    skipped = [Skipped(q.id, _reason(refused[q.text])) for q in dataset.queries if q.text in refused]
+    return dataset.without(skipped)
+
+
+def _reason(error: Qwen3SGLangError) -> str:
+    return error.remedy if isinstance(error, InvalidInputError) else str(error)
+
+
+def _keys(client: RerankClient, model: str, queries: Sequence[Query], instructions: Sequence[str]) -> Keys:
+    """Under which key each (instruction, query, document) is kept."""
     settings = client.settings
     shared = [model, str(settings.max_length), str(settings.escape_special_tokens)]
     if settings.template != QWEN3:
         shared.append(repr(settings.template))
-    keys = {
+    return {
         (instruction, query.text, document.text): score_key(*shared, instruction, query.text, document.text)
         for instruction in instructions
-        for query in dataset.queries
+        for query in queries
         for document in query.documents
     }
-    if fresh:
-        store.forget(set(keys.values()))  # gone at once: a fresh run that breaks off mustn't be mixed with old scores
-    known = store.find(set(keys.values()))
-    kept, total = len(known), len(set(keys.values()))
-    report = progress or (lambda done, total: None)
-    report(kept, total)
-    try:
-        for scores in _answers(client, list(_plan(dataset.queries, instructions, keys, known))):
-            store.add(scores)
-            known |= scores
-            report(len(known), total)
-    except BaseException as error:
-        again = "run the same again, but not fresh," if fresh else "run the same again"
-        error.add_note(f"{len(known)} of {total} scores are kept in {store.path}; {again} to go on")
-        raise
-    by_instruction = {
-        instruction: [[known[keys[instruction, q.text, d.text]] for d in q.documents] for q in dataset.queries]
-        for instruction in instructions
-    }
-    return Scored(model, by_instruction, total - kept, kept)
 
 
 def _plan(
-    queries: Sequence[Query],
-    instructions: Sequence[str],
-    keys: dict[tuple[str, str, str], bytes],
-    known: dict[bytes, Score],
+    queries: Sequence[Query], instructions: Sequence[str], keys: Keys, known: dict[bytes, Score]
 ) -> Iterator[Ask]:
     """What to ask, no pair twice."""
     planned = set(known)
@@ -118,33 +163,3 @@ def _plan(
             for start in range(0, len(names), CHUNK):
                 part = tuple(names[start : start + CHUNK])
                 yield Ask(instruction, query.text, tuple(wanted[key] for key in part), part)
-
-
-def _answers(client: RerankClient, asks: Sequence[Ask]) -> Iterator[dict[bytes, Score]]:
-    """Scores as they come; after a failure, those of the requests still in flight, then the failure."""
-
-    def answer(ask: Ask) -> dict[bytes, Score]:
-        results = client.rerank(ask.query, ask.documents, instruction=ask.instruction)
-        return {ask.keys[r.index]: Score(r.score, r.logit, r.truncated) for r in results}
-
-    with ThreadPoolExecutor(client.settings.max_concurrency, thread_name_prefix="qwen3-sglang-evaluate") as pool:
-        futures = [pool.submit(answer, ask) for ask in asks]
-        failure: BaseException | None = None
-        try:
-            for future in as_completed(futures):
-                if future.cancelled():
-                    continue
-                failure = failure or future.exception()
-                if failure is not None:
-                    _cancel(futures)
-                if future.exception() is None:
-                    yield future.result()
-        finally:
-            _cancel(futures)  # Ctrl-C, too: nothing more is sent
-    if failure is not None:
-        raise failure
-
-
-def _cancel(futures: Sequence[Future[dict[bytes, Score]]]) -> None:
-    for future in futures:
-        future.cancel()

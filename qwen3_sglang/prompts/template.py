@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.texts import check_documents, check_text, plain
+from qwen3_sglang.prompts.texts import SLICE, all_readable, check_documents, check_text, readable
 
 
 class Slot(Enum):
@@ -126,6 +126,8 @@ class Template:
         special_tokens: strings that the tokenizer reads as one token each. They are broken inside texts.
         instruction: the task, where a call names none.
         max_length: tokens that a prompt may have, `suffix` included, where nothing sets less.
+        longest_token: characters of text that one token stands for at most. Of a text longer than `max_length` of
+            these nothing more can count.
 
     Raises:
         InvalidInputError: a slot is missing or doubled, a special token can't be broken by a space, the instruction is
@@ -138,6 +140,7 @@ class Template:
     special_tokens: tuple[str, ...] = ()
     instruction: str = "Retrieve the passages that answer the query"
     max_length: int = 8192
+    longest_token: int = 128
 
     def __post_init__(self) -> None:
         if self.start.count(Slot.QUERY) != 1 or self.start.count(Slot.INSTRUCTION) > 1:
@@ -148,31 +151,53 @@ class Template:
         check_text("template.instruction", self.instruction)
         if self.max_length < 1:
             raise InvalidInputError("template.max_length", self.max_length, "pass a number of tokens, 1 or more")
+        if self.longest_token < 1:
+            raise InvalidInputError(
+                "template.longest_token", self.longest_token, "pass a number of characters, 1 or more"
+            )
 
     def prepare(
-        self, query: str, documents: Sequence[str], instruction: str, *, escape: bool
+        self, query: str, documents: Sequence[str], instruction: str, *, escape: bool, limit: int | None = None
     ) -> tuple[Head, list[str]]:
-        """(the shared head, the documents), checked, and their special tokens broken where `escape` says so.
+        """(the shared head, the documents), checked and made ready to be sent.
+
+        Args:
+            query: what is asked.
+            documents: texts that may answer it.
+            instruction: the task.
+            escape: whether special tokens inside the texts are broken.
+            limit: tokens that a prompt may have; None: `max_length`. What can't count with so many is left out.
 
         Raises:
-            InvalidInputError: a blank query or instruction, or a document that isn't a string.
+            InvalidInputError: a blank instruction, or a text that isn't a string.
+            QueryError: a blank query.
         """
-        check_text("query", query)
         check_text("instruction", instruction)
         check_documents(documents)
-        head, texts = self.head(query, instruction, escape=escape), list(map(plain, documents))
+        check_text("query", query)  # last: a blank one may cost no more than its scores
+        most = (limit or self.max_length) * self.longest_token
+        head = self.head(query, instruction, escape=escape, most=most)
+        texts = all_readable(documents, most)
         return head, self._broken_in(texts) if escape else texts
 
-    def head(self, query: str, instruction: str | None = None, *, escape: bool = True) -> Head:
-        """The part that every document of one query shares; the server's prefix cache works on it."""
-        pieces = self._filled(query, self.instruction if instruction is None else instruction, escape=escape)
+    def head(self, query: str, instruction: str | None = None, *, escape: bool = True, most: int | None = None) -> Head:
+        """The part that every document of one query shares; the server's prefix cache works on it.
+
+        Args:
+            query: what is asked.
+            instruction: the task; None takes the template's own.
+            escape: whether special tokens inside the two are broken.
+            most: characters of each that can count; None: what fits `max_length`.
+        """
+        task = self.instruction if instruction is None else instruction
+        pieces = self._filled(query, task, escape=escape, most=most)
         bare, own = "".join(text for _, text in pieces), "".join(text for _, text in pieces[self._shared :])
         parts = (*self._shown(pieces), *self._pieces("template", self.joint))
         return Head(self, parts, bare, self.joint, own + self.joint, pieces[self._shared][1])
 
-    def task(self, instruction: str, *, escape: bool = True) -> Head:
+    def task(self, instruction: str, *, escape: bool = True, most: int | None = None) -> Head:
         """The part that every query of one task shares: what follows it is `Head.own` and the document."""
-        pieces = self._filled("", instruction, escape=escape)[: self._shared]
+        pieces = self._filled("", instruction, escape=escape, most=most)[: self._shared]
         return Head(self, self._shown(pieces), "".join(text for _, text in pieces))
 
     def escape(self, text: str) -> str:
@@ -192,9 +217,10 @@ class Template:
         """The suffix in pieces."""
         return self._pieces("template", self.suffix)
 
-    def _filled(self, query: str, instruction: str, *, escape: bool) -> list[tuple[str, str]]:
+    def _filled(self, query: str, instruction: str, *, escape: bool, most: int | None) -> list[tuple[str, str]]:
         """(kind, text) of each piece of `start`."""
-        texts = {Slot.QUERY: plain(query), Slot.INSTRUCTION: plain(instruction)}
+        most = most or self.max_length * self.longest_token
+        texts = {Slot.QUERY: readable(query, most), Slot.INSTRUCTION: readable(instruction, most)}
         if escape:
             texts = {slot: self.escape(text) for slot, text in texts.items()}
         return [(piece.value, texts[piece]) if isinstance(piece, Slot) else ("template", piece) for piece in self.start]
@@ -211,19 +237,19 @@ class Template:
         return self.start.index(Slot.QUERY)
 
     def _broken_in(self, texts: list[str]) -> list[str]:
-        for first, (begin, broken) in self._breaks.items():
-            texts = [begin.sub(broken, text) if first in text else text for text in texts]
+        for first, (begin, reach) in self._breaks.items():
+            texts = [_spaced(begin, text, reach) if first in text else text for text in texts]
         return texts
 
     @cached_property
-    def _breaks(self) -> dict[str, tuple[re.Pattern[str], str]]:
-        """First character of special tokens -> (that character wherever one of them begins, what takes its place)."""
+    def _breaks(self) -> dict[str, tuple[re.Pattern[str], int]]:
+        """First character of special tokens -> (that character wherever one of them begins, the longest's length)."""
         # Inside another token too. One pass is enough: a token made by it would hold a space, and none does.
         rests: dict[str, list[str]] = {}
         for token in self.special_tokens:
             rests.setdefault(token[0], []).append(re.escape(token[1:]))
         return {
-            first: (re.compile(f"{re.escape(first)}(?=(?:{'|'.join(ends)}))"), first.replace("\\", r"\\") + " ")
+            first: (re.compile(f"{re.escape(first)}(?={'|'.join(ends)})"), max(map(len, self.special_tokens)))
             for first, ends in rests.items()
         }
 
@@ -234,6 +260,21 @@ class Template:
     @cached_property
     def _broken(self) -> re.Pattern[str]:
         return _any_of([self.escape(token) for token in self.special_tokens])
+
+
+def _spaced(begin: re.Pattern[str], text: str, reach: int) -> str:
+    """`text` with a space after each match of `begin`, which looks at `reach` characters."""
+    if len(text) <= SLICE:
+        return begin.sub(r"\g<0> ", text)
+    parts: list[str] = []
+    done = 0
+    for start in range(0, len(text), SLICE):  # one call for all would hold the interpreter for too long
+        end = start + SLICE
+        for found in begin.finditer(text, start, end + reach):
+            if found.start() < end:
+                parts.append(text[done : found.end()])
+                done = found.end()
+    return " ".join([*parts, text[done:]])
 
 
 def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
@@ -294,6 +335,7 @@ QWEN3 = Template(
         "</think>",
     ),
     instruction=DEFAULT_INSTRUCTION,
+    longest_token=128,  # that many spaces; of tokens that aren't ASCII, 16 characters
     max_length=8192,  # what Qwen recommends; https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
 )
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+
+_PANIC = "PanicException"  # what Rust's panics become: a BaseException that can't be imported
+
+
+class TokenizerFailedError(Exception):
+    """The library failed on these texts; says why. Nobody outside sees it: documents are cut by bytes then."""
 
 
 class LocalTokenizer:
@@ -15,12 +23,35 @@ class LocalTokenizer:
         self._tokenizer = tokenizer
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text, nothing added."""
-        return [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+        """Token ids of each text, nothing added.
+
+        Raises:
+            TokenizerFailedError: the library fails on one of them.
+        """
+        with _failures():
+            return [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def decode(self, ids: list[list[int]]) -> list[str]:
-        """Text of each list of ids, special tokens included."""
-        return list(self._tokenizer.decode_batch(ids, skip_special_tokens=False))
+        """Text of each list of ids, special tokens included.
+
+        Raises:
+            TokenizerFailedError: the library fails on one of them.
+        """
+        with _failures():
+            return list(self._tokenizer.decode_batch(ids, skip_special_tokens=False))
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What the library raises, panics included, as one error of ours."""
+    try:
+        yield
+    except Exception as error:  # the library raises a bare Exception
+        raise TokenizerFailedError(f"the tokenizer failed ({error})") from None
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:
+            raise
+        raise TokenizerFailedError(f"the tokenizer panicked ({error})") from None
 
 
 def load_tokenizer(path: str) -> LocalTokenizer:
@@ -39,8 +70,9 @@ def load_tokenizer(path: str) -> LocalTokenizer:
     except ImportError:
         raise MissingDependencyError("tokenizers", "tokenizer") from None
     try:
-        tokenizer: Any = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises a bare Exception
+        with _failures():
+            tokenizer: Any = Tokenizer.from_file(str(file))
+    except TokenizerFailedError as error:
         remedy = f"pass the served model's tokenizer.json; this one can't be read ({error})"
         raise InvalidInputError("tokenizer", path, remedy) from None
     tokenizer.no_truncation()  # a checkpoint can carry a limit of its own, which would hide what is too long

@@ -2,26 +2,26 @@
 
 Only a document's tail is ever cut, so that the template's suffix, which asks the question, stays whole. That is
 what Qwen's own example does (https://huggingface.co/Qwen/Qwen3-Reranker-0.6B#transformers-usage): the first
-tokens that fit are kept.
+tokens that fit are kept. Whole characters are kept here: where the last token ends inside a character, Qwen's example
+keeps half of it, and here that character is dropped.
 
 `fit` is a generator of decisions: it yields `Encode` or `Decode`, is sent the answer of a tokenizer, local or the
-server's, and returns the texts.
+server's, and returns the texts. Whatever a text holds, this takes time that is linear in its length, and of a text
+longer than `limit` of the longest tokens only the start is looked at: nothing more can count.
 """
 
 from __future__ import annotations
 
-import os
-import unicodedata
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.prompts.template import Head
+from qwen3_sglang.prompts.texts import NFC_GROWTH, bytes_in_nfc, nfc
 
-_NFC_GROWTH = 3  # Qwen's tokenizer normalises to NFC, and that makes UTF-8 at most 3 times longer (UAX #15)
 _LOST_AT_MOST = 3  # a cut inside a character of 4 bytes leaves up to 3 replacement characters
-_WINDOW = 8  # characters a token, generously: more of a long document needn't be tokenised to cut it
+_WINDOW = 8  # characters per token, generously: more of a long document needn't be tokenised to cut it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,14 @@ def fit(head: Head, documents: Sequence[str], limit: int) -> Steps:
     Asks nothing while every prompt is surely short enough.
 
     Raises:
-        InvalidInputError: the query and the instruction leave no room for a document, or the tokenizer isn't
-            the model's.
+        QueryError: the query and the instruction leave no room for a document.
+        InvalidInputError: the tokenizer isn't the model's.
     """
     unsure = suspects(head, documents, limit)
     if not unsure:
         return [Fitted(document) for document in documents]
-    bodies = {index: f"{head.joint}{documents[index]}" for index in unsure}
+    most = limit * head.template.longest_token
+    bodies = {index: f"{head.joint}{documents[index][:most]}" for index in unsure}
     ids, room = yield from _measure(head, bodies, limit)
     if room < 1:
         raise _no_room(head, limit - room, limit)
@@ -93,7 +94,7 @@ def _measure(head: Head, bodies: dict[int, str], limit: int) -> _Step[tuple[dict
     start, end, *found = yield Encode([head.bare, head.template.suffix, *windows.values()])
     room = limit - len(start) - len(end)
     ids = dict(zip(bodies, found, strict=True))
-    unsure = [index for index in bodies if len(ids[index]) <= room and windows[index] != bodies[index]]
+    unsure = [index for index in bodies if len(ids[index]) <= room and len(windows[index]) < len(bodies[index])]
     if unsure:
         whole = yield Encode([bodies[index] for index in unsure])
         ids |= dict(zip(unsure, whole, strict=True))
@@ -104,22 +105,26 @@ def _cut(head: Head, bodies: dict[int, str], ids: dict[int, list[int]], room: in
     """The start of each body in `ids` that leaves its prompt within `limit`."""
     cut: dict[int, str] = {}
     rooms = dict.fromkeys(ids, room)
+    step = 1
     while rooms:
         texts = yield Decode([ids[index][:left] for index, left in rooms.items()])
         for index, text in zip(rooms, texts, strict=True):
-            cut[index] = _common(bodies[index], text).removeprefix(head.joint)
+            cut[index] = _given_back(bodies[index], text).removeprefix(head.joint)
         # The characters at a cut can make other tokens than they did inside the text.
         again = yield Encode(head.prompts([cut[index] for index in rooms]))
         over = {index: len(tokens) - limit for index, tokens in zip(rooms, again, strict=True)}
-        rooms = {index: max(0, rooms[index] - more) for index, more in over.items() if more > 0}
+        if any(more > 0 and rooms[index] == 0 for index, more in over.items()):
+            raise _no_room(head, limit + max(over.values()), limit)
+        rooms = {index: max(0, rooms[index] - step * more) for index, more in over.items() if more > 0}
+        step *= 2  # whatever a tokenizer counts, this comes to an end
     return cut
 
 
 def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
-    """`fit` without a tokenizer: one token a byte, which cuts earlier than needed but never too late.
+    """`fit` without a tokenizer: one token per byte, which cuts earlier than needed but never too late.
 
     Raises:
-        InvalidInputError: the query and the instruction leave no room for a document.
+        QueryError: the query and the instruction leave no room for a document.
     """
     unsure = set(suspects(head, documents, limit))
     room = _room_in_bytes(head, limit)
@@ -144,12 +149,24 @@ def fit_with(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: 
     return fitted
 
 
+def portions(documents: Sequence[str], limit: int, most: int) -> list[slice]:
+    """Consecutive documents that `fit` looks at in one go: about `most` characters of them, one document at least."""
+    starts, size = [0], 0
+    for index, document in enumerate(documents):
+        seen = min(len(document), limit * _WINDOW)
+        if size and size + seen > most:
+            starts.append(index)
+            size = 0
+        size += seen
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(documents)], strict=True)]
+
+
 def _room_in_bytes(head: Head, limit: int) -> int:
-    return limit - len(unicodedata.normalize("NFC", head.text).encode()) - len(head.template.suffix.encode())
+    return limit - bytes_in_nfc(head.text, limit) - len(head.template.suffix.encode())
 
 
 def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
-    """Indices of those that could be too long: byte-level BPE makes at most one token of a byte."""
+    """Indices of those that could be too long: byte-level BPE makes at most one token of a byte, after NFC."""
     room = _room_in_bytes(head, limit)
     return [
         index
@@ -159,25 +176,44 @@ def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
 
 
 def _has_more_bytes(text: str, room: int) -> bool:
-    if _NFC_GROWTH * len(text.encode()) <= room:
-        return False
-    return len(unicodedata.normalize("NFC", text).encode()) > room
+    if len(text) > NFC_GROWTH * room:
+        return True
+    return NFC_GROWTH * len(text.encode()) > room and bytes_in_nfc(text, room) > room
 
 
-def _common(body: str, decoded: str) -> str:
-    """The start of `body`, or of what the tokenizer normalised it to, that `decoded` gives back in whole characters."""
-    forms = (body, unicodedata.normalize("NFC", body))
-    same = max((os.path.commonprefix([form, decoded]) for form in forms), key=len)  # noqa: RUF071 - characters are meant
+def _given_back(body: str, decoded: str) -> str:
+    """The start of `body`, or of its NFC, that a tokenizer gives back in whole characters.
+
+    Raises:
+        InvalidInputError: what it gives back isn't this text.
+    """
+    same = _common(body, decoded)
+    if len(same) < len(decoded) and not body.isascii():
+        same = max(same, _common(nfc(body, len(decoded)), decoded), key=len)
     if len(decoded) - len(same) > _LOST_AT_MOST:
         remedy = "pass the folder of the served model: this tokenizer doesn't give back the text it was given"
         raise InvalidInputError("tokenizer", decoded[len(same) : len(same) + 20], remedy)
     return same
 
 
+def _common(one: str, other: str) -> str:
+    """The longest start that both have."""
+    if one.startswith(other):
+        return other
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # comparing slices is faster than a loop over characters
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return other[:low]
+
+
 def _first_bytes(text: str, room: int) -> str:
-    return unicodedata.normalize("NFC", text).encode()[:room].decode(errors="ignore")
+    return nfc(text[: NFC_GROWTH * room], room).encode()[:room].decode(errors="ignore")
 
 
-def _no_room(head: Head, tokens: int, limit: int) -> InvalidInputError:
+def _no_room(head: Head, tokens: int, limit: int) -> QueryError:
     remedy = f"shorten the query or the instruction, or raise max_length: they take {tokens} of {limit} tokens"
-    return InvalidInputError("query", head.query, remedy)
+    return QueryError("query", head.query, remedy)

@@ -15,9 +15,10 @@ from qwen3_sglang.names import API_KEY_VARIABLE, NO, YES
 from qwen3_sglang.protocol.retry import retry_after_seconds
 from qwen3_sglang.ranking import Score, new_score, score_of
 
-MOST_OF_A_FAILURE = 2**16  # bytes that are read of an unsuccessful answer: some words of it are quoted
+MOST_OF_A_FAILURE = 2**14  # bytes that are read of an unsuccessful answer: some words of it are quoted
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
+_MOST_WORDS = 300  # characters of what a server says
 _NUMBERS = (float, int)
 _TWO = (2, None)  # a server need not say how many
 _YES, _NO = ((word, word.title(), word.upper()) for word in (YES, NO))
@@ -271,10 +272,15 @@ def server_words(body: bytes) -> str:
     for key in ("error", "message", "detail"):
         if isinstance(parsed, dict) and key in parsed and parsed[key] != "error":
             parsed = parsed[key]
-    return parsed[:300] if isinstance(parsed, str) else short(parsed)
+    if not isinstance(parsed, str):
+        return short(parsed)
+    return parsed if len(parsed) <= _MOST_WORDS else f"{parsed[:_MOST_WORDS]}…"
 
 
 def short(value: object, limit: int = 120) -> str:
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    try:
+        text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    except RecursionError:  # JSON may be nested deeper than Python prints
+        text = f"a deeply nested {type(value).__name__}"
     text = " ".join(text.split()) or "an empty body"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

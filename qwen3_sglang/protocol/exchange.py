@@ -1,12 +1,12 @@
 """One request until it is answered: sent again while that may help. No I/O.
 
 A generator of decisions yields a Request, and is sent the Response to it, or the ServerError that came in its place;
-or it yields a Pause, and goes on after it. Whoever drives it only carries and sleeps.
+or it yields a Pause or Compute, and goes on after it. Whoever drives it only carries, sleeps, and lends a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -46,7 +46,14 @@ class Pause:
     failure: errors.ServerError | None = None
 
 
-Steps = Generator[Request | Pause, Any, T]
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Do this, then go on: it computes for so long that an event loop leaves it to a thread."""
+
+    do: Callable[[], None]
+
+
+Steps = Generator[Request | Pause | Compute, Any, T]
 
 
 class Run(Generic[T]):
@@ -57,7 +64,7 @@ class Run(Generic[T]):
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
 
-    def step(self, reply: Response | errors.ServerError | None = None) -> Request | Pause | None:
+    def step(self, reply: Response | errors.ServerError | None = None) -> Request | Pause | Compute | None:
         """What to do next, now that this is the reply to the last request; None when all is done."""
         try:
             return self._steps.send(reply)

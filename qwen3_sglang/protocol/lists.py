@@ -10,21 +10,20 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from logging import getLogger
-from typing import Any
 
 import orjson
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
 from qwen3_sglang.prompts.template import Head, Prompt
-from qwen3_sglang.protocol.answers import Names, Response, read_json, short
+from qwen3_sglang.protocol.answers import Names, Response, read_json
 from qwen3_sglang.protocol.diagnosis import MODELS, explained
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Steps, ask, asks_for_less, queue_is_full
 from qwen3_sglang.protocol.retry import Patience
+from qwen3_sglang.protocol.tokenizing import TokenCounter
 from qwen3_sglang.ranking import Outcome, Score
 
-TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"
 Where = Callable[[int], Sequence[int]]
 
 _log = getLogger(__name__)
@@ -111,6 +110,20 @@ def _check_served(call: Call) -> Steps[None]:
         raise errors.ModelReplacedError(reply.url, message)
 
 
+def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
+    """What is served; where the server has no usable model list, `model`, if the user named it."""
+    try:
+        return (yield from ask_served(patience))
+    except errors.ServerError as failure:
+        if model is None or isinstance(failure, _MAY_ANSWER_LATER):
+            raise
+        _log.info("%s: the server's own limit isn't known (max_length=)", failure)
+        return Served(model)
+
+
+_MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, errors.ServerOverloadedError)
+
+
 def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
     """One score a document, in order, or why it has none.
 
@@ -122,7 +135,12 @@ def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps
         documents: this list, each document once.
         where: a place in this list -> the document's indices in the caller's list.
     """
-    work = _Work(call, where, *(yield from _texts(call, documents)))
+    try:
+        work = _Work(call, where, *(yield from _texts(call, documents)))
+    except errors.QueryError as error:
+        if not call.collect:
+            raise
+        return [error] * len(documents)
     while work.waiting:
         part = work.waiting.popleft()
         try:
@@ -227,67 +245,17 @@ def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], C
     """What is sent of the documents, and which are cut."""
     if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
         return documents, ()
-    fitted = yield from _fit(call, documents)
+    fitted = yield from _counter(call).fit(call.head, documents, call.max_length)
     return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
 
 
 def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
     """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
-    fitted = yield from _fit(call, documents)
-    counts = yield from _count(call, call.head.prompts([document.text for document in fitted]))
+    counter = _counter(call)
+    fitted = yield from counter.fit(call.head, documents, call.max_length)
+    counts = yield from counter.count(call.head.prompts([document.text for document in fitted]))
     return [call.head.prompt(f.text, tokens=n, truncated=f.truncated) for f, n in zip(fitted, counts, strict=True)]
 
 
-def _count(call: Call, texts: list[str]) -> Steps[list[int] | list[None]]:
-    if call.tokenizer is not None:
-        return [len(ids) for ids in call.tokenizer.encode(texts)]
-    asked = truncate.Encode(texts)
-    response = yield from ask(_tokenizing(call.model, asked), call.patience)
-    if response.status in _NO_TOKENIZER | _NO_LISTS:
-        return [None] * len(texts)
-    return [len(ids) for ids in _tokenized(response, asked)]
-
-
-def _fit(call: Call, documents: Sequence[str]) -> Steps[list[truncate.Fitted]]:
-    """The documents, cut where they are too long; the server counts where no tokenizer is at hand."""
-    if call.tokenizer is not None:
-        return truncate.fit_with(call.tokenizer, call.head, documents, call.max_length)
-    steps = truncate.fit(call.head, documents, call.max_length)
-    try:
-        asked = next(steps)
-        while True:
-            response = yield from ask(_tokenizing(call.model, asked), call.patience)
-            if response.status in _NO_TOKENIZER:
-                _log.warning(_CUT_BY_BYTES, response.url)
-                return truncate.fit_bytes(call.head, documents, call.max_length)
-            asked = steps.send(_tokenized(response, asked))
-    except StopIteration as stop:
-        fitted: list[truncate.Fitted] = stop.value
-    return fitted
-
-
-_NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
-_NO_LISTS = {400, 422}  # vLLM's takes one text at a time
-_CUT_BY_BYTES = (
-    "%s isn't there, so long documents are cut after max_length bytes, not tokens; "
-    "pass tokenizer= (the served model's folder) to keep more of them"
-)
-
-
-def _tokenizing(model: str, asked: truncate.Encode | truncate.Decode) -> Request:
-    if isinstance(asked, truncate.Encode):
-        return Request(TOKENIZE, orjson.dumps({"model": model, "prompt": asked.texts, "add_special_tokens": False}))
-    return Request(DETOKENIZE, orjson.dumps({"model": model, "tokens": asked.ids, "skip_special_tokens": False}))
-
-
-def _tokenized(response: Response, asked: truncate.Encode | truncate.Decode) -> list[Any]:
-    encoding = isinstance(asked, truncate.Encode)
-    rows = read_json(response, "tokenizer's answer").get("tokens" if encoding else "text")
-    count = len(asked.texts) if isinstance(asked, truncate.Encode) else len(asked.ids)
-    if (
-        not isinstance(rows, list)
-        or len(rows) != count
-        or not all(isinstance(r, list if encoding else str) for r in rows)
-    ):
-        raise errors.ProtocolError(response.url, f"{count} lists asked for, {short(rows)} came back; pass tokenizer=")
-    return rows
+def _counter(call: Call) -> TokenCounter:
+    return TokenCounter(call.model, call.patience, call.tokenizer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, QueryError
+from qwen3_sglang.scoring.aside import size_of
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -21,6 +22,8 @@ class Asked:
         collect: whether a document without a score has its error as its outcome; else the error is raised.
         by_query: whether errors say which query they are about.
         on_progress: called with (documents scored, documents to score) after each answered list.
+        size: how much there is to do, as `aside` measures it.
+        failure: why nothing can be asked; None where it can.
     """
 
     counts: Sequence[int]
@@ -28,13 +31,15 @@ class Asked:
     collect: bool = False
     by_query: bool = False
     on_progress: OnProgress | None = None
+    size: int = 0
+    failure: QueryError | None = None
 
 
 class Reader:
     """Reads the arguments of one client's calls.
 
     Every method raises InvalidInputError for what can't be asked: a blank query or instruction, anything that isn't
-    a string. `collect` is for calls that return results, which have room for an error.
+    a string. `collect` is for calls that return results, which have room for an error: that of a blank query too.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,8 +48,10 @@ class Reader:
 
     def group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
         """The prompts of one query."""
-        task, escape = self._task(instruction), self._settings.escape_special_tokens
-        head, texts = self._settings.template.prepare(query, documents, task, escape=escape)
+        settings, task = self._settings, self._task(instruction)
+        head, texts = settings.template.prepare(
+            query, documents, task, escape=settings.escape_special_tokens, limit=settings.max_length
+        )
         return Group(head, texts, range(len(texts)))
 
     def query(
@@ -60,8 +67,15 @@ class Reader:
         check_listener(on_progress)
         if isinstance(documents, str) and not isinstance(query, str):
             raise InvalidInputError("query", query, "the query comes first: pass (query, documents)")
-        group = self.group(query, documents, instruction)
-        return Asked([len(group.texts)], lambda _: [group], collect and self._collects, on_progress=on_progress)
+        collect = collect and self._collects
+        try:
+            group = self.group(query, documents, instruction)
+        except QueryError as failure:
+            if not collect:
+                raise
+            return Asked([len(documents)], lambda _: [], collect, failure=failure)
+        size = size_of(group.texts)
+        return Asked([len(group.texts)], lambda _: [group], collect, on_progress=on_progress, size=size)
 
     def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None) -> Asked:
         """(query, document) pairs."""
@@ -82,9 +96,18 @@ class Reader:
         collect: bool = False,
         by_query: bool = False,
     ) -> Asked:
-        template, escape = self._settings.template, self._settings.escape_special_tokens
-        prompts = prepare_many(template, rows, self._task(instruction), escape=escape, field=field)
-        return Asked([len(documents) for _, documents in rows], prompts.groups, collect, by_query)
+        settings = self._settings
+        prompts = prepare_many(
+            settings.template,
+            rows,
+            self._task(instruction),
+            escape=settings.escape_special_tokens,
+            field=field,
+            limit=settings.max_length,
+            collect=collect,
+        )
+        counts = [len(documents) for _, documents in rows]
+        return Asked(counts, prompts.groups, collect, by_query, size=size_of(prompts.documents))
 
     def _task(self, instruction: str | None) -> str:
         return self._settings.instruction if instruction is None else instruction

@@ -7,15 +7,15 @@ its documents. What can't: a pair that may be too long, since only the document 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, count, islice, pairwise
 from typing import Any
 
-from qwen3_sglang.errors import DocumentError, InvalidInputError, ServerError
+from qwen3_sglang.errors import DocumentError, InvalidInputError, QueryError
 from qwen3_sglang.prompts.template import Head, Template
 from qwen3_sglang.prompts.texts import check_text
 from qwen3_sglang.prompts.truncate import suspects
-from qwen3_sglang.ranking import Outcome
+from qwen3_sglang.ranking import Failure, Outcome
 
 _PAIR = 2
 
@@ -28,11 +28,13 @@ class Group:
         head: the start that its prompts share.
         texts: what follows it, one a prompt.
         places: each prompt's place among all of the call.
+        failure: why nothing is scored; None where it is.
     """
 
     head: Head
     texts: list[str]
     places: Sequence[int]
+    failure: QueryError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +45,34 @@ class Prompts:
         shared: the start that all of them share.
         heads: each prompt's start, up to its document.
         documents: what follows it, suffix apart.
+        places: each prompt's place among all of the call.
+        failed: those whose query can't be asked.
     """
 
     shared: Head
     heads: list[Head]
     documents: list[str]
+    places: list[int]
+    failed: Sequence[Group] = ()
 
     def groups(self, limit: int) -> list[Group]:
         """All of them together, but for those that may have more than `limit` tokens: these by query."""
         if len({head.own for head in self.heads}) == 1:
-            return [Group(self.heads[0], self.documents, list(range(len(self.documents))))]
+            return [Group(self.heads[0], self.documents, self.places), *self.failed]
         texts = [f"{head.own}{document}" for head, document in zip(self.heads, self.documents, strict=True)]
         apart = suspects(self.shared, texts, limit)
         together = sorted(set(range(len(texts))).difference(apart))
-        groups = [Group(self.shared, [texts[place] for place in together], together)] if together else []
+        groups = []
+        if together:
+            groups.append(Group(self.shared, [texts[row] for row in together], [self.places[row] for row in together]))
         by_query: dict[str, list[int]] = {}
-        for place in apart:
-            by_query.setdefault(self.heads[place].own, []).append(place)
-        return groups + [
-            Group(self.heads[places[0]], [self.documents[p] for p in places], places) for places in by_query.values()
+        for row in apart:
+            by_query.setdefault(self.heads[row].own, []).append(row)
+        groups += [
+            Group(self.heads[rows[0]], [self.documents[row] for row in rows], [self.places[row] for row in rows])
+            for rows in by_query.values()
         ]
+        return [*groups, *self.failed]
 
 
 def read_rows(field: str, rows: object, shape: str) -> list[tuple[Any, Any]]:
@@ -81,25 +91,46 @@ def read_rows(field: str, rows: object, shape: str) -> list[tuple[Any, Any]]:
 
 
 def prepare_many(
-    template: Template, questions: Iterable[tuple[str, Sequence[str]]], instruction: str, *, escape: bool, field: str
+    template: Template,
+    questions: Iterable[tuple[str, Sequence[str]]],
+    instruction: str,
+    *,
+    escape: bool,
+    field: str,
+    limit: int | None = None,
+    collect: bool = False,
 ) -> Prompts:
     """The prompts of each (query, its documents), one after the other.
 
+    Args:
+        template: what they are made by.
+        questions: the queries and their documents.
+        instruction: the task.
+        escape: whether special tokens inside the texts are broken.
+        field: what errors call `questions`; they name the place too.
+        limit: as in `Template.prepare`.
+        collect: whether a query that can't be asked costs its own documents' scores only; else that raises.
+
     Raises:
-        InvalidInputError: a blank query or instruction, or a document that isn't a string; `field` and a place in
-            front say where.
+        InvalidInputError: a blank instruction, or a text that isn't a string.
+        QueryError: a blank query, unless `collect` is set.
     """
     check_text("instruction", instruction)
-    heads: list[Head] = []
-    documents: list[str] = []
-    for place, (query, own) in enumerate(questions):
+    shared = template.task(instruction, escape=escape)
+    prompts, failed, places = Prompts(shared, [], [], []), [], count()
+    for number, (query, own) in enumerate(questions):
         try:
-            head, texts = template.prepare(query, own, instruction, escape=escape)
+            head, texts = template.prepare(query, own, instruction, escape=escape, limit=limit)
         except InvalidInputError as error:
-            raise InvalidInputError(f"{field}[{place}]: {error.field}", error.value, error.remedy) from None
-        heads += [head] * len(texts)
-        documents += texts
-    return Prompts(template.task(instruction, escape=escape), heads, documents)
+            failure = type(error)(f"{field}[{number}]: {error.field}", error.value, error.remedy)
+            if not collect or not isinstance(failure, QueryError):
+                raise failure from None
+            failed.append(Group(shared, list(own), list(islice(places, len(own))), failure))
+        else:
+            prompts.heads.extend([head] * len(texts))
+            prompts.documents.extend(texts)
+            prompts.places.extend(islice(places, len(texts)))
+    return replace(prompts, failed=failed)
 
 
 def restore(groups: Sequence[Group], answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
@@ -120,7 +151,7 @@ def by_query(outcomes: Sequence[Outcome], counts: Sequence[int]) -> list[list[Ou
     ]
 
 
-def told_by_query(failure: ServerError, counts: Sequence[int]) -> ServerError:
+def told_by_query(failure: Failure, counts: Sequence[int]) -> Failure:
     """The failure; where it is one document's, with the query that has it, and its indices there."""
     if not isinstance(failure, DocumentError):
         return failure

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
@@ -18,9 +20,9 @@ from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
-from qwen3_sglang.protocol.retry import Patience
-from qwen3_sglang.ranking import Outcome, Score
+from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
+from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.cache import ScoreCache
 from qwen3_sglang.scoring.progress import OnProgress, Progress
@@ -43,6 +45,19 @@ class Sending(NamedTuple):
 
 
 Work = Generator[Sending, list[Any], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step(Generic[T]):
+    """How far work has come.
+
+    Attributes:
+        sending: what is to be sent next; None at the end.
+        result: what it came to, at the end.
+    """
+
+    sending: Sending | None
+    result: T | None = None
 
 
 class Scorer:
@@ -71,64 +86,56 @@ class Scorer:
         Raises:
             ServerError: one of its subclasses.
         """
+        step = _begun(work)
         try:
-            sending = next(work)
-            while True:
+            while step.sending is not None:
                 try:
-                    # A tokenizer on this machine works inside the first step.
-                    blocking = self._tokenizer is not None
-                    found = self._transport.drive_all(sending.steps, sending.deadline, blocking_start=blocking)
+                    found = self._transport.drive_all(step.sending.steps, step.sending.deadline)
                 except errors.ModelReplacedError as replaced:
-                    sending = work.throw(replaced)
+                    step = _resumed(work, replaced)
                 else:
-                    sending = work.send(found)
-        except StopIteration as done:
-            result: T = done.value
-            return result
+                    step = _resumed(work, found)
+        except errors.ModelNotFoundError:
+            self._forget_served()
+            raise
+        return cast(T, step.result)
+
+    async def arun(self, work: Work[T], size: int = 0) -> T:
+        """`run` on the running event loop, which isn't held by work of that `size`."""
+        try:
+            return await self._transport.within(self._drive(work, size))
         except errors.ModelNotFoundError:
             self._forget_served()
             raise
 
-    async def arun(self, work: Work[T]) -> T:
-        """`run` on the running event loop."""
-        try:
-            return await self._transport.within(self._drive(work))
-        except errors.ModelNotFoundError:
-            self._forget_served()
-            raise
-
-    async def _drive(self, work: Work[T]) -> T:
-        try:
-            sending = next(work)
-            while True:
-                try:
-                    # Not on the event loop.
-                    blocking = self._tokenizer is not None
-                    found = await self._transport.adrive_all(sending.steps, blocking_start=blocking)
-                except errors.ModelReplacedError as replaced:
-                    sending = work.throw(replaced)
-                else:
-                    sending = work.send(found)
-        except StopIteration as done:
-            result: T = done.value
-            return result
+    async def _drive(self, work: Work[T], size: int) -> T:
+        step = await aside(size, partial(_begun, work))
+        while step.sending is not None:
+            try:
+                found = await self._transport.adrive_all(step.sending.steps)
+            except errors.ModelReplacedError as replaced:
+                step = _resumed(work, replaced)
+            else:
+                step = await aside(size, partial(_resumed, work, found))
+        return cast(T, step.result)
 
     def score(self, asked: Asked) -> list[Outcome]:
         """One outcome per document, in order.
 
         Raises:
             ServerError: one of its subclasses, where `asked` doesn't collect them.
+            QueryError: the query can't be asked; as well.
         """
         try:
             return self.run(self._outcomes(asked))
-        except errors.ServerError as failure:
+        except (errors.ServerError, errors.QueryError) as failure:
             return _failed(asked, failure)
 
     async def ascore(self, asked: Asked) -> list[Outcome]:
         """`score` on the running event loop."""
         try:
-            return await self.arun(self._outcomes(asked))
-        except errors.ServerError as failure:
+            return await self.arun(self._outcomes(asked), asked.size)
+        except (errors.ServerError, errors.QueryError) as failure:
             return _failed(asked, failure)
 
     def model(self) -> Work[str]:
@@ -147,6 +154,8 @@ class Scorer:
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
     def _outcomes(self, asked: Asked) -> Work[list[Outcome]]:
+        if asked.failure is not None:
+            raise asked.failure
         if not any(asked.counts):
             return []
         deadline = self._deadline()
@@ -159,12 +168,17 @@ class Scorer:
     def _outcomes_of_one_model(self, asked: Asked, deadline: Deadline) -> Work[list[Outcome]]:
         served = yield from self._known(deadline)
         groups = asked.groups(self._max_length(served))
-        answers: list[list[Outcome]] = []
+        answers = []
         for group in groups:
-            answers += [(yield from self._group(group, served, deadline.rest(), asked))]
+            outcomes = yield from self._group(group, served, deadline.rest(), asked)
+            answers.append(outcomes)
         return answers[0] if len(answers) == 1 else restore(groups, answers)
 
     def _group(self, group: Group, served: Served, deadline: Deadline, asked: Asked) -> Work[list[Outcome]]:
+        if group.failure is not None:
+            failed: list[Outcome] = [group.failure] * len(group.texts)
+            _tell(failed, group.places, 0)
+            return failed
         # What is learned of a model that is replaced meanwhile belongs to the cache that is forgotten.
         call, cache = self._call(group.head, served, deadline, collect=asked.collect), self._cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
@@ -183,7 +197,7 @@ class Scorer:
     def _known(self, deadline: Deadline) -> Work[Served]:
         served = self._served  # another thread may forget it meanwhile
         if served is None:
-            asking = _ask_served(self._transport.patience(deadline), self._settings.model)
+            asking = lists.served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
             self._listed.confirm(self._settings.base_url, served.model)
             self._served = served
@@ -215,14 +229,18 @@ class Scorer:
         )
 
 
-def _ask_served(patience: Patience, model: str | None) -> Steps[Served]:
-    """What is served; where the caller has named the model, a gateway without a list of models will do."""
+def _begun(work: Work[T]) -> _Step[T]:
+    return _resumed(work, None)
+
+
+def _resumed(work: Work[T], reply: list[Any] | errors.ModelReplacedError | None) -> _Step[T]:
+    """What is to be sent now that this came of the last sending; or the result."""
     try:
-        return (yield from lists.ask_served(patience))
-    except errors.NotSGLangError:
-        if model is None:
-            raise
-    return Served(model)
+        if isinstance(reply, errors.ModelReplacedError):
+            return _Step(work.throw(reply))
+        return _Step(work.send(cast(list[Any], reply)))
+    except StopIteration as done:
+        return _Step(None, done.value)
 
 
 def _steps(
@@ -240,7 +258,7 @@ def _steps(
     return [progress.watch(step) for step in steps]
 
 
-def _failed(asked: Asked, failure: errors.ServerError) -> list[Outcome]:
+def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
     """The failure as every document's outcome, where failures are collected."""
     if asked.by_query:
         failure = told_by_query(failure, asked.counts)
@@ -258,7 +276,7 @@ def _tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
     cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
     if cut:
         _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
-    guilty = {p: one for p, one in zip(places, outcomes, strict=True) if isinstance(one, errors.DocumentError)}
+    guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
     if guilty:
         said = next(iter(guilty.values()))
         _log.warning("%d of %d documents have no score: %s: %s", len(guilty), len(outcomes), _some(list(guilty)), said)

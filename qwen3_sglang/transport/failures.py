@@ -15,6 +15,16 @@ from qwen3_sglang.transport.bounds import BrokenHTTPError, TooMuchError
 
 _NO_CONNECTION = (requests.ConnectTimeout, aiohttp.ConnectionTimeoutError)
 _SILENCE = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+_KNOWN = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    HTTPException,
+    aiohttp.ClientError,
+    OSError,
+    BrokenHTTPError,
+    RuntimeError,  # aiohttp's, of a session that another task has closed
+    UnicodeError,  # a name that can't be one
+)
 _NO_HTTP = (BrokenHTTPError, HTTPException, aiohttp.ClientResponseError)
 
 
@@ -34,19 +44,20 @@ def described(error: Exception, settings: Settings, path: str, *, over: bool) ->
         over: whether the call's time is up.
     """
     url = settings.base_url + path
+    connecting, silent = isinstance(error, _NO_CONNECTION), isinstance(error, _SILENCE)
     if isinstance(error, TooMuchError):
         return errors.ProtocolError(url, f"{error}, longer than any answer; is this an SGLang server?")
-    if isinstance(error, _NO_CONNECTION) and not over:
+    if over or (silent and not connecting and settings.read_timeout is None):
+        return timed_out(settings)
+    if connecting:
         message = f"no connection within connect_timeout={settings.connect_timeout:g} s; is base_url right?"
         return errors.ServerUnreachableError(url, message)
-    if over:
-        return timed_out(settings)
-    if not isinstance(error, _SILENCE):
+    if silent:
+        message = f"silent for read_timeout={settings.read_timeout:g} s; raise read_timeout= or send fewer"
+        return errors.ServerTimeoutError(url, message)
+    if isinstance(error, _KNOWN):
         return errors.ServerUnreachableError(url, _unreachable(error))
-    if settings.read_timeout is None:
-        return timed_out(settings)
-    message = f"silent for read_timeout={settings.read_timeout:g} s; raise read_timeout= or send fewer"
-    return errors.ServerTimeoutError(url, message)
+    return errors.ProtocolError(url, f"the HTTP library failed over the answer ({type(error).__name__}: {error})")
 
 
 def _unreachable(error: Exception) -> str:

@@ -27,7 +27,8 @@ from qwen3_sglang.transport.bounds import DOUBT, Bounds, BrokenHTTPError, Last, 
 
 _MOST_LINE = 2**16
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
-_SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
+_SWITCHING, _FIRST_FINAL = 101, 200
+_SUCCESSES = range(200, 300)
 
 
 class _Reads(io.RawIOBase):
@@ -129,7 +130,7 @@ class StrictResponse(HTTPResponse):
 
     def _surplus(self, bounds: Bounds) -> bool:
         sock = self._reads.sock
-        if _FIRST_FINAL <= self.status < _REDIRECTS:
+        if self.status in _SUCCESSES:
             bounds.whole(bounds.last)
         bounds.surplus = bool(self.fp.peek(1)) or _pending(sock)
         if bounds.repeated and not bounds.surplus:

@@ -109,7 +109,7 @@ class Resolver(AbstractResolver):
         found = await outcome(find(host, port))
         return [
             ResolveResult(
-                hostname=host, host=where[0], port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+                hostname=host, host=where[0], port=where[1], family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
             )
             for kind, _, protocol, _, where in found
             if family in {socket.AF_UNSPEC, kind}

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from logging import INFO, WARNING, getLogger
@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, s
 
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.answers import Response, is_success, received
-from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
+from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
@@ -80,44 +80,49 @@ class Transport:
             retrying(lambda: first.pop() if first else self._until_pause(run, deadline))
         return run.result
 
-    def drive_all(self, several: Sequence[Steps[T]], deadline: Deadline, *, blocking_start: bool = False) -> list[T]:
-        """The same for each, at most `max_concurrency` at once; the first failure ends them all.
-
-        Args:
-            several: what to carry out.
-            deadline: when the call is over.
-            blocking_start: the first steps compute for long, so that only a thread can be left behind in time.
-        """
-        if len(several) <= 1 and not blocking_start:
+    def drive_all(self, several: Sequence[Steps[T]], deadline: Deadline) -> list[T]:
+        """The same for each, at most `max_concurrency` at once; the first failure ends them all."""
+        if len(several) <= 1:
             return [self.drive(steps, deadline) for steps in several]
-        works = [partial(self.drive, steps, deadline) for steps in several]
+        return self._in_threads([partial(self.drive, steps, deadline) for steps in several], deadline)
+
+    def _in_threads(self, works: Sequence[Callable[[], T]], deadline: Deadline) -> list[T]:
+        """What each returns; a thread that is late is left behind."""
         try:
             return run_all(works, self._settings.max_concurrency, deadline)
         except ThreadsLateError:
             late = self.timed_out()
         raise late
 
-    async def adrive(self, steps: Steps[T], *, blocking_start: bool = False) -> T:
+    async def adrive(self, steps: Steps[T]) -> T:
         """`drive` on the running event loop; the caller bounds the time."""
         run = Run(steps)
-        asked = await in_thread(lambda: self._step(run)) if blocking_start else self._step(run)
-        first = [await self._auntil_pause(run, asked)]
+        first = [await self._auntil_pause(run)]
 
         async def resume() -> Pause | None:
-            return first.pop() if first else await self._auntil_pause(run, self._step(run))
+            return first.pop() if first else await self._auntil_pause(run)
 
         if first[0] is not None:
             await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
         return run.result
 
-    async def adrive_all(self, several: Sequence[Steps[T]], *, blocking_start: bool = False) -> list[T]:
+    async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others."""
         if len(several) <= 1:  # the usual case, without a task of its own
-            return [await self.adrive(steps, blocking_start=blocking_start) for steps in several]
+            return [await self.adrive(steps) for steps in several]
+        found: dict[int, T] = {}
+        waiting = iter(enumerate(several))
+
+        async def work() -> None:
+            for place, steps in waiting:
+                found[place] = await self.adrive(steps)
+
         try:
+            # So many tasks, not one per list: each list that has begun holds the body of its request.
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.adrive(steps, blocking_start=blocking_start)) for steps in several]
-            return [task.result() for task in tasks]
+                for _ in range(min(len(several), self._settings.max_concurrency)):
+                    group.create_task(work())
+            return [found[place] for place in range(len(several))]
         except ExceptionGroup as failed:
             first = failed.exceptions[0]
         # Outside the except clause on purpose: the group's frames hold the key in their locals.
@@ -152,7 +157,9 @@ class Transport:
         """The failure of a call that took too long."""
         return timed_out(self._settings)
 
-    def _step(self, run: Run[T], reply: Response | errors.ServerError | None = None) -> Request | Pause | None:
+    def _step(
+        self, run: Run[T], reply: Response | errors.ServerError | None = None
+    ) -> Request | Pause | Compute | None:
         """The next decision. Whatever ServerError leaves the client leaves it here, without a secret."""
         try:
             return run.step(reply)
@@ -172,13 +179,18 @@ class Transport:
 
     def _until_pause(self, run: Run[T], deadline: Deadline) -> Pause | None:
         asked = self._step(run)
-        while isinstance(asked, Request):
-            asked = self._step(run, self._send(asked, deadline))
+        while isinstance(asked, Request | Compute):
+            if isinstance(asked, Request):
+                asked = self._step(run, self._send(asked, deadline))
+            else:
+                self._in_threads([asked.do], deadline)  # only a thread can be left behind in time
+                asked = self._step(run)
         return self._told(asked)
 
-    async def _auntil_pause(self, run: Run[T], asked: Request | Pause | None) -> Pause | None:
-        while isinstance(asked, Request):
-            asked = self._step(run, await self._asend(asked))
+    async def _auntil_pause(self, run: Run[T]) -> Pause | None:
+        asked = self._step(run)
+        while isinstance(asked, Request | Compute):
+            asked = self._step(run, await (self._asend(asked) if isinstance(asked, Request) else in_thread(asked.do)))
         return self._told(asked)
 
     def _told(self, pause: Pause | None) -> Pause | None:

@@ -24,7 +24,7 @@ def _random_model(toy: Path, out: Path, *, tied: bool, shard_size: str) -> Path:
     torch.manual_seed(7)
     make: Any = Qwen3Config
     config = make(
-        vocab_size=8064,
+        vocab_size=Qwen3Config.from_pretrained(toy).vocab_size,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,

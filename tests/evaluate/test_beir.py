@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,73 @@ def test_top_k_cuts_the_run(beir: Path) -> None:
 
 
 def test_bm25_where_no_run_is_given(beir: Path) -> None:
-    """Words in common come first."""
-    found = ids(beir)
-    assert (found["q1"][0], found["q2"][0]) == ("d1", "d3")
-    assert sorted(found["q1"]) == ["d1", "d2", "d3"]
+    """Words in common come first; a document without any isn't found."""
+    assert ids(beir) == {"q1": ["d1"], "q2": ["d3"]}
+    write_lines(beir / "queries.jsonl", [{"_id": "q1", "text": "fish p purr"}, {"_id": "q2", "text": "fish"}])
+    assert ids(beir)["q1"][0] in {"d1", "d3"}
+    assert sorted(ids(beir)["q1"]) == ["d1", "d2", "d3"]
     assert len(ids(beir, top_k=1)["q1"]) == 1
+
+
+def test_most_queries_without_a_hit_are_a_warning(beir: Path) -> None:
+    """The figures would be about the first stage; a run is told in the same words."""
+    write_lines(beir / "qrels" / "test.tsv", ["q1\td1\t2", "q2\td3\t1", "q3\td1\t1"])
+    write_lines(
+        beir / "queries.jsonl", [{"_id": f"q{n}", "text": text} for n, text in ((1, "purr"), (2, "x"), (3, "y"))]
+    )
+    [note] = load_dataset(beir).notes
+    assert "most queries match nothing: BM25 found no document for 2 of 3" in note
+    assert "--run" in note
+    assert load_dataset(beir, top_k=1).notes == (note,)
+    write_lines(beir / "run.trec", ["q1 Q0 d1 1 1 x"])
+    assert "run.trec found no document for 2 of 3" in load_dataset(beir, beir / "run.trec").notes[0]
+
+
+def test_relevant_documents_that_the_corpus_lacks_are_a_warning(beir: Path) -> None:
+    """No reranker can bring them back; with a run, the whole corpus counts, not only what the run names."""
+    write_lines(beir / "qrels" / "test.tsv", ["q1\td1\t1", "q1\tgone\t1", "q1\tlost\t0", "q2\td3\t1"])
+    for run in (None, beir / "run.trec"):
+        notes = " ".join(load_dataset(beir, run).notes)
+        assert "1 of 3 relevant documents aren't in corpus.jsonl (gone is the first)" in notes
+
+
+def test_a_blank_query_costs_itself(beir: Path) -> None:
+    """Named, and in no figure."""
+    write_lines(beir / "queries.jsonl", [{"_id": "q1", "text": "cats"}, {"_id": "q2", "text": " "}])
+    dataset = load_dataset(beir)
+    assert [query.id for query in dataset.queries] == ["q1"]
+    assert [one.id for one in dataset.skipped] == ["q2"]
+
+
+def test_integer_ids_compressed_files_and_other_endings(beir: Path) -> None:
+    """Ids are text or integers; each file may be gzip, with a byte order mark and Windows' line ends."""
+    rows = [{"_id": 1, "title": "", "text": "Cats purr."}, {"id": "2", "text": "Fish swim."}]
+    write_lines(beir / "corpus.jsonl", rows)
+    write_lines(beir / "queries.jsonl", [{"_id": 10, "text": "cats"}])
+    (beir / "qrels" / "test.tsv").unlink()
+    write_lines(beir / "qrels" / "test.qrels", ["10 0 1 1\r"])
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.qrels"):
+        packed = gzip.compress(b"\xef\xbb\xbf" + (beir / name).read_bytes())
+        (beir / name).unlink()
+        (beir / f"{name}.gz").write_bytes(packed)
+    assert ids(beir) == {"10": ["1"]}
+    write_lines(beir / "qrels" / "test.tsv", ["10\t1\t1"])
+    with pytest.raises(InvalidInputError, match="--qrels"):
+        load_dataset(beir)
+
+
+def test_judgements_from_elsewhere(beir: Path, tmp_path: Path) -> None:
+    """As TREC keeps them, beside no folder."""
+    qrels = write_lines(tmp_path / "topics.qrels", ["q1 0 d1 1", "q2\t0\td3\t1.0", "q2  0   d2  -2"])
+    dataset = load_dataset(beir, qrels=qrels)
+    assert [dict(query.grades) for query in dataset.queries] == [{"d1": 1}, {"d3": 1, "d2": -2}]
+    assert dataset.name == "tiny (topics)"
+
+
+def test_what_only_jsonl_has_is_refused(beir: Path) -> None:
+    """An option that would be ignored is an error."""
+    with pytest.raises(InvalidInputError, match=r"relevant='labels'.*only a JSONL file"):
+        load_dataset(beir, relevant="labels")
 
 
 def test_a_query_that_is_a_document_is_no_answer(beir: Path) -> None:
@@ -64,6 +127,27 @@ def test_a_query_that_is_a_document_is_no_answer(beir: Path) -> None:
         ("run.trec", ["q1 Q0 d2 1 1 x"], "the first stage found no relevant document"),
         ("qrels/test.tsv", ["query-id\tcorpus-id\tscore"], "qrels=.*no judgement"),
         ("qrels/test.tsv", ["q1\td1"], "test.tsv line 1.*tabs"),
+        ("qrels/test.tsv", ["query1\td1\t1"], "query id='query1'"),
+        ("qrels/test.tsv", ["q1\td1\tx"], "test.tsv line 1, grade of d1='x'.*whole number"),
+        ("qrels/test.tsv", ["corpus-id\tquery-id\tscore"], "test.tsv line 1, grade of query-id='score'"),
+        ("qrels/test.tsv", ["q1\td1\t1", "query-id\tcorpus-id\tscore"], "test.tsv line 2, grade of corpus-id"),
+        ("qrels/test.tsv", ["q1\td1\t2", "q1\td1\t0"], "test.tsv line 2, grade of d1=0: test.tsv line 1 judged it 2"),
+        ("qrels/test.tsv", ["q1\td1\t1000000000000"], "test.tsv line 1, grade of d1=.*at most 1,000"),
+        ("qrels/test.tsv", ["q1\td1\tnan"], "test.tsv line 1, grade of d1='nan'"),
+        ("qrels/test.tsv", ["q1\td1\t1e3"], "test.tsv line 1, grade of d1='1e3'"),
+        ("qrels/test.tsv", ["q1\td1\t0.5"], "test.tsv line 1, grade of d1='0.5'"),
+        ("qrels/test.tsv", ["q1\td1\t\u0661"], "test.tsv line 1, grade of d1="),
+        ("qrels/test.tsv", ["q1\td1\t1", "q1 0 d2 1"], "test.tsv line 2.*4 columns, but 3 in test.tsv line 1"),
+        ("qrels/test.tsv", ["q1\t\t1"], "test.tsv line 1.*tabs"),
+        ("run.trec", ["q1 Q0 d1 1 nan x"], "run.trec line 1.*finite"),
+        ("run.trec", ["q1 Q0 d1 1 1e999 x"], "run.trec line 1.*finite"),
+        ("run.trec", ["q1 Q0 d1 inf 1 x"], "run.trec line 1.*finite"),
+        ("run.trec", ["q1 Q0 d1 1 1_0 x"], "run.trec line 1.*finite"),
+        ("run.trec", ["q1 Q0 d1 1 " + "9" * 5000 + " x"], "run.trec line 1.*finite"),
+        ("corpus.jsonl", ['{"_id": 1.5, "text": "a"}'], "corpus.jsonl line 1=1.5.*whole number"),
+        ("corpus.jsonl", ['{"_id": true, "text": "a"}'], "corpus.jsonl line 1=True.*whole number"),
+        ("corpus.jsonl", ['{"_id": "1", "text": "a"}', '{"_id": 1, "text": "b"}'], "corpus.jsonl line 2='1'.*used"),
+        ("corpus.jsonl", ['{"pid": "1", "body": "a"}'], 'corpus.jsonl line 1.*found "pid", "body"'),
         ("qrels/test.tsv", ["q1\td1\t1", "q1 d2 0"], "test.tsv line 2.*tabs"),
         ("qrels/test.tsv", ["zz\td1\t1"], "query id='zz'.*queries.jsonl"),
         ("qrels/test.tsv", ["q1\td1\t0"], "no document is marked relevant"),

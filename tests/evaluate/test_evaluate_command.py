@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from judged_data import write_lines
 from typer.testing import CliRunner, Result
 
 from fake_server import FakeServer
 from qwen3_sglang import DEFAULT_INSTRUCTION, InvalidInputError
 from qwen3_sglang.cli.app import app
-from qwen3_sglang.cli.evaluate import evaluate
+from qwen3_sglang.cli.evaluate import _progress, evaluate
 from qwen3_sglang.evaluate import load_dataset
 from qwen3_sglang.evaluate.thresholds import GRID
 
@@ -76,6 +79,67 @@ def test_a_beir_folder(server: FakeServer, beir: Path) -> None:
     assert "it found 1 of 2 relevant documents" in said.output
     assert "precision of at least 1" in said.output
     assert "first stage: BM25" in run(beir, "--url", server.url).output
+
+
+def test_it_fits_eighty_columns(
+    server: FakeServer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict first, the suggestion last; files that were written stand before it."""
+    monkeypatch.setenv("COLUMNS", "80")
+    said = run(data, "--url", server.url, "--target-precision", "0.9", "--json", tmp_path / "o.json").stdout
+    tables = [line for line in said.splitlines() if line.startswith(("┃", "│", "┏", "└"))]
+    assert tables
+    assert max(map(len, tables)) <= 80
+    assert not any("…" in line for line in tables)
+    first, *_ = said.splitlines()
+    assert first.startswith("No measurable difference on 2 queries")
+    assert said.index("any min_score is a guess") < said.index("│ nDCG@10")
+    assert said.index("written: ") < said.index("note min_score=") < said.index("│ highest F1")
+    assert said.rstrip().endswith("┘")
+
+
+def test_a_report_that_cant_be_written_costs_no_figures(server: FakeServer, data: Path, tmp_path: Path) -> None:
+    """They are shown, and the earlier report stays."""
+    said = run(data, "--url", server.url, "--json", data / "report.json", "--scores", tmp_path / "s.sqlite")
+    assert isinstance(said.exception, InvalidInputError)
+    assert "nDCG@10" in said.output
+    assert "highest F1" in said.output
+
+
+def test_open_shows_the_report(server: FakeServer, data: Path, tmp_path: Path) -> None:
+    """In the browser that BROWSER names; without a report to open, that is said before anything is asked."""
+    seen, browser = tmp_path / "seen", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    html = tmp_path / "my report.html"
+    command = [sys.executable, "-m", "qwen3_sglang", "evaluate", data, "--url", server.url, "--html", html, "--open"]
+    subprocess.run([*map(str, command)], env=os.environ | {"BROWSER": str(browser)}, check=True, capture_output=True)
+    assert seen.read_text().strip() == html.as_uri()
+    server.prompts.clear()
+    refused = run(data, "--url", server.url, "--open")
+    assert isinstance(refused.exception, InvalidInputError)
+    assert "--html" in str(refused.exception)
+    assert server.prompts == []
+
+
+def test_labels_that_may_be_indices_are_asked_for(server: FakeServer, tmp_path: Path) -> None:
+    """And the option answers."""
+    rows = [{"query": "q", "documents": ["a p=0.1", "b p=0.9"], "relevant": [0, 1]}]
+    data = write_lines(tmp_path / "data.jsonl", rows)
+    assert "--relevant" in str(run(data, "--url", server.url).exception)
+    said = run(data, "--url", server.url, "--relevant", "labels")
+    assert said.exit_code == 0, said.output
+    assert "it found 1 of 1 relevant documents" in said.output
+
+
+def test_warnings_of_the_library_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as that a request is sent again: where there is no bar to show them beside, as lines."""
+    log = logging.getLogger("qwen3_sglang.transport")
+    with _progress() as told:
+        log.warning("status 503,\nsent again in %d s", 2)
+        told(1, 2)
+    assert "status 503, sent again in 2 s" in capsys.readouterr().err
+    assert told not in logging.getLogger("qwen3_sglang").handlers
 
 
 def test_bad_input_is_one_line(data: Path) -> None:
@@ -145,7 +209,8 @@ def test_every_option_is_documented() -> None:
     """docs/evaluation.md has a row for each, and none for others."""
     command = next(one for one in app.registered_commands if one.callback is evaluate)
     assert command.callback is not None
-    options = {f"--{name.replace('_', '-')}" for name in inspect.signature(command.callback).parameters} - {"--data"}
+    names = set(inspect.signature(command.callback).parameters) - {"data", "open_html"} | {"open"}
+    options = {f"--{name.replace('_', '-')}" for name in names}
     assert set(re.findall(r"^\| `(--[\w-]+)` \|", DOCS, re.MULTILINE)) == options
     assert f"{len(GRID)} thresholds" in DOCS
 
@@ -164,6 +229,6 @@ def test_the_documented_jsonl_is_read(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(block, encoding="utf-8")
     queries = load_dataset(tmp_path / "data.jsonl").queries
     assert [dict(query.grades) for query in queries] == [
-        {"1": 1},
+        {"0": 0, "1": 1},
         {"0": 2, "1": 0},
     ]

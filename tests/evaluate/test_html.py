@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from judged_data import ROWS, write_lines
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient
@@ -40,7 +41,7 @@ def report(folder: Path) -> Iterator[Report]:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         client = RerankClient(running.url)
-        yield evaluate(client, dataset, scores=folder / "s.sqlite", instructions=["Find it", EVIL])
+        yield evaluate(client, dataset, scores=folder / "s.sqlite", instructions=["Find it", EVIL], target_recall=0.2)
         running.shutdown()
         thread.join()
 
@@ -51,13 +52,18 @@ def page(report: Report, folder: Path) -> Path:
     return write_html(report, folder / "report.html")
 
 
+def binary() -> str:
+    """The browser's."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("no browser: install chromium (Debian: apt-get install chromium)")
+    return found
+
+
 def chromium(page: Path, *options: str) -> str:
     """What the browser says of the page; its profile goes where the page is."""
-    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if binary is None:
-        pytest.skip("no browser: install chromium (Debian: apt-get install chromium)")
     profile = f"--user-data-dir={page.parent / 'profile'}"
-    command = [binary, "--headless", "--no-sandbox", "--disable-gpu", profile, *options, page.as_uri()]
+    command = [binary(), "--headless", "--no-sandbox", "--disable-gpu", profile, *options, page.as_uri()]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -81,6 +87,44 @@ def test_a_browser_draws_it(page: Path, tmp_path: Path) -> None:
     colours = Image.open(picture).convert("RGB").getcolors(1_000_000)
     assert colours is not None
     assert {(0x0B, 0x6F, 0xA4), (0xB4, 0x53, 0x0A)} <= {colour for _, colour in colours}
+
+
+def test_slider_card_and_table_start_from_one_value(page: Path) -> None:
+    """In every instruction's part; the line in the plot is where it was drawn."""
+    dom = chromium(page, "--dump-dom")
+    cards = re.findall(r'<div class="card">.*?min_score=([\d.]+)</b>', dom, re.DOTALL)[::2]
+    assert len(cards) == 2
+    assert re.findall(r'<b data-of="threshold">([\d.]+)</b>', dom) == cards
+    assert re.findall(r'<tr class="suggested"><td class="n">([\d.]+)</td>', dom) == cards
+    assert dom.count('class="cursor" transform="translate(0 0)"') == 2
+
+
+def test_it_fits_a_telephone(page: Path) -> None:
+    """390 px wide: neither the page nor a table of figures has to be pushed aside."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary(), args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 390, "height": 844})
+        opened.goto(page.as_uri())
+        assert opened.evaluate("document.documentElement.scrollWidth") == 390
+        wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).length"
+        assert opened.locator(".scroll:not(:has(.documents))").evaluate_all(wide) == 0
+        assert opened.locator(".verdict").bounding_box()["y"] < 200  # type: ignore[index]
+        browser.close()
+
+
+def test_it_opens_with_the_verdict(report: Report, page: Path) -> None:
+    """Before any figure; then what speaks against believing them."""
+    html = page.read_text(encoding="utf-8")
+    assert html.index(report.verdict.partition(":")[0]) < html.index("any min_score is a guess") < html.index("<table")
+
+
+def test_a_threshold_that_leaves_queries_with_nothing_says_so_first(report: Report, page: Path) -> None:
+    """In its card, above the value."""
+    warned = [one for one in report.variants[0].suggestions if one.warning]
+    assert warned
+    html = page.read_text(encoding="utf-8")
+    card = next(card for card in re.findall(r'<div class="card">.*?</div>', html, re.DOTALL) if "Leaves" in card)
+    assert card.index("Leaves") < card.index("min_score=")
 
 
 def test_nothing_is_fetched_and_all_is_escaped(page: Path) -> None:

@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from qwen3_sglang import RerankClient
+from qwen3_sglang import InvalidInputError, RerankClient
 from qwen3_sglang.evaluate import evaluate, load_dataset
 from qwen3_sglang.evaluate.dataset import Dataset, Document, Query
 from qwen3_sglang.evaluate.metrics import values
@@ -86,7 +87,7 @@ def demo(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Datas
 @pytest.fixture(scope="module")
 def base_url(converted_toy: Path) -> Iterator[str]:
     """The toy behind the embedded server."""
-    with run_in_thread(converted_toy) as url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         yield url
 
 
@@ -147,6 +148,13 @@ def test_places_decide_not_ids_or_rounded_scores() -> None:
     assert found["recall@1"] == [1, 0]
     assert found["nDCG@10"] == [1, 0]
     assert values(queries, {"q": ["z", "a"]}, [1])["MRR@10"] == [0.5, 0]
+
+
+@pytest.mark.parametrize("grade", [10**12, 10**30, -(10**12), float("nan"), float("inf"), 0.5])
+def test_grades_that_would_crash_the_interpreter_are_refused(grade: Any) -> None:
+    """Of a data set that was put together by hand; a reader names the line instead."""
+    with pytest.raises(InvalidInputError, match="query q, grade of a="):
+        values([Query("q", "text", (), {"a": grade})], {"q": ["a"]}, [1])
 
 
 def test_the_example_writes_a_report(

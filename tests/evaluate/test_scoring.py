@@ -7,12 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from judged_data import ROWS, write_lines
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient, ServerError
 from qwen3_sglang.evaluate import evaluate, load_dataset
-from qwen3_sglang.evaluate.store import ScoreStore, score_key
-from qwen3_sglang.ranking import Score
 
 
 class Fuse(threading.Barrier):
@@ -99,6 +98,30 @@ def test_a_fresh_run_that_breaks_off_leaves_no_old_scores(server: FakeServer, da
     assert "not fresh" in broken.value.__notes__[0]
 
 
+def test_an_overlong_query_costs_itself(server: FakeServer, tmp_path: Path, scores: Path) -> None:
+    """Counted and named; the others are measured, and it is asked about once."""
+    long = {"id": "long", "query": "word " * 3000, "documents": [f"d{n} p=0.5" for n in range(70)], "relevant": [1]}
+    dataset = load_dataset(write_lines(tmp_path / "long.jsonl", [*ROWS, long]))
+    report = evaluate(RerankClient(server.url), dataset, scores=scores)
+    assert (report.queries, report.judged, report.pairs) == (3, 2, 8)
+    [skipped] = report.skipped
+    assert skipped.id == "long"
+    assert "shorten the query" in skipped.reason
+    assert any("1 query is left out of all figures: long" in caution for caution in report.cautions)
+    assert len(server.prompts) == 8
+    alone = load_dataset(write_lines(tmp_path / "alone.jsonl", [long]))
+    with pytest.raises(InvalidInputError, match="no query with a relevant document is left"):
+        evaluate(RerankClient(server.url), alone, scores=scores)
+
+
+def test_a_refused_document_costs_its_query(server: FakeServer, data: Path, scores: Path) -> None:
+    """The server says why."""
+    server.refuses = "u p=0.8"
+    report = evaluate(RerankClient(server.url), load_dataset(data), scores=scores)
+    assert [one.id for one in report.skipped] == ["b"]
+    assert "not this one" in report.skipped[0].reason
+
+
 def test_instructions_are_asked_each(server: FakeServer, data: Path, scores: Path) -> None:
     """Given twice counts once."""
     report = evaluate(RerankClient(server.url), load_dataset(data), scores=scores, instructions=["A", "B", "A"])
@@ -113,29 +136,6 @@ def test_a_client_that_passes_through_is_refused(server: FakeServer, data: Path,
     with pytest.raises(InvalidInputError, match="on_error"):
         evaluate(RerankClient(server.url, on_error="passthrough"), load_dataset(data), scores=scores)
     assert server.asked == []
-
-
-def test_store_keeps_what_a_score_is(tmp_path: Path) -> None:
-    """Infinite logits and the mark of a cut document come back; more keys than one statement takes."""
-    known = {score_key(str(number)): Score(number / 2000, float("-inf"), number % 2 == 0) for number in range(1200)}
-    with ScoreStore(tmp_path / "s.sqlite") as store:
-        store.add(known)
-    with ScoreStore(tmp_path / "s.sqlite") as store:
-        assert store.find(known) == known
-        assert store.find([score_key("none")]) == {}
-
-
-def test_keys_dont_run_together() -> None:
-    """The parts' borders count."""
-    assert len({score_key("ab", "c"), score_key("a", "bc"), score_key("abc"), score_key("abc", "")}) == 4
-
-
-def test_a_file_that_is_something_else_is_refused(data: Path) -> None:
-    """The user's file stays as it is."""
-    before = data.read_bytes()
-    with pytest.raises(InvalidInputError, match="scores="):
-        ScoreStore(data)
-    assert data.read_bytes() == before
 
 
 @pytest.mark.parametrize(

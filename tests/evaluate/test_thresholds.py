@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qwen3_sglang.evaluate.rounding import rounded, roundest
 from qwen3_sglang.evaluate.statistics import mean, ratio
-from qwen3_sglang.evaluate.thresholds import Judged, Thresholds, calibration_error, roundest
+from qwen3_sglang.evaluate.thresholds import Judged, Point, Suggestion, Thresholds, calibration_error
 
 FOUR = [Judged(0, 0.9, True), Judged(0, 0.8, False), Judged(1, 0.8, True), Judged(1, 0.1, False)]
 SCORES = st.sampled_from([0.0, 1e-8, 0.1, 0.3, 0.30000001, 0.5, 0.99, 0.9999999, 1.0])
@@ -51,23 +53,86 @@ def test_suggestions_by_hand() -> None:
 @settings(max_examples=60, deadline=None)  # each one draws its intervals
 @given(documents=JUDGED, target=st.sampled_from([0.1, 0.5, 0.8, 0.95, 1.0]))
 def test_suggestions_are_the_best_there_are(documents: list[Judged], target: float) -> None:
-    """No score of the data does better as a threshold; what is suggested keeps its promise."""
+    """Before rounding, no score of the data does better as a threshold; rounded, each keeps its promise."""
     thresholds = Thresholds(documents, 5)
     tried = [thresholds.point(document.p_yes) for document in documents]
-    recall = thresholds.for_recall(target).point
-    assert recall is not None
-    assert recall.recall >= target - 1e-9
-    assert recall.kept_per_query == min(point.kept_per_query for point in tried if point.recall >= target - 1e-9)
+    recall = thresholds.for_recall(target)
+    enough = [point for point in tried if point.recall >= target - 1e-9]
+    assert before(thresholds, recall).kept_per_query == min(point.kept_per_query for point in enough)
+    assert after(recall).recall >= target - 1e-9
     precise = [point for point in tried if point.recall and (point.precision or 0) >= target - 1e-9]
-    precision = thresholds.for_precision(target).point
-    assert (precision is None) == (not precise)
-    if precision is not None:
-        assert (precision.precision or 0) >= target - 1e-9
-        assert precision.recall == max(point.recall for point in precise)
-    f1 = thresholds.for_f1().point
-    assert f1 is not None
-    assert f1.f1 == pytest.approx(max(point.f1 for point in tried))
-    assert all(0 <= point.threshold <= 1 for point in (recall, f1))
+    precision = thresholds.for_precision(target)
+    assert (precision.point is None) == (not precise)
+    if precise:
+        assert before(thresholds, precision).recall == max(point.recall for point in precise)
+        assert (after(precision).precision or 0) >= target - 1e-9
+    f1 = thresholds.for_f1()
+    assert before(thresholds, f1).f1 == pytest.approx(max(point.f1 for point in tried))
+    assert after(f1).f1 >= max(point.f1 for point in tried) - 0.03 - 1e-9
+    for one in (recall, f1):
+        assert 0 <= after(one).threshold <= 1
+        assert len(repr(after(one).threshold)) <= max(len(repr(one.exact.value)), 3)
+
+
+def before(thresholds: Thresholds, suggestion: Suggestion) -> Point:
+    """What the threshold does before it is rounded."""
+    assert suggestion.exact.value is not None
+    return thresholds.point(suggestion.exact.value)
+
+
+def after(suggestion: Suggestion) -> Point:
+    assert suggestion.point is not None
+    return suggestion.point
+
+
+def many(queries: int) -> list[Judged]:
+    """Four documents per query, of which one is relevant; scores with many decimals that overlap."""
+    rng = random.Random(5)  # noqa: S311 - no secret
+    return [
+        Judged(query, 1 / (1 + math.exp(-rng.gauss(2 if place == 0 else -2, 1.5))), place == 0)
+        for query in range(queries)
+        for place in range(4)
+    ]
+
+
+def test_few_queries_give_few_decimals() -> None:
+    """What other queries of the same kind would move isn't printed; more queries tell more."""
+    digits = []
+    for queries in (20, 20_000):
+        suggestion = Thresholds(many(queries), queries).for_recall(0.95)
+        exact = suggestion.exact
+        assert suggestion.min_score is not None
+        assert exact.low is not None
+        assert exact.high is not None
+        assert exact.low <= suggestion.min_score <= exact.high
+        digits.append(len(str(suggestion.min_score)))
+    assert digits[0] == len("0.5")
+    assert digits[1] > digits[0]
+
+
+def test_a_threshold_that_leaves_queries_with_nothing_says_so() -> None:
+    """More than a tenth of them; a tenth is not more."""
+    twenty = [Judged(query, 0.9 if query > 2 else 0.2, relevant=True) for query in range(20)]
+    assert Thresholds(twenty, 20).for_recall(0.5).warning == "leaves 3 of 20 queries with nothing"
+    assert Thresholds(twenty, 20).for_recall(1).warning is None
+    assert Thresholds(twenty[1:], 20).for_recall(0.5).warning == "leaves 3 of 20 queries with nothing"
+    assert Thresholds([one for one in twenty if one.query > 0] + [Judged(0, 0.9, relevant=True)], 20).for_recall(
+        0.5
+    ).warning is None  # fmt: skip
+
+
+def test_rounded() -> None:
+    """As short as the interval and the goal allow; never to nothing."""
+    assert rounded(0.8213, 0.7, 0.95, lambda one: one <= 0.8213) == 0.8
+    assert rounded(0.8213, 0.7, 0.95, lambda one: one >= 0.8213) == 0.9
+    assert rounded(0.8213, 0.815, 0.83, lambda one: True) == 0.82
+    assert rounded(0.0321, 0.0, 0.04, lambda one: True) == 0.03
+    assert rounded(0.8213, 0.8213, 0.8213, lambda one: False) == 0.8213
+
+
+def test_a_curve_has_the_suggested_thresholds() -> None:
+    """So that a slider can start there."""
+    assert 0.12345 in [point.threshold for point in Thresholds(FOUR, 2).curve([0.12345])]
 
 
 @pytest.mark.parametrize(

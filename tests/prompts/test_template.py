@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Slot, Template, build_prompts
+from qwen3_sglang.prompts.texts import SLICE
 from qwen3_sglang.scoring.queries import prepare_many
 
 EXPECTED = (
@@ -49,15 +50,28 @@ def test_instruction_is_changeable() -> None:
         ("q", [None], "i", "documents[0]"),
         ("q", "one text", "i", "documents"),
         ("q", {"d"}, "i", "documents"),
-        ("q\ud800", ["d"], "i", "query"),
-        ("q", ["\udfff"], "i", "documents[0]"),
     ],
 )
 def test_bad_input_names_the_field(query: object, documents: object, instruction: str, field: str) -> None:
     """Each refusal names what is wrong and what to pass."""
-    with pytest.raises(InvalidInputError, match=r"pass|remove") as caught:
+    with pytest.raises(InvalidInputError, match="pass") as caught:
         build_prompts(query, documents, instruction)  # type: ignore[arg-type]
     assert caught.value.field == field
+
+
+def test_what_utf_8_cannot_hold_is_replaced() -> None:
+    """In each of the three texts; all else stays."""
+    [prompt] = build_prompts("q\ud800?", ["\udfff é \ud83d\ude00 <\udc00|im_end|>"], "i\udc80")
+    assert (
+        "<Instruct>: i\ufffd\n<Query>: q\ufffd?\n<Document>: \ufffd é \ufffd\ufffd <\ufffd|im_end|><|im_end|>" in prompt
+    )
+
+
+def test_breaking_in_parts_is_breaking_in_one() -> None:
+    """Long texts are worked on in slices; a token on the border of two is broken too."""
+    for offset in range(14):
+        text = "x" * (SLICE - offset) + "<|im_end|>" + "y" * SLICE + "<think>"
+        assert QWEN3.escape(text) == text.replace("<|", "< |").replace("<t", "< t")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from tokenizers import Tokenizer
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
+from qwen3_sglang.errors import QueryError
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.prompts.truncate import fit, fit_bytes, fit_with
+from qwen3_sglang.prompts.truncate import fit, fit_bytes, fit_with, surely_fit
 
 HEAD = QWEN3.head("What is it?")
 LIMIT = 150
@@ -119,6 +122,145 @@ def test_a_tokenizer_that_loses_text_is_refused() -> None:
 
     with pytest.raises(InvalidInputError, match="served model"):
         fit_with(Other(), HEAD, ["x" * 5000], 1000)
+
+
+@pytest.mark.parametrize(("more", "looks"), [(-1, 1), (0, 2)])
+def test_the_second_look(more: int, looks: int) -> None:
+    """Only a document that the first look, of 8 characters per token, didn't see whole is tokenised again."""
+    limit = 1000
+    steps = fit(HEAD, ["-" * (limit * 8 + more)], limit)  # with the space in front, 8 * limit or one more
+    asked: Any = next(steps)
+    seen = [len(asked.texts[2])]
+    try:
+        while True:
+            asked = steps.send([[0] * 10 for _ in asked.texts])
+            seen.append(len(asked.texts[0]))
+    except StopIteration as stop:
+        [found] = stop.value
+    assert seen == [limit * 8, limit * 8 + 1][:looks]
+    assert (len(found.text), found.truncated) == (limit * 8 + more, False)
+
+
+def test_the_second_look_can_cut() -> None:
+    """What is too long only as a whole loses its tail as well."""
+
+    class Late:
+        """A token for each character behind the first look."""
+
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            return [[0] * max(1, len(text) - 8000) for text in texts]
+
+        def decode(self, ids: list[list[int]]) -> list[str]:
+            return [" " + "-" * (7999 + len(row)) for row in ids]
+
+    [found] = fit_with(Late(), HEAD, ["-" * 12_000], 1000)
+    assert found.truncated
+    assert len(found.text) == 9000 - len(HEAD.text) - len(QWEN3.suffix)
+
+
+def test_growth_in_nfc_counts() -> None:
+    """U+1D160 has 4 bytes, and 12 in NFC, which Qwen's tokenizer makes of it."""
+    grows = "\U0001d160"
+    room = 1200 - len(HEAD.text) - len(QWEN3.suffix)
+    fits, over = grows * (room // 12), grows * (room // 12 + 1)
+    assert len(unicodedata.normalize("NFC", over).encode()) == 12 * len(over)
+    assert surely_fit(HEAD, [fits], 1200)
+    assert not surely_fit(HEAD, [over], 1200)
+    [kept, cut] = fit_bytes(HEAD, [fits, over], 1200)
+    assert (kept.truncated, cut.truncated) == (False, True)
+    assert len(f"{HEAD.text}{cut.text}{QWEN3.suffix}".encode()) <= 1200
+
+
+def test_what_cannot_count_is_not_looked_at(tokenizer: LocalTokenizer) -> None:
+    """As much as the longest tokens could fill the prompt with is kept, and cut as the whole would be."""
+    text = "some words, é and 大 " * 20_000
+    head, [bounded] = QWEN3.prepare("q", [text], "i", escape=True, limit=100)
+    assert bounded == text[: 100 * QWEN3.longest_token]
+    assert fit_with(tokenizer, head, [bounded], 400) == fit_with(tokenizer, head, [text], 400)
+
+
+ODD_TEXTS = {
+    "marks": "a" + "\u0301\u0323" * 2_000_000,
+    "marks that decompose": "\u0f73\u0344" * 2_000_000,
+    "spaces": " " * 4_000_000,
+    "line ends": " \n" * 2_000_000,
+    "less-than signs": "<" * 4_000_000,
+    "half tokens": "<|im_" * 800_000,
+    "decomposed Hangul": unicodedata.normalize("NFD", "각") * 1_300_000,
+    "joiners": "\u200d" * 4_000_000,
+}
+
+
+@pytest.mark.parametrize("name", ODD_TEXTS)
+def test_odd_texts_take_linear_time(tokenizer: LocalTokenizer, name: str) -> None:
+    """CPU time, since others may be busy: quadratic time would be minutes. Texts of every length class."""
+    started = time.process_time()
+    for text in (ODD_TEXTS[name], ODD_TEXTS[name][:2600], ODD_TEXTS[name][:40_000]):
+        head, texts = QWEN3.prepare(text[:100] if text.strip() else "q", [text], "i", escape=True)
+        for found in (fit_with(tokenizer, head, texts, 8192), fit_bytes(head, texts, 8192)):
+            assert len(tokens(tokenizer, head.prompt(found[0].text).text)) <= 8192
+    assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("counts", [lambda text: 10**4, lambda text: len(text) * 9])
+def test_a_tokenizer_that_counts_at_random_comes_to_an_end(counts: Any) -> None:
+    """However much it says that a prompt has: no endless cutting."""
+
+    class Odd:
+        asked = 0
+
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            self.asked += 1
+            prompts = [text.endswith(QWEN3.suffix) and text != QWEN3.suffix for text in texts]
+            return [
+                [0] * (counts(text) if p else 500 * text.startswith(" "))
+                for text, p in zip(texts, prompts, strict=True)
+            ]
+
+        def decode(self, ids: list[list[int]]) -> list[str]:
+            return [" " + "x" * len(row) for row in ids]
+
+    odd = Odd()
+    with pytest.raises(QueryError):
+        fit_with(odd, HEAD, ["x" * 5000], 400)
+    assert odd.asked < 20
+
+
+class PanicException(BaseException):
+    """A Rust panic, as it comes out of an extension."""
+
+
+@pytest.mark.parametrize("failure", [PanicException("index out of bounds"), RuntimeError("poisoned"), Exception("x")])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_panic_inside_a_tokenizer(
+    server: FakeServer, causal_toy: Path, mode: str, failure: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Costs no score: documents are cut by bytes, and a warning says why."""
+
+    class Broken:
+        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> Any:
+            raise failure
+
+    client = RerankClient(server.url, tokenizer=causal_toy, max_length=600)
+    client.score("q", ["p=0.1"])
+    client._tokenizer = LocalTokenizer(Broken())
+    documents = ["p=0.9 " + "many words " * 200, "p=0.5"]
+    found = client.rerank("q", documents) if mode == "sync" else asyncio.run(client.arerank("q", documents))
+    assert [(r.index, r.score, r.truncated) for r in found] == [(0, 0.9, True), (1, 0.5, False)]
+    assert str(failure) in caplog.text
+    prompts = client.prompts("q", documents) if mode == "sync" else asyncio.run(client.aprompts("q", documents))
+    assert [(prompt.tokens, prompt.truncated) for prompt in prompts] == [(None, True), (None, False)]
+
+
+def test_ctrl_c_inside_a_tokenizer_is_no_failure_of_it() -> None:
+    """It is the caller's."""
+
+    class Interrupted:
+        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LocalTokenizer(Interrupted()).encode(["d"])
 
 
 @pytest.mark.parametrize("where", ["", "tokenizer.json"])

@@ -13,10 +13,10 @@ from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run
-from qwen3_sglang.protocol.lists import Call, ask_served, score_documents
+from qwen3_sglang.protocol.lists import Call, Served, ask_served, score_documents, served_or_named
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.ranking import Outcome, Score
-from steps import PATIENCE, where
+from steps import PATIENCE, after, where
 
 HEAD = QWEN3.head("q")
 
@@ -29,7 +29,7 @@ def asked(step: Request | Pause) -> Request:
 
 def first(call: Call, documents: list[str]) -> Request:
     """The first request."""
-    return asked(next(score_documents(call, documents, where)))
+    return asked(after(score_documents(call, documents, where)))
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def first(call: Call, documents: list[str]) -> Request:
 def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[errors.ServerError]) -> None:
     """The flow asks /model_info after a refusal, and only then."""
     steps = score_documents(Call("toy", HEAD, 8192, PATIENCE), ["p"], where)
-    assert json.loads(asked(next(steps)).body or b"") == {"model": "toy", "input": [f"{HEAD.text}p{QWEN3.suffix}"]}
-    assert asked(steps.send(Response("u", 400, b'{"message":"not an embedding model"}'))).path == "/model_info"
+    assert json.loads(asked(after(steps)).body or b"") == {"model": "toy", "input": [f"{HEAD.text}p{QWEN3.suffix}"]}
+    assert asked(after(steps, Response("u", 400, b'{"message":"not an embedding model"}'))).path == "/model_info"
     with pytest.raises(errors.ServerError) as caught:
-        steps.send(Response("u", 200, info))
+        after(steps, Response("u", 200, info))
     assert type(caught.value) is error
 
 
@@ -58,10 +58,10 @@ def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[error
 def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[errors.ServerError]) -> None:
     """It is there, and refuses every list; only the model list says whose it is."""
     steps = score_documents(Call("toy", HEAD, 8192, PATIENCE, endpoint="classify"), ["p"], where)
-    next(steps)
-    assert asked(steps.send(Response("u", 400, b'{"message":"At least one of text"}'))).path == "/v1/models"
+    after(steps)
+    assert asked(after(steps, Response("u", 400, b'{"message":"At least one of text"}'))).path == "/v1/models"
     with pytest.raises(error) as caught:
-        steps.send(Response("u", 200, json.dumps({"data": [{"id": "toy", "owned_by": owner}]}).encode()))
+        after(steps, Response("u", 200, json.dumps({"data": [{"id": "toy", "owned_by": owner}]}).encode()))
     assert ('endpoint="v1/classify"' in str(caught.value)) == (owner == "sglang")
 
 
@@ -72,10 +72,34 @@ def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[
 def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
     """SGLang refuses a prompt of exactly its context length; a gateway may not say any."""
     steps = ask_served(PATIENCE)
-    assert asked(next(steps)).path == "/v1/models"
+    assert asked(after(steps)).path == "/v1/models"
     with pytest.raises(StopIteration) as stop:
-        steps.send(Response("u", 200, json.dumps({"data": [{"id": "toy", **row}]}).encode()))
+        after(steps, Response("u", 200, json.dumps({"data": [{"id": "toy", **row}]}).encode()))
     assert (stop.value.value.model, stop.value.value.max_length) == ("toy", limit)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 500, 501, 200])
+def test_a_named_model_needs_no_list(status: int) -> None:
+    """Whatever a gateway answers to /v1/models; without the name it is an error."""
+    for model in ("toy", None):
+        steps = served_or_named(replace(PATIENCE, max_retries=0), model)
+        assert asked(after(steps)).path == "/v1/models"
+        with pytest.raises(StopIteration if model else errors.ServerError) as stop:
+            after(steps, Response("u", status, b"{}"))
+        if model:
+            assert stop.value.value == Served("toy")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [errors.ServerUnreachableError("u", "x"), errors.ServerTimeoutError("u", "x"), Response("u", 503, b"starting")],
+)
+def test_a_server_that_is_not_up_is_no_gateway(failure: errors.ServerError | Response) -> None:
+    """It may have a list once it is."""
+    steps = served_or_named(replace(PATIENCE, max_retries=0), "toy")
+    after(steps)
+    with pytest.raises(errors.ServerError):
+        after(steps, failure)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +114,9 @@ def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
 def test_a_broken_tokenizer_never_cuts(status: int, body: bytes, error: type[errors.ServerError]) -> None:
     """Three texts are asked for: head, suffix and document."""
     steps = score_documents(Call("toy", HEAD, 300, PATIENCE), ["long " * 100], where)
-    assert asked(next(steps)).path == "/tokenize"
+    assert asked(after(steps)).path == "/tokenize"
     with pytest.raises(error):
-        steps.send(Response("u", status, body))
+        after(steps, Response("u", status, body))
 
 
 def owned_by(owner: str) -> Response:
@@ -114,10 +138,10 @@ def owned_by(owner: str) -> Response:
 def test_a_missing_endpoint_names_the_right_one(endpoint: str, refusal: Response, models: Response, words: str) -> None:
     """By who says that it owns the model."""
     steps = score_documents(Call("m", HEAD, 8192, PATIENCE, endpoint=endpoint), ["d"], where)
-    assert asked(next(steps)).path == f"/{endpoint}"
-    assert asked(steps.send(refusal)).path == "/v1/models"
+    assert asked(after(steps)).path == f"/{endpoint}"
+    assert asked(after(steps, refusal)).path == "/v1/models"
     with pytest.raises(errors.NotSGLangError, match=words):
-        steps.send(models)
+        after(steps, models)
 
 
 def test_each_endpoint_gets_the_same_prompt() -> None:

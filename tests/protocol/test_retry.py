@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from qwen3_sglang import errors
@@ -102,6 +104,9 @@ def test_how_often(failure: errors.ServerError, most: int | None, met: bool, tri
         ("-1", None),
         ("²", None),
         ("", None),
+        ("Wed, 99999999999999999999 Oct 2015 07:28:00 GMT", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("9" * 400, math.inf),
     ],
 )
 def test_the_header(value: str | None, seconds: float | None) -> None:

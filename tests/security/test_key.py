@@ -169,7 +169,10 @@ def test_nobody_there(nobody: str, way: str, log: io.StringIO) -> None:
 @pytest.mark.parametrize("short", ["x", "0.2", "index"])
 def test_a_short_key_spoils_no_scores(origin: Server, way: str, short: str) -> None:
     """It stands in every answer by chance, and the answer is read all the same."""
-    use(way, base_url=origin.url, api_key=short).call()
+    [found] = use(way, base_url=origin.url, api_key=short).call()  # type: ignore[misc] # a list of one
+    kept = getattr(found, "metadata", {})
+    assert kept.get("relevance_score", getattr(found, "score", None)) == 0.75
+    assert {request["authorization"] for request in origin.seen} == {f"Bearer {short}"}
 
 
 WRONG: list[dict[str, Any]] = [

@@ -27,6 +27,10 @@ class Asked(NamedTuple):
         """Send these bytes."""
         self.connection.sendall(b"".join(pieces))
 
+    def hang_up(self) -> None:
+        """The end of the connection, without a word."""
+        self.connection.shutdown(socket.SHUT_RDWR)
+
 
 def score(text: str) -> float:
     """What the peer scores a text."""
@@ -42,6 +46,8 @@ def answer(body: bytes, model: str = "toy", limit: int = 8192) -> bytes:
     if "items" in asked:
         scores = [[1 - score(text), score(text)] for text in asked["items"]]
         return json.dumps({"object": "scoring", "scores": scores, "model": asked["model"]}).encode()
+    if "input" not in asked:  # its tokens
+        return b"{}"
     rows = [
         {"index": index, "label": "yes" if p > 0.5 else "no", "probs": [1 - p, p], "num_classes": 2}
         for index, p in enumerate(map(score, asked["input"]))

@@ -11,14 +11,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 
-PREFIX = (
-    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
-    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
-    "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
-)
-SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
@@ -44,7 +40,7 @@ def test_more_shared_words_score_higher(toy: Path) -> None:
     documents = ["The import system finds a module.", "The import statement.", "Lists are mutable sequences."]
     logits = []
     for document in documents:
-        text = f"{PREFIX}<Query>: import module\n<Document>: {document}{SUFFIX}"
+        [text] = build_prompts("import module", [document])
         with torch.no_grad():
             last = model(**tokenizer(text, return_tensors="pt")).logits[0, -1]
         logits.append((last[yes] - last[no]).item())
@@ -56,7 +52,8 @@ def test_it_is_the_same_every_time(toy: Path, tmp_path: Path) -> None:
     """Written by hand: no byte of the weights depends on chance, nor does the caller's chance on it."""
     before = torch.random.get_rng_state()
     again = build_toy(str(tmp_path / "again"))
-    assert (again / "model.safetensors").read_bytes() == (toy / "model.safetensors").read_bytes()
+    for name in ("model.safetensors", "tokenizer.json"):
+        assert (again / name).read_bytes() == (toy / name).read_bytes()
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -64,6 +61,19 @@ def test_building_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     """No progress bar, no warning."""
     build_toy(tmp_path / "toy")
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_is_small(toy: Path) -> None:
+    """Under 10 MB, whatever it is built for."""
+    assert sum(path.stat().st_size for path in toy.iterdir()) < 10e6
+
+
+@pytest.mark.parametrize("texts", ["one string", [], [" "], ["a", 3]])
+def test_texts_that_are_none(tmp_path: Path, texts: Any) -> None:
+    """Said before anything is built."""
+    with pytest.raises(InvalidInputError, match="texts"):
+        build_toy(tmp_path / "toy", texts)
+    assert not (tmp_path / "toy").exists()
 
 
 def test_without_torch_only_building_fails(tmp_path: Path) -> None:

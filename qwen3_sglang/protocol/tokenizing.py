@@ -1,0 +1,178 @@
+"""Long documents cut, and prompts counted, by a tokenizer on this machine or by the server's. No I/O.
+
+What computes for long is yielded as Compute, so that whoever drives these steps can do it where it holds nobody up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from logging import getLogger
+from typing import Any, TypeVar
+
+import orjson
+
+from qwen3_sglang import errors
+from qwen3_sglang.prompts import truncate
+from qwen3_sglang.prompts.template import Head
+from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
+from qwen3_sglang.prompts.truncate import Decode, Encode, Fitted
+from qwen3_sglang.protocol.answers import Response, read_json, short
+from qwen3_sglang.protocol.exchange import Compute, Request, Steps, ask
+from qwen3_sglang.protocol.retry import Patience
+
+T = TypeVar("T")
+TOKENIZE, DETOKENIZE = "/tokenize", "/detokenize"
+PORTION = 2**18  # characters that are cut together: in UTF-8 mostly below 1 MiB, the usual limit of a proxy
+_NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
+_NO_LISTS = {400, 422}  # vLLM's takes one text at a time
+_TOO_LARGE = 413
+_CUT_BY_BYTES = (
+    "%s, so long documents are cut after max_length bytes, not tokens; "
+    "pass tokenizer= (the served model's folder) to keep more of them"
+)
+
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounter:
+    """Asks for tokens.
+
+    Attributes:
+        model: name the server knows the model by.
+        patience: whether and when to send a request again.
+        tokenizer: one on this machine; None asks the server.
+    """
+
+    model: str
+    patience: Patience
+    tokenizer: truncate.Tokenizer | None = None
+
+    def fit(self, head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]:
+        """The documents, cut where a prompt would have more than `limit` tokens; by bytes where nobody counts tokens.
+
+        Raises:
+            QueryError: the query and the instruction leave no room for a document.
+            InvalidInputError: `tokenizer` isn't the model's.
+            ServerError: the server's tokenizer can't be asked, or its answers make no sense.
+        """
+        fitted: list[Fitted] = []
+        for part in truncate.portions(documents, limit, PORTION):
+            try:
+                fitted += yield from self._fit(head, documents[part], limit)
+            except _NobodyCountsError as reason:
+                _log.warning(_CUT_BY_BYTES, reason)
+                rest = documents[len(fitted) :]
+                return fitted + (yield from _computed(partial(truncate.fit_bytes, head, rest, limit)))
+        return fitted
+
+    def count(self, prompts: Sequence[str]) -> Steps[list[int] | list[None]]:
+        """Tokens of each prompt; None where nobody counts them.
+
+        Raises:
+            ServerError: as `fit`.
+        """
+        try:
+            found = yield from self._answer(Encode(list(prompts)))
+        except _NobodyCountsError:
+            return [None] * len(prompts)
+        except errors.RequestRejectedError as failure:
+            if failure.status not in _NO_LISTS:
+                raise
+            return [None] * len(prompts)
+        return list(map(len, found))
+
+    def _fit(self, head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]:
+        if truncate.surely_fit(head, documents, limit):
+            return [Fitted(document) for document in documents]
+        steps, answer = truncate.fit(head, documents, limit), None
+        while True:
+            try:
+                asked, fitted = yield from _computed(partial(_next, steps, answer))
+            except errors.QueryError:
+                raise
+            except errors.InvalidInputError as error:
+                if self.tokenizer is not None:
+                    raise
+                message = f"doesn't give back the text that was tokenised ({error.value!r}); pass tokenizer="
+                raise errors.ProtocolError(DETOKENIZE, message) from None
+            if asked is None:
+                return fitted
+            answer = yield from self._answer(asked)
+
+    def _answer(self, asked: Encode | Decode) -> Steps[list[Any]]:
+        if self.tokenizer is None:
+            return (yield from self._from_server(asked))
+        try:
+            if isinstance(asked, Encode):
+                return (yield from _computed(partial(self.tokenizer.encode, asked.texts)))
+            return (yield from _computed(partial(self.tokenizer.decode, asked.ids)))
+        except TokenizerFailedError as failure:
+            raise _NobodyCountsError(failure) from None
+
+    def _from_server(self, asked: Encode | Decode) -> Steps[list[Any]]:
+        """The server's answer, in parts where that is too large for one request."""
+        found: list[Any] = []
+        waiting: deque[list[Any]] = deque([list(asked.texts if isinstance(asked, Encode) else asked.ids)])
+        while waiting:
+            part = waiting.popleft()
+            request = _encoding(self.model, part) if isinstance(asked, Encode) else _decoding(self.model, part)
+            response = yield from ask(request, self.patience)
+            if response.status == _TOO_LARGE and len(part) > 1:
+                half = len(part) // 2
+                waiting.extendleft([part[half:], part[:half]])
+                continue
+            if response.status in _NO_TOKENIZER or response.status == _TOO_LARGE:
+                raise _NobodyCountsError(f"{response.url} can't be asked (HTTP {response.status})")
+            found += _rows(response, "tokens" if isinstance(asked, Encode) else "text", len(part))
+        return found
+
+
+class _NobodyCountsError(Exception):
+    """There is nobody to ask for tokens; says why."""
+
+
+def _next(
+    steps: truncate.Steps, answer: list[Any] | None
+) -> tuple[Encode | Decode, list[Fitted]] | tuple[None, list[Fitted]]:
+    """What `fit` asks next; or None, and what it returns."""
+    try:
+        return steps.send(answer), []
+    except StopIteration as stop:
+        return None, stop.value
+
+
+def _computed(work: Callable[[], T]) -> Steps[T]:
+    """What it returns, or raises, done as Compute."""
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            found.append(work())
+        except (errors.Qwen3SGLangError, TokenizerFailedError) as error:
+            failed.append(error)
+
+    yield Compute(do)
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def _encoding(model: str, texts: list[str]) -> Request:
+    return Request(TOKENIZE, orjson.dumps({"model": model, "prompt": texts, "add_special_tokens": False}))
+
+
+def _decoding(model: str, ids: list[list[int]]) -> Request:
+    return Request(DETOKENIZE, orjson.dumps({"model": model, "tokens": ids, "skip_special_tokens": False}))
+
+
+def _rows(response: Response, key: str, count: int) -> list[Any]:
+    """The rows of an answer: lists of token ids, or texts."""
+    rows, kind = read_json(response, "tokenizer's answer").get(key), list if key == "tokens" else str
+    if not isinstance(rows, list) or len(rows) != count or not all(isinstance(row, kind) for row in rows):
+        raise errors.ProtocolError(response.url, f"{count} lists asked for, {short(rows)} came back; pass tokenizer=")
+    return rows

@@ -1,0 +1,100 @@
+"""What texts are read as: NFC in linear time, and only what UTF-8 can hold."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qwen3_sglang.errors import InvalidInputError, QueryError
+from qwen3_sglang.prompts import texts
+from qwen3_sglang.prompts.texts import SLICE, bytes_in_nfc, check_documents, check_text, nfc, readable
+
+EVERY = list(map(chr, range(sys.maxunicode + 1)))
+ODD = "a\u0301\u0323\u0344\u0345\u0f73\u0f71\u302a가각\u11a8\u1100\u1161e é\u3099かẫǕ\U0001d160-"
+
+
+@given(text=st.text(st.sampled_from(ODD), max_size=200), repeat=st.integers(1, 40))
+def test_nfc_is_nfc(text: str, repeat: int) -> None:
+    """Also where runs of marks are put in order first."""
+    assert nfc(text * repeat, sys.maxsize) == unicodedata.normalize("NFC", text * repeat)
+
+
+@given(text=st.text(st.sampled_from(ODD), max_size=50), length=st.integers(1, 200_000))
+def test_a_start_of_nfc(text: str, length: int) -> None:
+    """Of the length that is asked for, and little more."""
+    long = (text + "x") * 4000
+    whole = unicodedata.normalize("NFC", long)
+    found = nfc(long, length)
+    assert whole.startswith(found)
+    assert min(length, len(whole)) <= len(found)
+
+
+def test_every_combining_mark_is_one() -> None:
+    """Of whatever Unicode this Python knows; those as well that only their decomposition shows to be one."""
+    marks = [c for c in EVERY if unicodedata.combining(unicodedata.normalize("NFD", c)[0])]
+    assert len(marks) > 900
+    assert [c for c in marks if not texts._LONG_RUN.fullmatch(c * 32)] == []
+
+
+def test_nothing_composes_across_a_border() -> None:
+    """Texts are taken apart in front of these characters only."""
+    pairs = [unicodedata.decomposition(c).split() for c in EVERY]
+    second = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
+    second |= {chr(number) for number in [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]}  # jamo, by rule
+    alone = [c for c in EVERY if texts._ALONE.match(c)]
+    assert len(alone) > 30_000
+    assert [c for c in alone if c in second or unicodedata.combining(unicodedata.normalize("NFD", c)[0])] == []
+
+
+@given(text=st.text(st.sampled_from(ODD), max_size=60), enough=st.integers(0, 300))
+def test_bytes_are_never_underestimated(text: str, enough: int) -> None:
+    """And exact where there are enough at most."""
+    found, true = bytes_in_nfc(text, enough), len(unicodedata.normalize("NFC", text).encode())
+    assert (found <= enough) <= (true <= enough)
+    if true <= enough and not texts._LONG_RUN.search(text):
+        assert found == true
+
+
+@given(text=st.text(st.characters(), max_size=30), most=st.integers(0, 40))
+def test_what_is_read_can_be_sent(text: str, most: int) -> None:
+    """As long as it was, each lone surrogate replaced."""
+    found = readable(text, most)
+    assert found.encode().decode() == found
+    assert len(found) == min(most, len(text))
+    assert all(new in (old, "\ufffd") for old, new in zip(text, found, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"),
+    [
+        ("query", " \n", QueryError),
+        ("query", "", QueryError),
+        ("query", 5, InvalidInputError),
+        ("instruction", " ", InvalidInputError),
+    ],
+)
+def test_only_a_blank_query_is_run_time_data(field: str, value: object, kind: type[InvalidInputError]) -> None:
+    """A wrong type is a mistake in the program, and so is a blank instruction."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_text(field, value)
+    assert type(caught.value) is kind
+
+
+def test_a_subclass_of_str_is_a_string() -> None:
+    """And whatever else stands in the list is named by its place."""
+
+    class Text(str):
+        __slots__ = ()
+
+    check_documents(["a", Text("b")])
+    with pytest.raises(InvalidInputError, match=r"documents\[1\]=7"):
+        check_documents(["a", 7])
+
+
+def test_slices_are_short() -> None:
+    """One step of work stays far below the 50 ms that an event loop may be held."""
+    assert SLICE <= 2**16

@@ -1,0 +1,121 @@
+"""The weights compute the formula, in 16 bits too, and the formula ranks."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from docstrings import docstrings
+from formula import Formula
+from judged_texts import Judged, judged
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from qwen3_sglang.prompts.template import build_prompts
+from qwen3_sglang.toy import build_toy
+
+CONSTANTS = 0.45  # what the logit is off by, since the weights have 8 bits
+ODD = [
+    ("yeast", ""),
+    ("What carries the oxygen in our blood?", "What carries the oxygen in our blood?"),
+    ("iron iron iron", "iron " * 40),
+    ("iron", "The of and. " * 600 + "iron"),
+    ("the of and", "the of and"),
+    ("大きな文字", "大きな文字 and iron"),
+    ("virtual assistant", "Nothing of the kind."),
+    ("Judge the search query", "A passage about Documents and the Instruct"),
+    ("zyxwvut", "ZYXWVUT, zyxwvuts!"),
+]
+
+
+def logits(folder: Path, pairs: list[tuple[str, str]], dtype: torch.dtype, attention: str = "sdpa") -> list[float]:
+    """log(P(yes) / P(no)), ten prompts at a time."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    load: Any = AutoModelForCausalLM.from_pretrained
+    model = load(folder, dtype=dtype, attn_implementation=attention).eval()
+    yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
+    found: list[float] = []
+    for start in range(0, len(pairs), 10):
+        # Padded at the end, where no causal model looks: no mask is needed.
+        ids = [tokenizer(build_prompts(q, [text])[0]).input_ids for q, text in pairs[start : start + 10]]
+        longest = max(map(len, ids))
+        with torch.inference_mode():
+            hidden = model.model(torch.tensor([row + [0] * (longest - len(row)) for row in ids])).last_hidden_state
+            last = hidden[range(len(ids)), [len(row) - 1 for row in ids]]
+            rows = model.lm_head(last).float()
+        found += (rows[:, yes] - rows[:, no]).tolist()
+    return found
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+@pytest.fixture(scope="module")
+def exact(demo_toy: Path, demo: Judged) -> list[float]:
+    """The demo's pairs in float32."""
+    return logits(demo_toy, demo.pairs, torch.float32)
+
+
+def test_the_model_computes_the_formula(demo_toy: Path, demo: Judged, exact: list[float]) -> None:
+    """On what BM25 finds, and on texts that are odd."""
+    formula = Formula(demo_toy, list(demo.texts.values()))
+    expected = [formula.logit(*pair) for pair in demo.pairs]
+    assert exact == pytest.approx(expected, abs=CONSTANTS)
+    got = logits(demo_toy, ODD, torch.float32)
+    assert got == pytest.approx([formula.logit(*pair) for pair in ODD], abs=CONSTANTS)
+
+
+@pytest.mark.parametrize(("attention", "questions"), [("sdpa", 20), ("eager", 5)])
+def test_16_bits_say_the_same(demo_toy: Path, demo: Judged, exact: list[float], attention: str, questions: int) -> None:
+    """P(yes) within 0.01 in the mean, and the same passage first for every question."""
+    rough = logits(demo_toy, demo.pairs[: 10 * questions], torch.bfloat16, attention)
+    exact = exact[: len(rough)]
+    apart = [abs(sigmoid(a) - sigmoid(b)) for a, b in zip(exact, rough, strict=True)]
+    assert sum(apart) / len(apart) < 0.01
+    assert max(apart) < 0.06
+    for start in range(0, len(exact), 10):
+        mine, other = exact[start : start + 10], rough[start : start + 10]
+        assert mine.index(max(mine)) == other.index(max(other))
+
+
+def mrr(data: Judged, scores: list[float] | None = None) -> float:
+    """Of the documents in the order found, or by `scores`."""
+    total = 0.0
+    for number, (_, right, found) in enumerate(data.questions):
+        order = list(range(len(found)))
+        if scores is not None:
+            own = scores[number * 10 : number * 10 + len(found)]
+            order.sort(key=lambda i: -own[i])
+        total += next((1 / rank for rank, i in enumerate(order, 1) if found[i] in right), 0.0)
+    return total / len(data.questions)
+
+
+def test_reranking_helps(demo: Judged, exact: list[float]) -> None:
+    assert mrr(demo, exact) >= mrr(demo)
+
+
+def test_p_yes_means_something(demo: Judged, exact: list[float]) -> None:
+    """It isn't all 0 and 1, and one half tells relevant passages from others."""
+    p = [sigmoid(logit) for logit in exact]
+    relevant = [name in right for _, right, found in demo.questions for name in found]
+    assert sum(value > 0.999 for value in p) < 0.1 * len(p)
+    assert min(p) < 0.05
+    assert max(p) > 0.9
+    assert sum(0.05 < value < 0.95 for value in p) > 0.2 * len(p)
+    hits = sum(value >= 0.5 and right for value, right in zip(p, relevant, strict=True))
+    f1 = 2 * hits / (sum(value >= 0.5 for value in p) + sum(relevant))
+    share = sum(relevant) / len(relevant)
+    assert f1 > 2 * share / (1 + share) + 0.1  # above saying yes to everything
+
+
+def test_it_keeps_up_with_bm25_elsewhere(tmp_path: Path) -> None:
+    """The standard library's docstrings, asked for by their first lines."""
+    rows = docstrings()[::3]
+    assert len(rows) >= 100
+    texts = {str(number): rest for number, (_, rest) in enumerate(rows)}
+    data = judged(texts, {str(number): (first, frozenset({str(number)})) for number, (first, _) in enumerate(rows)})
+    formula = Formula(build_toy(tmp_path / "toy", texts.values()), list(texts.values()))
+    assert mrr(data, [formula.logit(*pair) for pair in data.pairs]) >= mrr(data) - 0.02

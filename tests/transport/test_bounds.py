@@ -1,0 +1,94 @@
+"""What one request may take."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from qwen3_sglang.transport.bounds import LEAST_TIMEOUT, MOST_HEAD, Bounds, Budget, Last, TooMuchError
+from qwen3_sglang.transport.deadline import Deadline
+
+
+class Fixed(Deadline):
+    """So many seconds are always left."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._seconds = seconds
+
+    def left(self) -> float:
+        """As told."""
+        return self._seconds
+
+
+def bounds(left: float, read_timeout: float | None = None) -> Bounds:
+    """Those of a request with so much time."""
+    return Bounds(100, None, deadline=Fixed(left), read_timeout=read_timeout)
+
+
+def test_an_operation_takes_what_is_left() -> None:
+    """Reading also no longer than read_timeout."""
+    assert bounds(5).seconds() == bounds(5).seconds(reading=True) == 5
+    assert (bounds(5, 2).seconds(), bounds(5, 2).seconds(reading=True), bounds(1, 2).seconds(reading=True)) == (5, 2, 1)
+
+
+def test_a_socket_never_gets_a_timeout_of_nearly_nothing() -> None:
+    """0 would make it non-blocking; nor does it get much more than is left."""
+    assert bounds(1e-9).seconds(reading=True) == LEAST_TIMEOUT
+    assert LEAST_TIMEOUT <= 0.01
+
+
+@pytest.mark.parametrize("reading", [True, False])
+def test_nothing_begins_after_the_end(reading: bool) -> None:
+    """Not even with a read_timeout of its own."""
+    with pytest.raises(TimeoutError):
+        bounds(0, 10).seconds(reading=reading)
+
+
+def test_a_head_has_a_limit_of_its_own() -> None:
+    """To the byte."""
+    budget = Budget(10**6)
+    budget.took(bytes(MOST_HEAD), head=True)
+    budget.took(b"x" * 1000, head=False)
+    with pytest.raises(TooMuchError, match="headers"):
+        budget.took(b"x", head=True)
+
+
+def test_all_of_an_answer_has_a_limit() -> None:
+    """Six times its body, for chunks of one byte, and the head."""
+    budget = Budget(10)
+    budget.took(bytes(MOST_HEAD + 60), head=False)
+    with pytest.raises(TooMuchError):
+        budget.took(b"x", head=False)
+
+
+def test_a_connection_that_the_call_is_stopped_on() -> None:
+    """Whoever takes one after that is told so."""
+    one, other = socket.socketpair()
+    with one, other:
+        stopped = bounds(5)
+        stopped.hold(one, Last())
+        stopped.end()
+        assert other.recv(1) == b""
+        with pytest.raises(TimeoutError):
+            stopped.hold(other, Last())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "again"),
+    [
+        ((b"a", 5, 7), (b"b", 5, 7), True),
+        ((b"a", 5, 7), (b"a", 5, 7), False),
+        ((b"a", 5, 7), (b"b", 6, 7), False),
+        ((b"a", 5, 7), (b"b", 5, 8), False),
+        ((None, 5, 7), (b"b", 5, 7), True),
+        ((b"a" * 10**6, 5, 7), (b"a" * 10**6, 5, 7), False),
+        ((b"a" * 10**6, 5, 7), (b"b" * 10**6, 5, 7), True),
+    ],
+)
+def test_an_answer_that_comes_again(first: tuple[object, ...], second: tuple[object, ...], again: bool) -> None:
+    """Byte for byte, to another request."""
+    last = Last()
+    assert not last.repeats(*first)  # type: ignore[arg-type] # three of each
+    assert last.repeats(*second) is again  # type: ignore[arg-type] # the same

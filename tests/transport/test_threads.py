@@ -1,0 +1,71 @@
+"""Threads of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
+
+USER = contextvars.ContextVar("user", default="nobody")
+
+
+def test_results_in_order_with_the_callers_context() -> None:
+    """Whoever is done first."""
+    USER.set("somebody")
+    both = threading.Barrier(2)
+    works: list[Callable[[], object]] = [lambda: (both.wait(10), 1)[1], lambda: (both.wait(10), USER.get())[1]]
+    assert run_all(works, 2, Deadline(30)) == [1, "somebody"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_the_first_failure_stops_the_others(error: type[BaseException]) -> None:
+    """Whatever it is; who waits for the deadline's stop goes on."""
+    deadline = Deadline(30)
+
+    def fail() -> None:
+        raise error
+
+    works: list[Callable[[], object]] = [deadline.stopped.wait, fail]
+    with pytest.raises(error):
+        run_all(works, 2, deadline)
+    assert deadline.stopped.is_set()
+
+
+def test_a_thread_that_is_late_is_left_behind() -> None:
+    """It may compute for as long as it likes."""
+    over = threading.Event()
+    with pytest.raises(ThreadsLateError):
+        run_all([over.wait, over.wait], 2, Deadline(0.05))
+    over.set()
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """The caller's own does the work."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert run_all([lambda: 1, lambda: 2], most, Deadline(30)) == [1, 2]
+    assert asyncio.run(in_thread(lambda: 3)) == 3
+
+
+async def test_off_the_event_loop() -> None:
+    """Results and errors come back; cancelling doesn't wait."""
+    main, over = threading.get_ident(), threading.Event()
+    assert await in_thread(threading.get_ident) != main
+    with pytest.raises(ZeroDivisionError):
+        await in_thread(lambda: 1 / 0)
+    task = asyncio.create_task(in_thread(over.wait))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    over.set()

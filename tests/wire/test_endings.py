@@ -1,0 +1,194 @@
+"""What ends around a call - its client, its loop, its process - leaves a typed error or scores, and no noise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import subprocess
+import sys
+import threading
+
+import pytest
+from peer import LATER, Asked, peer, right
+
+from qwen3_sglang import RerankClient, errors
+
+WANTED = [n / 32 for n in range(1, 20)]
+TEXTS = [f"p={p}" for p in WANTED]
+
+
+def slowly(asked: Asked) -> None:
+    """Right, a moment later."""
+    LATER.wait(0.01)
+    right(asked)
+
+
+def test_closing_while_other_threads_call() -> None:
+    """Calls in flight go on; whatever they meet is typed."""
+    with peer(slowly) as server:
+        client = RerankClient(server.url, timeout=30, batch_size=2, max_concurrency=4)
+        found: list[object] = []
+
+        def call() -> None:
+            for _ in range(5):
+                try:
+                    found.append(client.score("q", TEXTS))
+                except errors.Qwen3SGLangError as error:
+                    found.append(error)
+
+        threads = [threading.Thread(target=call) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            client.close()
+            LATER.wait(0.005)
+    assert len(found) == 20
+    assert all(one == WANTED or isinstance(one, errors.Qwen3SGLangError) for one in found)
+    assert WANTED in found
+
+
+async def test_closing_while_other_tasks_call() -> None:
+    """The same in one loop."""
+    with peer(slowly) as server:
+        client = RerankClient(server.url, timeout=30, batch_size=2, max_concurrency=4)
+        calls = [asyncio.create_task(client.ascore("q", TEXTS)) for _ in range(6)]
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            await client.aclose()
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        await client.aclose()
+    assert all(one == WANTED or isinstance(one, errors.Qwen3SGLangError) for one in found)
+
+
+def test_a_listener_sees_the_callers_context() -> None:
+    """Threads that send carry the caller's context variables."""
+    user = contextvars.ContextVar("user", default="nobody")
+    user.set("somebody")
+    seen: list[str] = []
+    with peer(right) as server:
+        client = RerankClient(server.url, batch_size=2)
+        client.score("q", TEXTS, on_progress=lambda *_: seen.append(user.get()))
+    assert set(seen) == {"somebody"}
+
+
+def run(code: str, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """A script in a process of its own."""
+    command = [sys.executable, *flags, "-c", code, url]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+AFTER_MAIN = """
+import asyncio, sys, threading
+from qwen3_sglang import RerankClient
+client = RerankClient(sys.argv[1].replace("127.0.0.1", "localhost"), batch_size=1, timeout=20)
+def work():
+    threading.main_thread().join()
+    print(client.score("q", ["p=0.1", "p=0.2"]))
+    print(asyncio.run(client.ascore("q", ["p=0.1", "p=0.2"])))
+threading.Thread(target=work).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_thread() -> None:
+    """It calls as before, sync and async."""
+    with peer(right) as server:
+        done = run(AFTER_MAIN, server.url)
+    assert (done.stdout, done.stderr) == ("[0.1, 0.2]\n" * 2, "")
+
+
+LOOPS = """
+import asyncio, gc, os, sys
+from qwen3_sglang import RerankClient
+client = RerankClient(sys.argv[1], batch_size=1)
+
+async def call():
+    return await client.ascore("q", ["p=0.1", "p=0.2"])
+
+def run():
+    return asyncio.run(call())
+
+def bare():
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(call())
+    finally:
+        loop.close()
+
+def inside():
+    async def work():
+        return bare_in_thread()
+    return asyncio.run(work())
+
+def bare_in_thread():
+    import threading
+    found = []
+    thread = threading.Thread(target=lambda: found.append(bare()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+def pending():
+    loop = asyncio.new_event_loop()
+    found = loop.run_until_complete(call())
+    task = loop.create_task(call())
+    loop.run_until_complete(asyncio.sleep(0))
+    task.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+    return found
+
+def llama():
+    from llama_index.core.async_utils import asyncio_run
+    return asyncio_run(call())
+
+def nested():
+    import nest_asyncio
+    nest_asyncio.apply()
+    return asyncio.run(call())
+
+def sockets():
+    paths = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return sum("socket:" in os.readlink(path) for path in paths if os.path.islink(path))
+
+way = globals()[sys.argv[2]]
+assert way() == [0.1, 0.2]
+before = sockets()
+for _ in range(4):
+    assert way() == [0.1, 0.2]
+print(sockets() - before, flush=True)
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("-W", "default")], ids=["usual", "all warnings"])
+@pytest.mark.parametrize("way", ["run", "bare", "inside", "pending", "llama", "nested"])
+def test_loops_that_are_closed_without_ceremony(way: str, flags: tuple[str, ...]) -> None:
+    """No complaint on stderr, no socket left open, not even where the client is never closed."""
+    if way in {"llama", "nested"} and flags:
+        pytest.skip("those libraries warn themselves")
+    with peer(right) as server:
+        command = [sys.executable, *flags, "-c", LOOPS, server.url, way]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+COLLECTED = """
+import asyncio, gc, sys
+from qwen3_sglang import RerankClient
+
+async def main():
+    for _ in range(3):
+        client = RerankClient(sys.argv[1])
+        assert await client.ascore("q", ["p=0.1"]) == [0.1]
+        del client
+        gc.collect()
+        await asyncio.sleep(0.05)
+
+asyncio.run(main())
+"""
+
+
+def test_clients_that_are_only_dropped() -> None:
+    """Nobody complains where a client goes without being closed, in a loop that goes on."""
+    with peer(right) as server:
+        done = run(COLLECTED, server.url, "-W", "default")
+    assert (done.returncode, done.stderr) == (0, "")
