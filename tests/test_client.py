@@ -80,16 +80,13 @@ def test_bad_input_never_reaches_the_server(server: FakeServer, mode: str, query
 @pytest.mark.parametrize("call", ["score", "rerank"])
 def test_query_and_documents_swapped(server: FakeServer, mode: str, call: str) -> None:
     """Recognised before anything is sent."""
-    client, swapped = RerankClient(server.url), (DOCUMENTS, "q")
+    client = RerankClient(server.url)
 
-    def ask() -> None:
-        if mode == "sync":
-            getattr(client, call)(*swapped)
-        else:
-            asyncio.run(getattr(client, f"a{call}")(*swapped))
+    async def swapped() -> None:
+        await getattr(client, f"a{call}")(DOCUMENTS, "q")
 
     with pytest.raises(InvalidInputError, match="the query comes first"):
-        ask()
+        getattr(client, call)(DOCUMENTS, "q") if mode == "sync" else asyncio.run(swapped())
     assert server.asked == []
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from qwen3_sglang.cli.console import err, out
+from qwen3_sglang.cli.console import err, note, out
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.convert import convert as run
 
@@ -46,17 +46,13 @@ def convert(
                 progress.update(task, completed=done, total=total, description=stage)
 
             written = run(
-                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=_note
+                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=note
             )
     finally:  # a comparison that fails is shown too
         for parity in found:
             _print_parity(parity)
     command = shlex.join(["qwen3-sglang", "serve", str(written)])
     out.print(f"converted to {escape(str(written))}\nserve it: {escape(command)}")
-
-
-def _note(text: str) -> None:
-    err.print(f"[yellow]note[/] {escape(text)}", emoji=False)
 
 
 def _print_parity(parity: Parity) -> None:

@@ -218,8 +218,8 @@ def test_copied_where_linking_fails(causal_toy: Path, tmp_path: Path, monkeypatc
         raise ConversionError("no link") from OSError()
 
     place = cached.locate(str(causal_toy), tmp_path / "out")
-    monkeypatch.setattr("qwen3_sglang.convert.link_file", refuse)
-    monkeypatch.setattr("qwen3_sglang.convert._Plan.links", lambda plan, _shard: plan.linking)
+    monkeypatch.setattr("qwen3_sglang.convert.write.link", refuse)
+    monkeypatch.setattr("qwen3_sglang.convert.plan.Plan.links", lambda plan, _shard: plan.linking)
     assert not cached.keep(place)
     assert place.ready
 
