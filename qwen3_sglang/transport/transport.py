@@ -42,6 +42,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._met = False
+        self._doubts = True  # until the server has given two requests the same answer, and rightly
         self._parents: list[object] = []
         self._start()
         restart_in_child(self, Transport._restart)
@@ -220,13 +221,21 @@ class Transport:
             self._slots.release()
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
+        stale = None
         while True:
-            read_timeout = self._settings.read_timeout
-            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=read_timeout)
+            bounds = Bounds(
+                request.limit,
+                request.body,
+                deadline=deadline,
+                read_timeout=self._settings.read_timeout,
+                doubts=self._doubts,
+            )
             with deadline.ending(bounds.end), bounded(bounds):
                 response = self._once(request, bounds)
             if not is_stale(bounds, response.body):  # else on another connection
+                self._doubts = self._doubts and not bounds.repeated and response.body != stale
                 return response
+            stale = response.body
 
     def _once(self, request: Request, bounds: Bounds) -> Response:
         settings, left = self._settings, bounds.seconds()
@@ -245,17 +254,19 @@ class Transport:
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
         url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
-        loop = self._loop()
+        loop, stale = self._loop(), None
         try:
             async with loop.slots:
                 while True:
-                    with bounded(Budget(request.limit, request.body)) as budget:
+                    with bounded(Budget(request.limit, request.body, doubts=self._doubts)) as budget:
                         async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
                             body = await aread(got.content, most(request, got.status))
                     if budget.repeated:
                         await asyncio.sleep(DOUBT)
                     if not is_stale(budget, body):  # else on another connection
+                        self._doubts = self._doubts and not budget.repeated and body != stale
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
+                    stale = body
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
