@@ -10,8 +10,9 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	touch $@
 
+# MODEL=Qwen/Qwen3-Reranker-0.6B: the real model, on this machine; URL=http://...: your own server.
 demo: setup
-	$(PY) examples/demo.py
+	@$(PY) examples/demo.py $(if $(MODEL),--model $(MODEL)) $(if $(URL),--url $(URL))
 
 test: setup
 	$(PY) -m pytest

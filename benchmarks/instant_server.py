@@ -74,6 +74,8 @@ def _size(start: bytes) -> int:
 
 
 def _answer(request: bytes) -> bytes:
+    if request.startswith((b"POST /tokenize ", b"POST /detokenize ")):  # as a gateway
+        return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
     return _rows(request.count(MARK)) if request.startswith(b"POST") else _http(MODELS)
 
 

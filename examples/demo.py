@@ -1,7 +1,8 @@
 """Rerank BM25's top 10 with Qwen3-Reranker through LangChain and through LlamaIndex, side by side.
 
-    python examples/demo.py                               # a toy reranker on an embedded server
-    python examples/demo.py --url http://127.0.0.1:30000  # your own SGLang server
+    python examples/demo.py                                  # a toy reranker on an embedded server
+    python examples/demo.py --model Qwen/Qwen3-Reranker-0.6B # the real one, on this machine
+    python examples/demo.py --url http://127.0.0.1:30000     # your own SGLang server
 
 Needs ``pip install "qwen3-sglang[all]" bm25s langchain-classic``. Exit status: 0 when both frameworks agree
 on every question, 1 when they don't or an error came up, 130 after Ctrl-C, 143 after SIGTERM.
@@ -13,47 +14,22 @@ import argparse
 import json
 import signal
 import sys
-import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import bm25s
-from langchain_classic.retrievers import ContextualCompressionRetriever
-from langchain_core.callbacks import CallbackManagerForRetrieverRun as Callbacks
-from langchain_core.documents import Document
-from langchain_core.retrievers import BaseRetriever as LangChainRetriever
-from llama_index.core.llms import MockLLM
-from llama_index.core.query_engine import RetrieverQueryEngine
-from llama_index.core.response_synthesizers.no_text import NoText
-from llama_index.core.retrievers import BaseRetriever as LlamaIndexRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-
-from langchain_qwen3_sglang import Qwen3SGLangRerank as LangChainRerank
-from llama_index_qwen3_sglang import Qwen3SGLangRerank as LlamaIndexRerank
-from qwen3_sglang.convert import convert
-from qwen3_sglang.errors import Qwen3SGLangError
-from qwen3_sglang.local import run_in_thread
-from qwen3_sglang.toy import build_toy
+# Nothing slow is imported up here: the first line is printed at once.
+if TYPE_CHECKING:
+    from demo_pipelines import Index, Passage, Pipelines, Ranked
 
 DATA = Path(__file__).parent / "data"
-TOP_K = 10
-MIN_SCORE = 0.1
+WHOLE = 3  # questions that are shown whole
+WIDTH = 42  # of a question in the table
 TOLERANCE = 0.01  # a server that batches on a GPU answers the same request with slightly different scores
-TOY_NOTE = """\
-This is the toy reranker: it knows words, not meaning, so its order says nothing about
-Qwen3-Reranker's quality.
-For the real one, serve a converted Qwen/Qwen3-Reranker-0.6B with SGLang and change one line:
-    base_url="http://<your SGLang server>:30000"     (here: --url http://<your SGLang server>:30000)
-"""
-
-
-class Passage(NamedTuple):
-    """One passage of the corpus, as both stages read it."""
-
-    id: str
-    text: str
+REAL = "Qwen/Qwen3-Reranker-0.6B"
+TOY_NOTE = "This was the toy: it knows words, not meaning.\nIts figures say nothing about Qwen3-Reranker's quality."
 
 
 class Question(NamedTuple):
@@ -63,117 +39,79 @@ class Question(NamedTuple):
     relevant: frozenset[str]
 
 
-class Ranked(NamedTuple):
-    """A passage that the reranker kept."""
-
-    id: str
-    score: float
-
-
 class Outcome(NamedTuple):
-    """What became of one question."""
+    """What became of one question: both orders, and whether the frameworks agree on the second."""
 
-    agree: bool
-    before: float
-    after: float
+    question: Question
+    first: list[str]
+    ours: list[Ranked]
+    theirs: list[Ranked]
 
+    @property
+    def agree(self) -> bool:
+        """Do both frameworks say the same?"""
+        return agree(self.ours, self.theirs)
 
-class Index:
-    """BM25 over the passages: the first stage, shared by both frameworks."""
+    @property
+    def before(self) -> float:
+        """BM25's reciprocal rank."""
+        return reciprocal_rank(self.first, self.question.relevant)
 
-    def __init__(self, passages: Sequence[Passage]) -> None:
-        """Index `passages`."""
-        self._passages = passages
-        self._bm25 = bm25s.BM25()
-        self._bm25.index(_tokens([passage.text for passage in passages]), show_progress=False)
-
-    def search(self, question: str) -> list[tuple[Passage, float]]:
-        """Return the top passages with their BM25 scores, best first."""
-        rows, scores = self._bm25.retrieve(_tokens([question]), k=TOP_K, show_progress=False)
-        return [(self._passages[row], float(score)) for row, score in zip(rows[0], scores[0], strict=True)]
-
-
-def _tokens(texts: list[str]) -> Any:
-    return bm25s.tokenize(texts, stopwords="en", show_progress=False)
-
-
-class LangChainBM25(LangChainRetriever):
-    """The index as a LangChain retriever."""
-
-    index: Any
-
-    def _get_relevant_documents(self, query: str, *, run_manager: Callbacks) -> list[Document]:
-        return [Document(id=found.id, page_content=found.text) for found, _ in self.index.search(query)]
-
-
-class LlamaIndexBM25(LlamaIndexRetriever):
-    """The index as a LlamaIndex retriever."""
-
-    def __init__(self, index: Index) -> None:
-        """Search `index`."""
-        self._index = index
-        super().__init__()
-
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        found = self._index.search(query_bundle.query_str)
-        return [NodeWithScore(node=TextNode(id_=hit.id, text=hit.text), score=score) for hit, score in found]
-
-
-class Pipelines:
-    """The same two stages, BM25 and the reranker, in both frameworks."""
-
-    def __init__(self, index: Index, base_url: str) -> None:
-        """Rerank what `index` finds on the server at `base_url`."""
-        self._langchain = ContextualCompressionRetriever(
-            base_compressor=LangChainRerank(base_url=base_url, min_score=MIN_SCORE),
-            base_retriever=LangChainBM25(index=index),
-        )
-        self._llama_index = RetrieverQueryEngine(
-            LlamaIndexBM25(index),
-            response_synthesizer=NoText(llm=MockLLM()),  # nothing is written, yet a model is asked for
-            node_postprocessors=[LlamaIndexRerank(base_url=base_url, min_score=MIN_SCORE)],
-        )
-
-    def langchain(self, question: str) -> list[Ranked]:
-        """Ask the LangChain retriever."""
-        documents = self._langchain.invoke(question)
-        return [Ranked(str(found.id), found.metadata["relevance_score"]) for found in documents]
-
-    def llama_index(self, question: str) -> list[Ranked]:
-        """Ask the LlamaIndex query engine."""
-        nodes = self._llama_index.query(question).source_nodes
-        return [Ranked(found.node.node_id, found.get_score(raise_error=True)) for found in nodes]
+    @property
+    def after(self) -> float:
+        """The reranker's."""
+        return reciprocal_rank([found.id for found in self.ours], self.question.relevant)
 
 
 def load_passages() -> list[Passage]:
     """Read the corpus; the title is part of the text, since many passages never name their subject."""
-    rows = _read("passages.jsonl")
-    return [Passage(row["id"], f"{row['title']}. {row['text']}") for row in rows]
+    from demo_pipelines import Passage
+
+    return [Passage(row["id"], f"{row['title']}. {row['text']}") for row in _read("passages.jsonl")]
 
 
 def load_questions(limit: int | None) -> list[Question]:
     """Read the first `limit` questions, or all."""
-    rows = _read("questions.jsonl")[:limit]
-    return [Question(row["question"], frozenset(row["relevant"])) for row in rows]
+    return [Question(row["question"], frozenset(row["relevant"])) for row in _read("questions.jsonl")[:limit]]
 
 
 def _read(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
 
 
+def say(step: str) -> None:
+    """Print a step as it begins."""
+    print(f"- {step}", flush=True)
+
+
+def server(options: argparse.Namespace, texts: list[str]) -> AbstractContextManager[str]:
+    """Return what yields a reranker's address: the one given, that of a model served here, or the toy's."""
+    if options.url is not None:
+        return nullcontext(options.url)
+    from qwen3_sglang.demo import serve_model, serve_toy
+
+    if options.model is None:
+        return serve_toy(texts, say=say)
+    return _served_with_a_bar(serve_model, options.model)
+
+
 @contextmanager
-def server(url: str | None) -> Iterator[str]:
-    """Yield the address of a reranker: `url`, or the toy's, which is served until the block ends."""
-    if url is not None:
-        yield url
-        return
-    with tempfile.TemporaryDirectory(prefix="qwen3-sglang-demo-") as folder:
-        print("Building the toy reranker, converting it, serving it ...")
-        build_toy(Path(folder) / "toy")
-        model = convert(Path(folder) / "toy", Path(folder) / "converted", verify=False)
-        with run_in_thread(model, port=0) as base_url:
-            print(f"Serving at {base_url}\n\n{TOY_NOTE}")
-            yield base_url
+def _served_with_a_bar(serve_model: Any, model: str) -> Iterator[str]:
+    with ExitStack() as stack:
+        with _bar("getting the model ready", None) as advance:
+            base_url = stack.enter_context(serve_model(model, say=say, progress=advance))
+        yield base_url
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Any]:
+    """Yield a function (done, total) that moves a bar; nothing is drawn where no terminal is."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done, all_of_it=total: progress.update(task, completed=done, total=all_of_it)
 
 
 def agree(ours: Sequence[Ranked], theirs: Sequence[Ranked]) -> bool:
@@ -187,47 +125,87 @@ def agree(ours: Sequence[Ranked], theirs: Sequence[Ranked]) -> bool:
 
 def reciprocal_rank(ids: Sequence[str], relevant: frozenset[str]) -> float:
     """Return 1 / rank of the first relevant id; 0 when none is there, be it unfound or dropped."""
-    return next((1 / rank for rank, name in enumerate(ids[:TOP_K], 1) if name in relevant), 0.0)
+    return next((1 / rank for rank, name in enumerate(ids, 1) if name in relevant), 0.0)
 
 
-def show(first: Sequence[str], kept: Sequence[Ranked], relevant: frozenset[str]) -> None:
-    """Print both orders side by side, relevant passages starred, and what the threshold dropped."""
-    print(f"      {'BM25':<36}{'reranked':<36}P(yes)")
-    for rank, name in enumerate(first):
-        line = f"  {rank + 1:>2}  {_starred(name, relevant):<36}"
+def ask(index: Index, pipelines: Pipelines, question: Question) -> Outcome:
+    """Put one question to both frameworks."""
+    first = [found.id for found, _ in index.search(question.text)]
+    return Outcome(question, first, pipelines.langchain(question.text), pipelines.llama_index(question.text))
+
+
+def ask_all(index: Index, pipelines: Pipelines, questions: Sequence[Question]) -> list[Outcome]:
+    """Put every question to both, with a bar that tells how long it takes."""
+    outcomes = []
+    with _bar("asking", len(questions)) as advance:
+        for question in questions:
+            outcomes.append(ask(index, pipelines, question))
+            advance(len(outcomes))
+    return outcomes
+
+
+def show(number: int, outcome: Outcome) -> None:
+    """Print both orders of one question side by side, relevant passages starred, and what the threshold dropped."""
+    from demo_pipelines import MIN_SCORE
+
+    kept, relevant = outcome.ours, outcome.question.relevant
+    print(f"\n{number}. {outcome.question.text}\n      {'BM25':<34}{'reranked':<32}P(yes)")
+    for rank, name in enumerate(outcome.first):
+        line = f"  {rank + 1:>2}  {_starred(name, relevant):<34}"
         if rank < len(kept):
-            line += f"{_starred(kept[rank].id, relevant):<36}{kept[rank].score:.4f}"
+            line += f"{_starred(kept[rank].id, relevant):<32}{kept[rank].score:.4f}"
         print(line.rstrip())
     kept_ids = {found.id for found in kept}
-    dropped = [_starred(name, relevant) for name in first if name not in kept_ids]
-    print(f"  dropped, P(yes) < {MIN_SCORE}: {', '.join(dropped) or 'nothing'}")
+    dropped = [_starred(name, relevant) for name in outcome.first if name not in kept_ids]
+    line = f"dropped, P(yes) < {MIN_SCORE}: {', '.join(dropped) or 'nothing'}"
+    print(textwrap.fill(line, 79, initial_indent="  ", subsequent_indent="    "))
 
 
 def _starred(name: str, relevant: frozenset[str]) -> str:
     return f"{name} *" if name in relevant else name
 
 
-def ask(index: Index, pipelines: Pipelines, number: int, question: Question) -> Outcome:
-    """Put one question to both frameworks and print what came of it."""
-    first = [found.id for found, _ in index.search(question.text)]
-    ours, theirs = pipelines.langchain(question.text), pipelines.llama_index(question.text)
-    print(f"{number}. {question.text}")
-    show(first, ours, question.relevant)
-    same = agree(ours, theirs)
-    print(f"  LangChain and LlamaIndex {'agree' if same else f'DIFFER: {ours} / {theirs}'}\n")
-    after = reciprocal_rank([found.id for found in ours], question.relevant)
-    return Outcome(same, reciprocal_rank(first, question.relevant), after)
+def show_rest(outcomes: Sequence[Outcome], start: int) -> None:
+    """Print the other questions as one table: where the first relevant passage stands in both orders."""
+    print(f"\n  {'first relevant passage':>{WIDTH + 4}}  BM25  reranked  P(yes) of the first")
+    for number, outcome in enumerate(outcomes, start):
+        text = outcome.question.text
+        shown = text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+        top = f"{outcome.ours[0].score:.4f}" if outcome.ours else "nothing kept"
+        print(f"  {number:>2}. {shown:<{WIDTH}}  {_rank(outcome.before):>4}  {_rank(outcome.after):>8}  {top}")
+
+
+def _rank(reciprocal: float) -> str:
+    return str(round(1 / reciprocal)) if reciprocal else "-"
 
 
 def report(outcomes: Sequence[Outcome]) -> int:
-    """Print the totals; return the exit status."""
+    """Print the verdict; return the exit status."""
     count = len(outcomes)
-    same = sum(outcome.agree for outcome in outcomes)
-    before = sum(outcome.before for outcome in outcomes) / count
-    after = sum(outcome.after for outcome in outcomes) / count
-    print(f"LangChain and LlamaIndex agree on {same} of {count} questions. Starred: relevant.")
-    print(f"MRR@{TOP_K}: {before:.3f} before reranking, {after:.3f} after (dropped counts as not found)")
-    return 0 if same == count else 1
+    differing = [outcome for outcome in outcomes if not outcome.agree]
+    before, after = (sum(values) / count for values in zip(*((o.before, o.after) for o in outcomes), strict=True))
+    change = "raised" if after > before else "lowered" if after < before else "kept"
+    print(f"Verdict: reranking {change} MRR@10, from {before:.3f} to {after:.3f} (dropped counts as not found).")
+    print(f"LangChain and LlamaIndex agree on {count - len(differing)} of {count} questions.")
+    for outcome in differing:
+        print(f"  they DIFFER on {outcome.question.text!r}: {outcome.ours} / {outcome.theirs}")
+    return 1 if differing else 0
+
+
+def what_next(options: argparse.Namespace) -> None:
+    """Print the ways on from here."""
+    if options.url is not None:
+        print(f"\nWhat next\n  your own texts    qwen3-sglang playground --url {options.url}")
+        return
+    if options.model is None:
+        print(f"\n{TOY_NOTE}")
+    print(f"""
+What next
+  your own texts    qwen3-sglang demo --keep-serving --port 30000
+                    and open http://127.0.0.1:30000/playground
+  the real model    make demo MODEL={REAL}
+  your own server   qwen3-sglang serve {options.model or REAL}
+                    and base_url="http://<that machine>:30000" in your code""")
 
 
 def _positive(text: str) -> int:
@@ -240,22 +218,37 @@ def _positive(text: str) -> int:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--limit", type=_positive, metavar="N", help="ask only the first N questions")
-    parser.add_argument("--url", help="use the reranker served here instead of the toy")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--url", help="use the reranker served here instead of the toy")
+    which.add_argument("--model", help=f"serve this one here instead of the toy, for example {REAL}")
     return parser.parse_args(argv)
 
 
 def _run(options: argparse.Namespace) -> int:
-    questions = load_questions(options.limit)
-    index = Index(load_passages())
-    with server(options.url) as base_url:
-        pipelines = Pipelines(index, base_url)
-        outcomes = [ask(index, pipelines, number, question) for number, question in enumerate(questions, 1)]
-    return report(outcomes)
+    say("loading LangChain and LlamaIndex")
+    from demo_pipelines import Index, Pipelines
+
+    passages, questions = load_passages(), load_questions(options.limit)
+    index = Index(passages)
+    with server(options, [passage.text for passage in passages]) as base_url:
+        say(f"asking {len(questions)} questions at {base_url}, each through both")
+        outcomes = ask_all(index, Pipelines(index, base_url), questions)
+    for number, outcome in enumerate(outcomes[:WHOLE], 1):
+        show(number, outcome)
+    if len(outcomes) > WHOLE:
+        show_rest(outcomes[WHOLE:], WHOLE + 1)
+    print("\n* relevant")
+    status = report(outcomes)
+    what_next(options)
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; return its exit status. The embedded server is stopped however it ends."""
     options = _parse(argv)
+    print("BM25 finds ten passages for each question, Qwen3-Reranker puts them in order.", flush=True)
+    from qwen3_sglang.errors import Qwen3SGLangError
+
     try:
         return _run(options)
     except KeyboardInterrupt:

@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang import RerankClient
-from qwen3_sglang.convert import convert
+from qwen3_sglang.demo import serve_toy
 from qwen3_sglang.errors import Qwen3SGLangError
 from qwen3_sglang.evaluate import evaluate, load_dataset, write_html
-from qwen3_sglang.local import run_in_thread
-from qwen3_sglang.toy import build_toy
 
 DATA = Path(__file__).parent / "data"
 TOP_K = 20
@@ -49,14 +47,12 @@ def _write(path: Path, lines: Iterator[str] | Sequence[str]) -> None:
 
 
 @contextmanager
-def server(url: str | None, folder: Path) -> Iterator[str]:
+def server(url: str | None) -> Iterator[str]:
     """Yield the address of a reranker: `url`, or the toy's, which is served until the block ends."""
     if url is not None:
         yield url
         return
-    build_toy(folder / "toy")
-    model = convert(folder / "toy", folder / "toy-reranker", verify=False)
-    with run_in_thread(model) as base_url:
+    with serve_toy(f"{row['title']}. {row['text']}" for row in _rows("passages.jsonl")) as base_url:
         yield base_url
 
 
@@ -71,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder = Path(name)
             write_beir(folder / "demo-corpus")
             dataset = load_dataset(folder / "demo-corpus", top_k=TOP_K)
-            with server(options.url, folder) as base_url, RerankClient(base_url, timeout=600) as client:
+            with server(options.url) as base_url, RerankClient(base_url, timeout=600) as client:
                 report = evaluate(client, dataset, scores=folder / "scores.sqlite")
         print(f"{report.verdict}\nwritten: {write_html(report, options.report)}")
     except Qwen3SGLangError as error:

@@ -72,8 +72,8 @@ def query_text(query: str | QueryBundle | None) -> str:
         InvalidInputError: there is none.
     """
     text = query.query_str if isinstance(query, QueryBundle) else query
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidInputError("query_bundle", text, "pass query_bundle or query_str with some text")
+    if not isinstance(text, str):
+        raise InvalidInputError("query_bundle", text, "pass query_bundle or query_str")
     return text
 
 

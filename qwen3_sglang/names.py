@@ -16,3 +16,6 @@ LABELS = (NO, YES)
 PAD = "<|endoftext|>"
 
 API_KEY_VARIABLE, BASE_URL_VARIABLE = "QWEN3_SGLANG_API_KEY", "QWEN3_SGLANG_BASE_URL"
+
+# A request's header: how many seconds the client waits for the answer. The embedded server refuses what takes longer.
+PATIENCE = "X-Request-Timeout"

@@ -167,12 +167,6 @@ def path(name: str, value: Any) -> None:
         raise InvalidInputError(name, value, "pass a path, or None")
 
 
-def template(name: str, value: Any) -> None:
-    """A prompt's template."""
-    if not isinstance(value, Template):
-        raise InvalidInputError(name, value, "pass a qwen3_sglang.prompts.template.Template")
-
-
 def backoff(name: str, value: Any) -> None:
     """Times to wait, each 0 or a number of seconds."""
     if not isinstance(value, Backoff):
@@ -180,6 +174,12 @@ def backoff(name: str, value: Any) -> None:
     for field in ("base", "cap"):
         if getattr(value, field) != 0:  # which waits not at all
             seconds(f"{name}.{field}", getattr(value, field))
+
+
+def template(name: str, value: Any) -> None:
+    """A prompt that a model reads."""
+    if not isinstance(value, Template):
+        raise InvalidInputError(name, value, "pass a qwen3_sglang.prompts.template.Template")
 
 
 def bundle(name: str, value: Any) -> None:

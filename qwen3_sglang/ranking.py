@@ -25,6 +25,7 @@ class Score(NamedTuple):
     truncated: bool = False
 
 
+_NO_SCORE = Score(math.nan, math.nan)
 # Takes one tuple, in half the time of Score(...): one is made for every document.
 new_score = partial(tuple.__new__, Score)
 
@@ -72,12 +73,13 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float
 
     What has no score comes last, in the order given; `min_score` says nothing about it.
     """
-    scores = {index: score for index, score in enumerate(outcomes) if isinstance(score, Score)}
-    order = sorted(scores, key=lambda index: -scores[index].logit)
+    scores = [one if isinstance(one, Score) else _NO_SCORE for one in outcomes]
+    order = [index for index, one in enumerate(scores) if one is not _NO_SCORE]
+    order.sort(key=[score.logit for score in scores].__getitem__, reverse=True)  # which leaves ties as they are
     if min_score is not None:
         order = [index for index in order if scores[index].p_yes >= min_score]
     ranked = [RerankResult(index, *scores[index]) for index in order[:top_n]]
-    if len(scores) < len(outcomes):
+    if set(map(type, outcomes)) - {Score}:
         ranked += [unscored(i, error) for i, error in enumerate(outcomes) if not isinstance(error, Score)]
     return ranked[:top_n]
 

@@ -47,5 +47,5 @@ def toy_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if running:
         yield running
         return
-    with run_in_thread(request.getfixturevalue("converted_toy")) as url:
+    with run_in_thread(request.getfixturevalue("converted_toy"), device="cpu", dtype="float32") as url:
         yield url

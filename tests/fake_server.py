@@ -28,6 +28,7 @@ class FakeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[tuple[str, str | None]] = []
         self.prompts: list[str] = []
+        self.scores: dict[str, float] = {}  # P(yes) of prompts that don't say it themselves
         self.ports: list[int] = []  # the client's, one a request: who shares a connection
         self.arrived = threading.Event()  # a request waits at the barrier
 
@@ -66,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.refuses is not None and any(self.server.refuses in prompt for prompt in body["input"]):
             self._send({"object": "error", "message": "not this one", "code": 400}, 400)
             return
-        data = [_item(index, prompt) for index, prompt in enumerate(body["input"])]
+        data = [_item(index, prompt, self.server.scores) for index, prompt in enumerate(body["input"])]
         self._send({"object": "list", "data": data, "usage": {}})
 
     def _send(self, body: dict[str, Any], status: int = 200) -> None:
@@ -81,8 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test output clean."""
 
 
-def _item(index: int, prompt: str) -> dict[str, Any]:
-    p = float(re.findall(r"p=([\d.]*\d)", prompt)[-1])
+def _item(index: int, prompt: str, scores: dict[str, float]) -> dict[str, Any]:
+    p = scores[prompt] if prompt in scores else float(re.findall(r"p=([\d.]*\d)", prompt)[-1])
     label = "yes" if p > 0.5 else "no"  # the likelier one, as SGLang does
     return {"index": index, "label": label, "probs": [1 - p, p], "num_classes": 2}
 

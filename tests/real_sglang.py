@@ -16,7 +16,7 @@ import requests
 
 VENV = Path(os.environ.get("SGLANG_CPU_VENV", "~/.cache/qwen3-sglang/sglang-cpu")).expanduser()
 GATEWAY_VENV = Path(os.environ.get("SMG_VENV", "~/.cache/qwen3-sglang/smg")).expanduser()
-START_SECONDS = 240
+START_SECONDS = 600  # a minute where nothing else runs
 
 
 def free_port() -> int:

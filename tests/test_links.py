@@ -48,6 +48,13 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert anchor in anchors(TEXTS[other]), f"{page}: {other}#{anchor}"
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    """`make docs` says so too, but whoever adds a page runs the tests first."""
+    listed = re.findall(r"^ +- (?:[^:\n]+: )?(\S+\.(?:md|ipynb))$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M)
+    own = [name for name in listed if not name.startswith("reference/")]
+    assert sorted(own) == sorted({*TEXTS, *PAGES.values()})
+
+
 def test_the_pages_do_link() -> None:
     """The test above would pass with no links at all."""
     assert sum(bool(anchor) for page in TEXTS for _, anchor in links(page)) > 10

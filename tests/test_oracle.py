@@ -67,7 +67,10 @@ def oracle(wide_toy: Path) -> CrossEncoder:
 def client(wide_toy: Path) -> Iterator[RerankClient]:
     """This project's whole way, converter and embedded server included; special tokens are left as they are."""
     converted = convert(wide_toy, wide_toy.parent / "converted", verify=False)
-    with run_in_thread(converted) as url, RerankClient(url, escape_special_tokens=False) as client:
+    with (
+        run_in_thread(converted, device="cpu", dtype="float32") as url,
+        RerankClient(url, escape_special_tokens=False) as client,
+    ):
         yield client
 
 

@@ -48,7 +48,7 @@ class Nodes(LlamaRetriever):
 @pytest.fixture(scope="module")
 def base_url(converted_toy: Path) -> Iterator[str]:
     """The embedded server in the place of the one on port 30000."""
-    with run_in_thread(converted_toy) as url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         yield url
 
 

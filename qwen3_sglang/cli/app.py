@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -67,7 +66,7 @@ def main() -> None:
 
 @app.command(epilog="Example: `qwen3-sglang convert Qwen/Qwen3-Reranker-0.6B ./reranker`")
 def convert(
-    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker folder, or its name on the hub.")],
+    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker or a fine-tune: its folder, or its name on the hub.")],
     target: Annotated[Path, typer.Argument(help="The folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
     link: Annotated[
@@ -91,12 +90,18 @@ def convert(
                 stage = "verifying" if done == total else "converting"
                 progress.update(task, completed=done, total=total, description=stage)
 
-            written = run(source, target, force=force, link=link, verify=verify, progress=show, report=found.append)
+            written = run(
+                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=_note
+            )
     finally:  # a comparison that fails is shown too
         for parity in found:
             _print_parity(parity)
     shown = escape(str(written))
     out.print(f"converted to {shown}\nserve it: python -m sglang.launch_server --model-path {shown}")
+
+
+def _note(text: str) -> None:
+    err.print(f"[yellow]note[/] {escape(text)}", emoji=False)
 
 
 def _print_parity(parity: Parity) -> None:
@@ -118,7 +123,7 @@ def serve(
         list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="local: transformers on this machine, for trying and testing.")
+        Engine, typer.Option(help="local: torch in this process, without SGLang; on a CPU too.")
     ] = Engine.sglang,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
@@ -132,21 +137,36 @@ def serve(
     ] = None,
     print_only: Annotated[bool, typer.Option("--print", help="Print SGLang's command, do nothing else.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="local: torch threads; default: torch's choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="local: cpu, cuda or mps; default: cuda, else cpu.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="local: float32, bfloat16 or float16; default: 16 bits where fast and exact.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="local: a name that clients may ask under; not needed with a key.")
+    ] = None,
 ) -> None:
     """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
-    options: dict[str, object] = {"dp": dp, "context-length": context_length, "served-model-name": served_model_name}
-    options |= {"converted": converted, "print": print_only or None, "extra arguments": extra or None}
-    if engine is Engine.local:
-        _refuse(options, "leave it out: --engine local hasn't it")
-        from qwen3_sglang.local import serve as run
-
-        run(model, host=host, port=port, api_key=api_key, threads=threads)
-        return
-    _refuse({"threads": threads}, "leave it out, or pass --engine local")
-    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
     from qwen3_sglang.cli.serve import Start
 
     start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    here: dict[str, object] = {"threads": threads, "device": device, "dtype": dtype, "allow-host": allow_host or None}
+    there: dict[str, object] = {"dp": dp, "context-length": context_length}
+    if engine is Engine.local:
+        there |= {"print": print_only or None, "extra arguments": extra or None}
+        _refuse(there, "leave it out: --engine local hasn't it")
+        start.serve_here(
+            host=host,
+            port=port,
+            api_key=api_key,
+            threads=threads,
+            device=device,
+            dtype=dtype,
+            name=served_model_name,
+            allow_hosts=allow_host or (),
+        )
+        return
+    _refuse(here, "leave it out, or pass --engine local")
+    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
     start(host=host, port=port, dp=dp, context_length=context_length, served_model_name=served_model_name)
 
 
@@ -179,10 +199,13 @@ def rerank(
 def check(
     target: Annotated[str | None, typer.Argument(help="SGLang's address, or a converted checkpoint's folder.")] = None,
     api_key: Key = None,
+    expect: Annotated[
+        str | None, typer.Option(help="0.6B or 8B: compare with answers published for that checkpoint.")
+    ] = None,
 ) -> None:
     """Say whether a server, or a checkpoint's folder, is usable for reranking, and what to do if it isn't."""
     usable = True
-    for finding in _findings(target, api_key):
+    for finding in _findings(target, api_key, expect):
         usable = usable and finding.ok
         mark, colour = ("note", "yellow") if finding.note else ("ok", "green") if finding.ok else ("no", "red")
         out.print(f"[bold {colour}]{mark}[/] {escape(finding.text)}")
@@ -191,10 +214,14 @@ def check(
         raise typer.Exit(1)
 
 
-def _findings(target: str | None, api_key: str | None) -> Iterator[Finding]:
+def _findings(target: str | None, api_key: str | None, expect: str | None) -> Iterator[Finding]:
+    from qwen3_sglang.known import check_answers, find
+
+    published = None if expect is None else find(expect)
     if target is None or target.lower().startswith(("http://", "https://")):
         with RerankClient(target, api_key=api_key) as client:
             yield from check_server(client)
+            yield from check_answers(client, published) if published else ()
         return
     folder = Path(target).expanduser()
     if not target.strip() or not folder.is_dir():
@@ -203,6 +230,11 @@ def _findings(target: str | None, api_key: str | None) -> Iterator[Finding]:
     from qwen3_sglang.convert.inspect import inspect_checkpoint
 
     yield from inspect_checkpoint(folder)
+    if published:
+        from qwen3_sglang.local import run_in_thread
+
+        with run_in_thread(folder) as url, RerankClient(url, timeout=600) as client:
+            yield from check_answers(client, published)
 
 
 app.command(epilog=evaluation.EPILOG)(evaluation.evaluate)
@@ -215,19 +247,15 @@ def demo(
 ) -> None:
     """Build the toy reranker, convert it, serve it here and rerank: no GPU, no download."""
     from qwen3_sglang.check import IRRELEVANT, QUERY, RELEVANT
-    from qwen3_sglang.convert import convert as run
-    from qwen3_sglang.local import run_in_thread
-    from qwen3_sglang.toy import build_toy
+    from qwen3_sglang.demo import serve_toy
 
-    with tempfile.TemporaryDirectory() as folder:
-        build_toy(Path(folder, "toy"))
-        model = run(Path(folder, "toy"), Path(folder, "toy-converted"), verify=False)
-        with run_in_thread(model, port=port) as base_url, RerankClient(base_url) as client:
-            out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
-            documents = [IRRELEVANT, RELEVANT]
-            _print_table(client.rerank(QUERY, documents), documents)
-            if keep_serving:
-                _wait_for_ctrl_c()
+    with serve_toy(port=port, say=err.print) as base_url, RerankClient(base_url) as client:
+        out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
+        documents = [IRRELEVANT, RELEVANT]
+        _print_table(client.rerank(QUERY, documents), documents)
+        out.print(f"the real model: qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B\nthe playground: {base_url}/playground")
+        if keep_serving:
+            _wait_for_ctrl_c()
 
 
 def read_documents(text: str, field: str = "text") -> list[str]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,6 +26,9 @@ from qwen3_sglang.serving.sglang_command import (
     plan,
     unknown_tuned,
 )
+
+if TYPE_CHECKING:
+    from qwen3_sglang.local import Options
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,14 @@ class Start:
         if not self.print_only:
             self._become(launch)
 
+    def serve_here(self, **options: Unpack[Options]) -> None:
+        """Serve by the engine of this process."""
+        from qwen3_sglang.local import serve  # noqa: PLC0415 - SGLang's start doesn't need it
+
+        place = self._place()
+        options["name"] = options.get("name") or _public_name(place, self.model)
+        serve(place.folder, say=self._note, **options)
+
     def _known_flags(self, python: str) -> frozenset[str] | None:
         try:
             with self.console.status("asking SGLang for its flags"):
@@ -94,15 +106,14 @@ class Start:
         if place.ready:
             earlier = "" if place.source == place.folder else f", converted earlier from {self.model}"
             self._note(f"the model is {place.folder}{earlier}")
+            for finding in inspect_checkpoint(place.folder):
+                if finding.note:
+                    self._note(finding.text)
         elif self.print_only:
             command = shlex.join(["qwen3-sglang", "convert", self.model, str(place.folder)])
             self._note(f"not converted yet, so first run: {command}")
-            return place
         else:
             self._convert(place)
-        for finding in inspect_checkpoint(place.folder):
-            if not finding.ok:
-                self._note(finding.text)
         return place
 
     def _convert(self, place: Place) -> None:
@@ -110,7 +121,7 @@ class Start:
         columns = (TextColumn("converting"), BarColumn(), DownloadColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task("", total=None)
-            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total))
+            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total), self._note)
         self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))
 
     def _become(self, launch: Launch) -> None:

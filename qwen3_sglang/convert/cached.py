@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen3_sglang.convert import Progress, convert
-from qwen3_sglang.convert.checkpoint import read_json
-from qwen3_sglang.convert.folder import download, read_config, resolve
+from qwen3_sglang.convert.converter import convert
+from qwen3_sglang.convert.folder import download, resolve
+from qwen3_sglang.convert.inspect import judge
+from qwen3_sglang.convert.remarks import Verdict
+from qwen3_sglang.convert.write import Progress
 from qwen3_sglang.errors import ConversionError
-from qwen3_sglang.names import TARGET_CLASS
 
-LAYOUT = "1"  # another number makes every earlier conversion in the cache one that isn't found any more
+LAYOUT = "2"  # another number makes every earlier conversion in the cache one that isn't found any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,8 @@ class Place:
 
 
 def is_converted(folder: Path) -> bool:
-    """Is there a checkpoint in the folder that SGLang serves as a classifier?"""
-    path = folder / "config.json"
-    return path.is_file() and read_json(path).get("architectures") == [TARGET_CLASS]
+    """Is there a checkpoint in the folder that SGLang serves rightly as it is?"""
+    return folder.is_dir() and judge(folder).verdict is Verdict.READY
 
 
 def locate(model: str, target: Path | None = None, *, offline: bool = False) -> Place:
@@ -48,22 +49,23 @@ def locate(model: str, target: Path | None = None, *, offline: bool = False) -> 
     A hub model is downloaded first, unless `offline`.
 
     Raises:
-        ConversionError: no such model, or none that can be converted.
+        ConversionError: no such model, or none that can be served or converted.
         MissingDependencyError: a hub name without huggingface_hub.
     """
     source = resolve(model, _downloaded if offline else download)
     name = source.resolve().name if Path(model).expanduser().is_dir() else model
-    if is_converted(source):
+    judgement = judge(source)
+    if judgement.verdict is Verdict.READY:
         return Place(source, source, name)
-    read_config(source)
+    judgement.convertible()
     folder = target.expanduser() if target else cache() / f"{name.replace('/', '--')}-{fingerprint(source)}"
     return Place(folder, source, name)
 
 
-def keep(place: Place, progress: Progress | None = None) -> bool:
+def keep(place: Place, progress: Progress | None = None, note: Callable[[str], None] | None = None) -> bool:
     """Convert into the place; were the weights linked? They are copied where linking fails."""
     try:
-        convert(place.source, place.folder, link=True, verify=False, progress=progress)
+        convert(place.source, place.folder, link=True, verify=False, progress=progress, note=note)
     except ConversionError as error:
         if not isinstance(error.__cause__, OSError):  # copying wouldn't help
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ WIDTH = {"BF16": 2, "F16": 2, "F32": 4}  # bytes of a number, for the types a he
 MAX_HEADER = 100_000_000  # the safetensors library's own limit
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-REFETCH = "download the checkpoint again"
+MAX_JSON = 256 * 2**20  # bytes; a tokenizer.json has about 11 MB
+REFETCH = "save the checkpoint again, or download it again"
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,24 @@ class Shard:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; ConversionError when it is missing or isn't one."""
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConversionError(f"{path}: can't be read as JSON ({error}); {REFETCH}") from error
+    data = read_any_json(path)
     if not isinstance(data, dict):
         raise ConversionError(f"{path}: a JSON object is expected; {REFETCH}")
     return data
+
+
+def read_any_json(path: Path) -> Any:
+    """What `path` holds; ConversionError when it is missing, no ordinary file, too large, or no JSON."""
+    if not path.is_file():  # a pipe would be waited for
+        raise ConversionError(f"{path}: can't be read as JSON (no such file); {REFETCH}")
+    try:
+        if path.stat().st_size <= MAX_JSON:
+            return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"{path}: can't be read as JSON ({error}); {REFETCH}") from error
+    except RecursionError:
+        raise ConversionError(f"{path}: can't be read as JSON (nested too deeply); {REFETCH}") from None
+    raise ConversionError(f"{path}: can't be read as JSON (more than {MAX_JSON} bytes); {REFETCH}")
 
 
 def open_shards(folder: Path) -> list[Shard]:
@@ -80,17 +92,33 @@ def _shard_names(folder: Path) -> tuple[list[str], dict[str, str]]:
         return [SINGLE], {}
     if (folder / INDEX).is_file():
         return _indexed_names(folder)
-    if any(folder.glob("*.gguf")):
-        raise ConversionError(
-            f"{folder}: only GGUF weights, which are quantized for llama.cpp; "
+    raise ConversionError(f"{folder}: {_instead(folder)}")
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without weights holds in their place, and what to do."""
+
+    def has(*patterns: str) -> bool:
+        return any(any(folder.glob(pattern)) for pattern in patterns)
+
+    if has("*.gguf"):
+        return (
+            "only GGUF weights, which are quantized for llama.cpp; "
             "use the original checkpoint, whose weights are safetensors files"
         )
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth")):
-        raise ConversionError(
-            f"{folder}: only pickled weights, which are never loaded here (they can run code); "
-            "use a revision of the checkpoint that has safetensors files"
+    if has("zero_to_fp32.py", "global_step*", "pytorch_model_fsdp_*", "*.distcp"):
+        return (
+            "weights in the pieces of a training run (DeepSpeed or FSDP); put them together first "
+            "(zero_to_fp32.py, or accelerate merge-weights) and save the model with save_pretrained"
         )
-    raise ConversionError(f"{folder}: neither {SINGLE} nor {INDEX}; name a folder that holds the weights")
+    if has("*.bin", "*.pt", "*.pth"):
+        return (
+            "only pickled weights, which are never loaded here (they can run code); use a revision of the checkpoint "
+            "that has safetensors files, or save a model of your own again with save_pretrained"
+        )
+    if has("checkpoint-*/*.safetensors"):
+        return "no weights, but checkpoint-* folders that have some; name one of those"
+    return f"neither {SINGLE} nor {INDEX}; name a folder that holds the weights"
 
 
 def _indexed_names(folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -116,18 +144,32 @@ def read_shard(path: Path) -> Shard:
             raise ConversionError(f"{path}: truncated, or not a safetensors file; {REFETCH}")
         raw = file.read(length)
     try:
-        header = json.loads(raw)
-        metadata = header.pop("__metadata__", None) or {}
-        tensors = {name: _entry(item) for name, item in header.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        header = json.loads(raw.decode("utf-8"))
+        metadata = _metadata(header.pop("__metadata__", None))
+        tensors = {name: _entry(name, item) for name, item in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConversionError(f"{path}: the safetensors header is corrupt ({error}); {REFETCH}") from error
     _check_layout(path, tensors, size - 8 - length)
     return Shard(path, 8 + length, tensors, metadata)
 
 
-def _entry(item: Mapping[str, Any]) -> Entry:
-    begin, end = item["data_offsets"]
-    return Entry(str(item["dtype"]), tuple(int(n) for n in item["shape"]), int(begin), int(end))
+def _metadata(found: object) -> dict[str, str]:
+    if found is None:
+        return {}
+    if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
+        return found
+    raise ValueError("__metadata__ isn't a table of strings")
+
+
+def _entry(name: str, item: Mapping[str, Any]) -> Entry:
+    name.encode()  # a lone surrogate couldn't be written again
+    dtype, shape, (begin, end) = item["dtype"], item["shape"], item["data_offsets"]
+    if not isinstance(dtype, str) or not isinstance(shape, list):
+        raise TypeError(f"{name}: dtype or shape")
+    for number in (*shape, begin, end):
+        if type(number) is not int or number < 0:  # neither 2.5 nor true
+            raise ValueError(f"{name}: {number!r} is no size")
+    return Entry(dtype, tuple(shape), begin, end)
 
 
 def _check_layout(path: Path, tensors: Mapping[str, Entry], size: int) -> None:
@@ -150,37 +192,44 @@ def read_bytes(shard: Shard, begin: int, length: int) -> bytes:
     return data
 
 
+def find_tensor(shards: Iterable[Shard], name: str) -> tuple[Shard, Entry]:
+    """Where the tensor `name` is; one of `shards` has it."""
+    shard = next(shard for shard in shards if name in shard.tensors)
+    return shard, shard.tensors[name]
+
+
 def read_tensor(shards: Iterable[Shard], name: str) -> tuple[Entry, bytes]:
     """The tensor `name`, which one of `shards` has."""
-    shard = next(shard for shard in shards if name in shard.tensors)
-    entry = shard.tensors[name]
+    shard, entry = find_tensor(shards, name)
     return entry, read_bytes(shard, entry.begin, entry.end - entry.begin)
 
 
-def copy_shard(shard: Shard, target: Path, dropped: str, report: Report) -> None:
-    """Stream `shard` to `target`, without the tensor `dropped` where it holds that one."""
+def copy_shard(shard: Shard, target: Path, dropped: Collection[str], report: Report) -> None:
+    """Stream `shard` to `target`, without those of its tensors that are in `dropped`."""
+    gone = sorted((entry.begin, entry.end) for name, entry in shard.tensors.items() if name in dropped)
     with shard.path.open("rb", buffering=0) as source, target.open("wb", buffering=0) as sink:
-        gone = shard.tensors.get(dropped)
         size = os.fstat(source.fileno()).st_size
-        if gone is None:
+        if not gone:
             copy_range(source, sink, 0, size, report)
             return
-        write_all(sink, encode_header(_without(shard.tensors, dropped), shard.metadata))
-        copy_range(source, sink, shard.data_start, gone.begin, report)
-        behind = shard.data_start + gone.end
-        copy_range(source, sink, behind, size - behind, report)
+        write_all(sink, encode_header(without(shard.tensors, dropped), shard.metadata))
+        position = shard.data_start
+        for begin, end in gone:
+            copy_range(source, sink, position, shard.data_start + begin - position, report)
+            position = shard.data_start + end
+        copy_range(source, sink, position, size - position, report)
 
 
-def _without(tensors: Mapping[str, Entry], dropped: str) -> dict[str, Entry]:
-    """The other tensors, those behind the gap moved up to close it."""
-    gone = tensors[dropped]
-    width = gone.end - gone.begin
+def without(tensors: Mapping[str, Entry], dropped: Collection[str]) -> dict[str, Entry]:
+    """The other tensors, those behind a gap moved up to close it."""
+    gone = [entry for name, entry in tensors.items() if name in dropped]
     kept = {}
     for name, entry in tensors.items():
-        # An empty tensor can share the dropped one's `begin`; only what starts at its end or later moves.
-        shift = width if entry.begin >= gone.end else 0
-        if name != dropped:
-            kept[name] = Entry(entry.dtype, entry.shape, entry.begin - shift, entry.end - shift)
+        if name in dropped:
+            continue
+        # An empty tensor can share a dropped one's `begin`; only what starts at its end or later moves.
+        shift = sum(other.end - other.begin for other in gone if entry.begin >= other.end)
+        kept[name] = Entry(entry.dtype, entry.shape, entry.begin - shift, entry.end - shift)
     return kept
 
 

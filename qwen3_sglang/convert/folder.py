@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, open_shards, read_json
+from qwen3_sglang.convert.provenance import KNOWN, MARK, UNKNOWN
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
 from qwen3_sglang.names import LABELS, PAD, SOURCE_CLASS, TARGET_CLASS
 
@@ -25,6 +23,7 @@ COPIED = [
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "chat_template.json",
     "generation_config.json",
     "LICENSE*",
 ]
@@ -76,93 +75,65 @@ def check_apart(folder: Path, goal: Path) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a checkpoint that can be converted, as far as that file tells."""
-    if (folder / "adapter_config.json").is_file():
+    """config.json of a language model or a classifier, as far as that file tells.
+
+    Raises ConversionError when there is none, or it is that of something else.
+    """
+    path, adapter = folder / "config.json", folder / "adapter_config.json"
+    if adapter.is_file():
+        merged = "; if the weights here are merged already, remove that file" if path.is_file() else ""
         raise ConversionError(
-            f"{folder / 'adapter_config.json'}: a LoRA adapter; merge it into its base model first "
-            "(peft: merge_and_unload, then save_pretrained) and convert the merged folder"
+            f"{adapter}: a LoRA adapter; merge it into its base model first "
+            f"(peft: merge_and_unload, then save_pretrained) and convert the merged folder{merged}"
         )
-    path = folder / "config.json"
     if not path.is_file():
         if not (folder / SINGLE).is_file() and not (folder / INDEX).is_file():
             open_shards(folder)  # says what the folder holds instead, GGUF or pickles
-        raise ConversionError(f"{path}: missing; name the folder of a Qwen3-Reranker checkpoint")
+        raise ConversionError(
+            f"{path}: missing; name the folder of a Qwen3-Reranker checkpoint, downloaded or saved with save_pretrained"
+        )
     config = read_json(path)
     _check_architecture(path, config.get("architectures"))
-    for key in ("quantization_config", "compression_config"):
-        if config.get(key):
-            raise ConversionError(f"{path}: {key} is set; convert the unquantized checkpoint, quantize afterwards")
     return config
 
 
 def _check_architecture(path: Path, architectures: object) -> None:
-    if architectures == [SOURCE_CLASS]:
+    if architectures in ([SOURCE_CLASS], [TARGET_CLASS]):
         return
-    said = f"{path}: architectures is {architectures}"
-    if architectures == [TARGET_CLASS]:
-        raise ConversionError(f"{said}: converted already, serve it as it is")
+    said = f"{path}: architectures is {architectures!r:.200}"
     if "Qwen3VL" in str(architectures):
         raise ConversionError(f"{said}: a model for images and text; use Qwen3-Reranker, which is for text")
-    raise ConversionError(f"{said}; only {SOURCE_CLASS} can be converted: use a Qwen3-Reranker checkpoint")
+    raise ConversionError(
+        f"{said}, so it is no reranker that SGLang serves; only {SOURCE_CLASS} and {TARGET_CLASS} can be converted: "
+        "use a Qwen3-Reranker checkpoint"
+    )
 
 
-def classifier_config(folder: Path, config: Mapping[str, Any], tokens: Mapping[str, int]) -> dict[str, Any]:
-    """The config of the converted checkpoint."""
-    new = {key: value for key, value in config.items() if key != "num_labels"}  # id2label says it
+def quantized_by(config: Mapping[str, Any]) -> str:
+    """The key of a config that says its weights are quantized; empty where none does."""
+    return next((key for key in ("quantization_config", "compression_config") if config.get(key)), "")
+
+
+def classifier_config(source: Mapping[str, Any], pad: int | None, template: bool | None) -> dict[str, Any]:
+    """The config of the converted checkpoint; `pad` is the tokenizer's padding token.
+
+    `template` says whether the model was trained with Qwen's, as far as is known; None where nobody has to note it.
+
+    Raises ConversionError when neither config nor tokenizer has a padding token.
+    """
+    new = {key: value for key, value in source.items() if key != "num_labels"}  # id2label says it
     new["architectures"] = [TARGET_CLASS]
     new["id2label"] = {str(number): label for number, label in enumerate(LABELS)}
     new["label2id"] = {label: number for number, label in enumerate(LABELS)}
+    if template is not None:
+        new[MARK] = KNOWN if template else UNKNOWN
     if new.get("pad_token_id") is None:
-        if PAD not in tokens:
-            raise ConversionError(
-                f"{folder / 'config.json'}: no pad_token_id, and the tokenizer has no {PAD}; set pad_token_id"
-            )
-        new["pad_token_id"] = tokens[PAD]
+        if pad is None:
+            raise ConversionError(f"config.json has no pad_token_id, and the tokenizer no {PAD}; set pad_token_id")
+        new["pad_token_id"] = pad
     return new
 
 
 def small_files(folder: Path) -> list[Path]:
     """The tokenizer's and the other files that the converted checkpoint keeps."""
     return [path for pattern in COPIED for path in folder.glob(pattern) if path.is_file()]
-
-
-@contextmanager
-def staged(goal: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `goal` when the block ends well, and is gone when it doesn't."""
-    made = [path for path in goal.absolute().parents if not path.exists()]
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    temporary = goal.parent / f".{goal.name}.{uuid.uuid4().hex}.tmp"  # a sibling: renaming it is atomic
-    try:
-        temporary.mkdir()
-        yield temporary
-        _publish(temporary, goal)
-    except BaseException:  # KeyboardInterrupt included
-        shutil.rmtree(temporary, ignore_errors=True)
-        _remove_empty(made)
-        raise
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:  # innermost first
-        try:
-            folder.rmdir()
-        except OSError:  # somebody else has put something there
-            return
-
-
-def _publish(temporary: Path, goal: Path) -> None:
-    """Rename into place; an earlier checkpoint is set aside first, and put back if that fails."""
-    if not os.path.lexists(goal):
-        temporary.rename(goal)
-        return
-    aside = temporary.with_suffix(".old")
-    goal.rename(aside)
-    try:
-        temporary.rename(goal)
-    except BaseException:
-        aside.rename(goal)
-        raise
-    if aside.is_symlink():
-        aside.unlink()
-    else:
-        shutil.rmtree(aside)

@@ -1,26 +1,43 @@
-"""The two rows of the classification head, from the rows of "no" and "yes" in the language model's head.
+"""The two rows of the classification head, from the rows that the source model scores with.
 
-softmax([row0 . h, row1 . h])[1] is sigmoid(d . h) for any two rows whose difference is d = w_yes - w_no. The
-obvious rows, [w_no, w_yes], give large logits, which the server rounds to bfloat16 before its softmax. Here row1 is
-d rounded to the checkpoint's type, and row0 what that rounding lost, so that the pair holds d to twice the digits.
+softmax([row0 . h, row1 . h])[1] is sigmoid(d . h) for any two rows whose difference is d. For a language model
+d = w_yes - w_no, the rows of "yes" and "no" in its head; for a classifier of two labels it is the difference of its
+rows, and for one of one label its only row. The obvious rows, [w_no, w_yes], give large logits, which the server
+rounds to bfloat16 before its softmax. Here row1 is d rounded to bfloat16, whatever type the checkpoint has, and row0
+what that rounding lost, so that the pair holds d to twice the digits, also where the server casts it to bfloat16.
 In float32 P(yes) is the model's own; on a server that rounds its logits to bfloat16 it is off by at most
 max(x * p * (1 - p)) * 2**-8 = 9e-4. Rows that share d more evenly, such as 0.6 d and
 -0.4 d, gain nothing there on average and lose up to 2e-3 everywhere, to the rounding of row0
 (simulated at hidden sizes 1024 to 4096, logits 20 +- 4, differences of standard deviation 2 and 4).
+A bias is split in the same way.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from qwen3_sglang.convert.checkpoint import WIDTH, Entry, Shard, read_bytes, read_json
+from qwen3_sglang.convert.checkpoint import WIDTH, Entry, Shard, find_tensor, read_bytes
 from qwen3_sglang.errors import ConversionError
-from qwen3_sglang.names import EMBEDDINGS, LABELS, LM_HEAD, PAD
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where a source's P(yes) comes from: sigmoid(yes . h - no . h), and the same of the bias.
+
+    Attributes:
+        weight: the tensor [*, hidden] that holds the rows.
+        no: the number of the row of "no"; None, in a head of one label, stands for zeros.
+        yes: the number of the row of "yes"; None as before.
+        bias: the tensor [*] of their bias; None where there is none.
+    """
+
+    weight: str
+    no: int | None
+    yes: int | None
+    bias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,63 +50,30 @@ class Head:
     bias: bytes
 
 
-def find_tokens(folder: Path) -> dict[str, int]:
-    """Ids of "no", "yes" and, where there is one, the padding token.
+def build_head(shards: Sequence[Shard], rows: Rows) -> Head:
+    """The head for a checkpoint without faults (`tensor_faults`).
 
-    Raises ConversionError when "no" or "yes" isn't a single token.
+    Raises ConversionError when a row isn't there, holds values no head can be made of, or both rows are equal.
     """
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        tokenizer = read_json(path)
-        vocab = _vocab(tokenizer)
-    else:
-        tokenizer, vocab = {}, None
-    if vocab is None:
-        path = folder / "vocab.json"
-        vocab = read_json(path)
-    for word in LABELS:
-        if not isinstance(vocab.get(word), int):
-            raise ConversionError(f'{path}: "{word}" isn\'t a single token; use a Qwen3-Reranker checkpoint')
-    found = {word: int(vocab[word]) for word in LABELS}
-    pad = _pad_id(folder, tokenizer, vocab)
-    return found if pad is None else {**found, PAD: pad}
-
-
-def _vocab(tokenizer: dict[str, Any]) -> dict[str, Any] | None:
-    model = tokenizer.get("model")
-    vocab = model.get("vocab") if isinstance(model, dict) else None
-    return vocab if isinstance(vocab, dict) else None
-
-
-def _pad_id(folder: Path, tokenizer: dict[str, Any], vocab: dict[str, Any]) -> int | None:
-    for item in tokenizer.get("added_tokens") or []:
-        if isinstance(item, dict) and item.get("content") == PAD:
-            return int(item["id"])
-    added = folder / "added_tokens.json"
-    extra = read_json(added) if added.is_file() else {}
-    pad = extra.get(PAD, vocab.get(PAD))
-    return pad if isinstance(pad, int) else None
-
-
-def build_head(shards: Sequence[Shard], config: Mapping[str, Any], tokens: Mapping[str, int]) -> Head:
-    """The head for a checkpoint that `check_tensors` has passed.
-
-    Raises ConversionError when a token has no row, or the rows hold values no head can be made of.
-    """
-    name = EMBEDDINGS if config.get("tie_word_embeddings") else LM_HEAD
-    shard = next(shard for shard in shards if name in shard.tensors)  # check_tensors has seen it
-    entry = shard.tensors[name]
-    w_no, w_yes = (_read_row(shard, entry, name, tokens[word]) for word in LABELS)
-    hidden = entry.shape[1]
+    shard, entry = find_tensor(shards, rows.weight)
     try:
-        row0, row1 = head_rows(w_no, w_yes, entry.dtype)
-        weight = encode(row0, entry.dtype) + encode(row1, entry.dtype)
+        w_no, w_yes = (_row(shard, entry, rows.weight, row) for row in (rows.no, rows.yes))
+        weight = head_rows(w_no, w_yes, entry.dtype)
+        bias = head_rows(*_bias(shards, rows), entry.dtype)
+        encoded = [encode([*pair[0], *pair[1]], entry.dtype) for pair in (weight, bias)]
     except (ValueError, OverflowError) as error:
-        raise ConversionError(f"{shard.path}: {name} has values no head can be made of ({error})") from error
-    return Head(entry.dtype, hidden, weight, bytes(2 * WIDTH[entry.dtype]))
+        raise ConversionError(f"{shard.path}: {rows.weight} has values no head can be made of ({error})") from error
+    if weight[0] == weight[1]:  # 0.0 and -0.0 too
+        raise ConversionError(
+            f'{shard.path}: the rows of "yes" and "no" in {rows.weight} are equal, so that every document scores the '
+            "same; use a checkpoint whose head was trained"
+        )
+    return Head(entry.dtype, entry.shape[1], *encoded)
 
 
-def _read_row(shard: Shard, entry: Entry, name: str, row: int) -> list[float]:
+def _row(shard: Shard, entry: Entry, name: str, row: int | None) -> list[float]:
+    if row is None:
+        return [0.0] * entry.shape[1]
     if not 0 <= row < entry.shape[0]:
         raise ConversionError(
             f"{shard.path}: {name} has {entry.shape[0]} rows, none for token {row}; "
@@ -99,10 +83,24 @@ def _read_row(shard: Shard, entry: Entry, name: str, row: int) -> list[float]:
     return decode(read_bytes(shard, entry.begin + row * length, length), entry.dtype)
 
 
+def _bias(shards: Sequence[Shard], rows: Rows) -> tuple[list[float], list[float]]:
+    if rows.bias is None:
+        return [0.0], [0.0]
+    values = read_values(shards, rows.bias)
+    no, yes = (0.0 if row is None else values[row] for row in (rows.no, rows.yes))
+    return [no], [yes]
+
+
+def read_values(shards: Sequence[Shard], name: str) -> list[float]:
+    """All numbers of a small tensor."""
+    shard, entry = find_tensor(shards, name)
+    return decode(read_bytes(shard, entry.begin, entry.end - entry.begin), entry.dtype)
+
+
 def head_rows(w_no: Sequence[float], w_yes: Sequence[float], dtype: str) -> tuple[list[float], list[float]]:
     """([hidden], [hidden]): rows of "no" and "yes", every value representable in `dtype`."""
     difference = [yes - no for no, yes in zip(w_no, w_yes, strict=True)]
-    row1 = [round_to(d, dtype) for d in difference]
+    row1 = [round_to(round_to(d, "BF16"), dtype) for d in difference]
     # From the ROUNDED row1, so that the rounding of the one is made good by the other.
     row0 = [round_to(one - d, dtype) for one, d in zip(row1, difference, strict=True)]
     return row0, row1

@@ -1,7 +1,10 @@
 """P(yes) of a source model and of its converted checkpoint, compared in float32 with transformers.
 
-The two are loaded one after the other, so the memory needed is that of one float32 model: 5 bytes a parameter and
-1 GB, which is 4 GB for 0.6B, 21 GB for 4B and 42 GB for 8B. The prompts are about 3,000 tokens in all; on two CPU
+A language model is loaded as one, and P(yes) is the softmax of its logits of "no" and "yes". A classifier is loaded as
+transformers' own class for classification, to whose logits the bias in the file is added, which that class leaves out;
+of one label, P(yes) is the sigmoid. transformers shares or doesn't share the embeddings as it always does.
+The two models are loaded one after the other, so the memory needed is that of one float32 model: 5 bytes per parameter
+and 1 GB, which is 4 GB for 0.6B, 21 GB for 4B and 42 GB for 8B. The prompts are about 3,000 tokens in all; on two CPU
 cores they take a minute or two for 0.6B.
 
 A server that runs in bfloat16 rounds more than this check sees (see `head`): it is about the conversion alone.
@@ -12,18 +15,18 @@ from __future__ import annotations
 import gc
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from qwen3_sglang.convert.checkpoint import Shard, open_shards, read_tensor
+from qwen3_sglang.convert.checkpoint import Shard, find_tensor, open_shards
 from qwen3_sglang.convert.copying import GB
-from qwen3_sglang.convert.head import decode
+from qwen3_sglang.convert.head import Rows, read_values
 from qwen3_sglang.errors import ConversionError, MissingDependencyError
-from qwen3_sglang.names import BIAS, NO, WEIGHT, YES
+from qwen3_sglang.names import BIAS, WEIGHT
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, build_prompts
 
 TOLERANCE = 1e-4  # float32's own noise is about 1e-6
@@ -150,15 +153,16 @@ def _sysconf() -> int | None:
         return None
 
 
-def compare(source: Path, converted: Path, tokens: Mapping[str, int]) -> Parity:
-    """P(yes) of both on the same prompts; `tokens` has the ids of "no" and "yes".
+def compare(source: Path, converted: Path, rows: Rows) -> Parity:
+    """P(yes) of both on the same prompts; `rows` says where the source's comes from.
 
     Raises ConversionError when transformers can't load one of them.
     """
+    load = _classifier_forward if rows.weight == WEIGHT else _causal_forward
     with _quiet_transformers():
         prompts = _tokenized(source)
-        before = _scores(lambda: _causal_forward(source, tokens), prompts)
-        after = _scores(lambda: _classifier_forward(converted), prompts)
+        before = _scores(lambda: load(source, rows), prompts)
+        after = _scores(lambda: _converted_forward(converted), prompts)
     return Parity(tuple(Probe(label, len(ids), before[label], after[label]) for label, ids in prompts.items()))
 
 
@@ -205,7 +209,7 @@ def _p_yes(no: float, yes: float) -> float:
     return b / (a + b)
 
 
-def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
+def _causal_forward(folder: Path, rows: Rows) -> Forward:
     import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
     from transformers import AutoModelForCausalLM  # noqa: PLC0415 - slow to import, and only an extra brings it
 
@@ -214,19 +218,42 @@ def _causal_forward(folder: Path, tokens: Mapping[str, int]) -> Forward:
     def forward(ids: list[int]) -> tuple[float, float]:
         # Logits of the last token only: all of a long prompt's would be gigabytes.
         last = model(torch.tensor([ids]), use_cache=False, logits_to_keep=1).logits[0, -1]
-        return float(last[tokens[NO]]), float(last[tokens[YES]])
+        return _pair(last.tolist(), rows)
 
     return forward
 
 
-def _classifier_forward(folder: Path) -> Forward:
+def _classifier_forward(folder: Path, rows: Rows) -> Forward:
+    import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
+    from transformers import AutoModelForSequenceClassification  # noqa: PLC0415 - slow to import, and only an extra brings it
+
+    shards = open_shards(folder)
+    count = find_tensor(shards, WEIGHT)[1].shape[0]  # the config's own may be wrong: that is mended too
+    bias = read_values(shards, rows.bias) if rows.bias else [0.0] * count
+    options = {"dtype": torch.float32, "use_safetensors": True, "num_labels": count}
+    model = _load(AutoModelForSequenceClassification, folder, **options).eval()
+
+    def forward(ids: list[int]) -> tuple[float, float]:
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0].tolist()
+        return _pair([logit + shift for logit, shift in zip(logits, bias, strict=True)], rows)
+
+    return forward
+
+
+def _pair(logits: Sequence[float], rows: Rows) -> tuple[float, float]:
+    """The logits of no and yes; 0 for the one that a head of one label doesn't have."""
+    no, yes = (0.0 if row is None else float(logits[row]) for row in (rows.no, rows.yes))
+    return no, yes
+
+
+def _converted_forward(folder: Path) -> Forward:
     import torch  # noqa: PLC0415 - slow to import, and only an extra brings it
     from transformers import AutoModel  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     # The body alone: transformers has no bias in this class's head, and would leave the file's unread.
     model = _load(AutoModel, folder, dtype=torch.float32, use_safetensors=True).eval()
     shards = open_shards(folder)
-    weight, bias = (torch.tensor(_read_values(shards, name)) for name in (WEIGHT, BIAS))
+    weight, bias = (torch.tensor(read_values(shards, name)) for name in (WEIGHT, BIAS))
 
     def forward(ids: list[int]) -> tuple[float, float]:
         last = model(torch.tensor([ids]), use_cache=False).last_hidden_state[0, -1]
@@ -236,15 +263,10 @@ def _classifier_forward(folder: Path) -> Forward:
     return forward
 
 
-def _read_values(shards: Sequence[Shard], name: str) -> list[float]:
-    entry, raw = read_tensor(shards, name)
-    return decode(raw, entry.dtype)
-
-
 def _load(kind: Any, folder: Path, **options: Any) -> Any:
     try:
         return kind.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except Exception as error:  # whatever a config that it doesn't expect makes it raise
         reason = " ".join(str(error).split())  # transformers writes paragraphs
         raise ConversionError(
             f"{folder}: full verification: transformers can't load it ({reason}); "

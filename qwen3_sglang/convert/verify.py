@@ -7,29 +7,30 @@ bytes (comparing all would mean to read the model twice more); of a linked shard
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, Entry, Shard, open_shards, read_json, read_tensor
 from qwen3_sglang.convert.head import Head
+from qwen3_sglang.convert.plan import DROPPED, Plan
 from qwen3_sglang.errors import ConversionError
-from qwen3_sglang.names import BIAS, LM_HEAD, WEIGHT
+from qwen3_sglang.names import BIAS, WEIGHT
 
 SAMPLE = 4096  # bytes at each of the three places of a tensor
 Signature = dict[str, tuple[str, tuple[int, ...], int]]  # tensor -> type, shape, bytes
 
 
-def verify(folder: Path, source: Sequence[Shard], head: Head, config: Mapping[str, Any], *, linked: bool) -> None:
-    """Raise ConversionError unless `folder` holds the source's tensors, the head and `config`."""
+def verify(folder: Path, plan: Plan) -> None:
+    """Raise ConversionError unless `folder` holds what `plan` says: the source's tensors, the head and the config."""
+    source = plan.source
     shards = open_shards(folder)  # parses every header and compares it with its file's size
-    _check_tensors(folder, _signature(shards), _expected(source, head))
+    _check_tensors(folder, _signature(shards), _expected(source.shards, source.head))
     _check_index(folder, shards)
-    for name, meant in ((WEIGHT, head.weight), (BIAS, head.bias)):
+    for name, meant in ((WEIGHT, source.head.weight), (BIAS, source.head.bias)):
         if read_tensor(shards, name)[1] != meant:
             raise _failure(folder, f"{name} isn't what was written")
-    _check_contents(folder, source, shards, linked=linked)
-    if read_json(folder / "config.json") != config:
+    _check_contents(folder, plan, shards)
+    if read_json(folder / "config.json") != source.config:
         raise _failure(folder, "config.json isn't what was written")
 
 
@@ -42,8 +43,7 @@ def _signature(shards: Iterable[Shard]) -> Signature:
 
 
 def _expected(source: Sequence[Shard], head: Head) -> Signature:
-    tensors = _signature(source)
-    tensors.pop(LM_HEAD, None)
+    tensors = {name: kind for name, kind in _signature(source).items() if name not in DROPPED}
     tensors[WEIGHT] = (head.dtype, (2, head.hidden), len(head.weight))
     tensors[BIAS] = (head.dtype, (2,), len(head.bias))
     return tensors
@@ -61,12 +61,12 @@ def _check_index(folder: Path, shards: Sequence[Shard]) -> None:
         raise _failure(folder, f"{INDEX} doesn't match the shards")
 
 
-def _check_contents(folder: Path, source: Sequence[Shard], shards: Sequence[Shard], *, linked: bool) -> None:
+def _check_contents(folder: Path, plan: Plan, shards: Sequence[Shard]) -> None:
     homes = {name: shard for shard in shards for name in shard.tensors}
-    for old in source:
-        kept = old.tensors.keys() - {LM_HEAD}
+    for old in plan.kept:
+        kept = old.tensors.keys() - DROPPED
         for new in {homes[name].path: homes[name] for name in kept}.values():
-            if linked and LM_HEAD not in old.tensors:
+            if plan.links(old):
                 if not new.path.samefile(old.path):
                     raise _failure(folder, f"{new.path.name} isn't the file {old.path}")
             else:
@@ -75,7 +75,7 @@ def _check_contents(folder: Path, source: Sequence[Shard], shards: Sequence[Shar
 
 def _check_samples(folder: Path, old: Shard, new: Shard) -> None:
     with old.path.open("rb") as a, new.path.open("rb") as b:
-        for name in old.tensors.keys() & new.tensors.keys():
+        for name in (old.tensors.keys() & new.tensors.keys()) - DROPPED:
             before, after = old.tensors[name], new.tensors[name]
             for offset, length in _samples(before):
                 meant = os.pread(a.fileno(), length, old.data_start + before.begin + offset)

@@ -217,9 +217,7 @@ def _named(found: Sequence[_Row]) -> list[Query]:
         documents = tuple(Document(one.id or str(place), one.text) for place, one in enumerate(row.documents))
         if len({document.id for document in documents}) < len(documents):
             raise InvalidInputError(row.where, row.query, "two documents of this query have one id; give each its own")
-        grades = {
-            document.id: grade for document, grade in zip(documents, row.grades, strict=True) if grade or row.ordered
-        }
+        grades = {document.id: grade for document, grade in zip(documents, row.grades, strict=True)}
         grades |= {f"missed {number}": 1 for number in range(1, row.missed + 1)}
         queries[name] = Query(name, row.query, documents, grades)
     return list(queries.values())

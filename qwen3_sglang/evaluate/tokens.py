@@ -14,7 +14,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 _LUCENES = (
     "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
@@ -34,6 +34,7 @@ _UNSPACED = (
 _HAN = re.compile("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7ff]")  # ICU has no dictionary for it
 _JOINERS = {0x200B: None, 0x200C: None, 0x200D: None, 0xAD: None, 0x2060: None}  # they are written or left out at will
+_ASCII = re.compile(r"\w+", re.ASCII)
 _PARTS = re.compile(r"\d+|[^\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 Splitter = Callable[[str], list[str]]
@@ -41,6 +42,8 @@ Splitter = Callable[[str], list[str]]
 
 def tokens(text: str) -> list[str]:
     """What BM25 counts of a text, in the text's order."""
+    if text.isascii():  # most of most corpora, in a fifth of the time
+        return [word for run in _ASCII.findall(text) for word in _words(run)]
     return list(_tokens(unicodedata.normalize("NFKC", text).translate(_JOINERS)))
 
 
@@ -57,20 +60,16 @@ def how() -> str:
 def _tokens(text: str) -> Iterator[str]:
     runs, unspaced = _patterns()
     for run in runs.findall(text):
-        if unspaced.match(run):
-            yield from _unspaced(run)
-        else:
-            yield from (word for word in _word(run) if word not in STOP_WORDS)
+        yield from _unspaced(run) if unspaced.match(run) else _words(run)
 
 
-def _word(run: str) -> Iterator[str]:
-    """The word; of an identifier, also its parts."""
+@lru_cache(maxsize=1 << 16)  # few words make most of a text
+def _words(run: str) -> tuple[str, ...]:
+    """The word, and of an identifier also its parts; no stop words."""
     whole = run.replace("_", "").casefold()
-    if whole:
-        yield whole
-    parts = [part for piece in _PARTS.findall(run) for part in _CAMEL.split(piece)]
-    if len(parts) > 1:
-        yield from (part.casefold() for part in parts)
+    parts = [part.casefold() for piece in _PARTS.findall(run) for part in _CAMEL.split(piece)]
+    found = [whole, *parts] if len(parts) > 1 else [whole]
+    return tuple(word for word in found if word and word not in STOP_WORDS)
 
 
 def _unspaced(run: str) -> Iterator[str]:

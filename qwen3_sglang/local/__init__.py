@@ -10,58 +10,70 @@ torch and the web server are imported when one of the two is called, not before.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from qwen3_sglang.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["run_in_thread", "serve"]
+__all__ = ["Options", "run_in_thread", "serve"]
+
+_log = logging.getLogger(__name__)
 
 
-def serve(
-    model_dir: str | Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 30000,
-    api_key: str | None = None,
-    threads: int | None = None,
-) -> None:
+class Options(TypedDict, total=False):
+    """How to load and serve a model.
+
+    host: address to listen on, 127.0.0.1 by default; any but a loopback one needs `api_key` or `allow_hosts`.
+    port: port to listen on, 30000 by default.
+    api_key: if given, requests must carry it as a bearer token.
+    threads: CPU threads of torch; None leaves torch's own choice.
+    device: cpu, cuda, cuda:N or mps; None takes CUDA where it is there, else the CPU.
+    dtype: float32, bfloat16 or float16; None takes bfloat16 where the device is faster with it and the scores stay
+        close to those in float32, else float32.
+    name: what clients call the model; None is the folder's name.
+    allow_hosts: names that requests may come under besides this machine's; a key makes this needless.
+    """
+
+    host: str
+    port: int
+    api_key: str | None
+    threads: int | None
+    device: str | None
+    dtype: str | None
+    name: str | None
+    allow_hosts: Sequence[str]
+
+
+def serve(model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]) -> None:
     """Serve `model_dir` until interrupted.
 
     Args:
         model_dir: a folder that `qwen3-sglang convert` wrote.
-        host: address to listen on; any but a loopback one needs `api_key`.
-        port: port to listen on.
-        api_key: if given, requests must carry it as a bearer token.
-        threads: CPU threads of torch; None leaves torch's own choice.
+        say: is told what device and precision were picked, and how fast they are; the default logs it.
+        options: see `Options`.
 
     Raises:
-        InvalidInputError: an open address without a key, or an unusable argument.
+        InvalidInputError: an open address without a key or names, or an unusable argument.
         ConversionError: `model_dir` is no converted checkpoint.
         MissingDependencyError: the extra `local` is not installed.
     """
-    _server().serve(model_dir, host=host, port=port, api_key=api_key, threads=threads)
+    _server().serve(model_dir, options, say)
 
 
 def run_in_thread(
-    model_dir: str | Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    api_key: str | None = None,
-    threads: int | None = None,
+    model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]
 ) -> AbstractContextManager[str]:
     """Serve `model_dir` from a thread of this process; yields the base URL, stops on exit.
 
-    Arguments and errors are those of `serve`; port 0 takes a free one.
+    Arguments and errors are those of `serve`; the default port, 0, takes a free one.
     """
-    server: AbstractContextManager[str] = _server().run_in_thread(
-        model_dir, host=host, port=port, api_key=api_key, threads=threads
-    )
+    server: AbstractContextManager[str] = _server().run_in_thread(model_dir, options, say)
     return server
 
 

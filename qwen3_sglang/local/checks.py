@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 Encode = Callable[[str], list[int]]
 Decode = Callable[[list[int], bool], str]
 Body = dict[str, Any]
 
-MAX_ITEMS = 1024  # in one list; SGLang has no limit, but one request shouldn't keep a CPU busy for hours
+# In one request. SGLang has no limits, but one request shouldn't keep a CPU busy for hours, nor fill the memory.
+MAX_ITEMS = 1024
+MAX_TOKENS = 2**20
+MAX_TOKENIZED = 2**20  # characters of one text that is only to be tokenised
 _IDS_END = 2**32  # what a tokenizer can look up at all
 
 
@@ -21,13 +24,21 @@ class RejectedError(Exception):
         message: what SGLang says.
         kind: its error type; "Bad Request" when the body has the wrong shape, else "BadRequestError".
         status: HTTP's.
+        headers: further ones of the answer.
     """
 
-    def __init__(self, message: str, kind: str = "BadRequestError", status: int = 400) -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: str = "BadRequestError",
+        status: int = 400,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message, kind, status)
         self.message = message
         self.kind = kind
         self.status = status
+        self.headers = dict(headers or {})
 
 
 def parse_body(raw: bytes, content_type: str) -> Body:
@@ -104,11 +115,29 @@ def tokenize_prompt(body: Body, encode: Encode) -> tuple[Any, Any]:
     if prompt is None:
         raise _malformed("Exactly one of 'prompt' or 'messages' must be provided.", "body")
     if isinstance(prompt, str):
-        tokens = encode(prompt)
+        [tokens] = _tokenized([prompt], encode)
         return tokens, len(tokens)
     _check_items(prompt)
-    lists = [encode(text) for text in prompt]
+    lists = _tokenized(prompt, encode)
     return lists, [len(tokens) for tokens in lists]
+
+
+def _tokenized(texts: list[str], encode: Encode) -> list[list[int]]:
+    """Token ids of each text; 413 for more than one request may have."""
+    longest = max(map(len, texts), default=0)
+    if longest > MAX_TOKENIZED:
+        raise _too_much(f"a text of {longest} characters, at most {MAX_TOKENIZED} are taken")
+    return list(_counted(map(encode, texts)))
+
+
+def _counted(lists: Iterable[list[int]]) -> Iterator[list[int]]:
+    """The same lists; 413 once they have more tokens than one request may have."""
+    tokens = 0
+    for ids in lists:
+        tokens += len(ids)
+        if tokens > MAX_TOKENS:
+            raise _too_much(f"more than {MAX_TOKENS} tokens at once")
+        yield ids
 
 
 def detokenize_tokens(body: Body, decode: Decode) -> Any:
@@ -120,8 +149,9 @@ def detokenize_tokens(body: Body, decode: Decode) -> Any:
     for ids in [tokens] if _all_int(tokens) else tokens:
         _check_ids(ids, _IDS_END)
     if _all_int(tokens):
-        return decode(tokens, skip)
+        return decode(next(_counted([tokens])), skip)
     _check_items(tokens)
+    list(_counted(tokens))
     return [decode(ids, skip) for ids in tokens]
 
 
@@ -130,14 +160,19 @@ def check_prompts(prompts: Iterable[list[int]], max_length: int, vocab_size: int
 
     An empty prompt and an id outside the vocabulary take SGLang 0.5.23 on a CPU down; here they are a 400.
     """
-    for prompt in prompts:
+    for prompt in _counted(prompts):
         if len(prompt) >= max_length:  # SGLang keeps room for a token after the prompt
-            size = f"{len(prompt)} tokens) is longer than the model's context length ({max_length} tokens)."
-            raise RejectedError(f"The input ({size}")
+            raise too_long(len(prompt), max_length)
         if not prompt:
             raise RejectedError("Input cannot be empty")
         _check_ids(prompt, vocab_size)
         yield prompt
+
+
+def too_long(tokens: int | str, max_length: int) -> RejectedError:
+    """The refusal of a prompt of that many tokens."""
+    size = f"{tokens} tokens) is longer than the model's context length ({max_length} tokens)."
+    return RejectedError(f"The input ({size}")
 
 
 def _check_ids(ids: list[int], end: int | None = None) -> None:
@@ -150,7 +185,11 @@ def _check_ids(ids: list[int], end: int | None = None) -> None:
 
 def _check_items(items: list[Any]) -> None:
     if len(items) > MAX_ITEMS:
-        raise RejectedError(f"{len(items)} items in one list, at most {MAX_ITEMS} are taken; send fewer", status=413)
+        raise _too_much(f"{len(items)} items in one list, at most {MAX_ITEMS} are taken")
+
+
+def _too_much(message: str) -> RejectedError:
+    return RejectedError(f"{message}; send fewer", status=413)
 
 
 def _field(body: Body, name: str) -> Any:

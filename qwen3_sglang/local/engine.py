@@ -1,28 +1,30 @@
-"""Scores from a converted checkpoint, computed with transformers: no SGLang, no GPU needed.
+"""Scores from a converted checkpoint, computed with torch: no SGLang, no GPU needed.
 
-Everything runs in float32, so that the numbers are a reference for what a server answers in bfloat16.
+In float32 its numbers are a reference for what a server answers in 16 bits.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from safetensors import SafetensorError, safe_open
-from transformers import AutoModel, AutoTokenizer
 
-from qwen3_sglang.errors import ConversionError, InvalidInputError
-from qwen3_sglang.names import BIAS, TARGET_CLASS, WEIGHT
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.local.checkpoint import load_model, load_tokenizer, read_config, read_head, read_labels
+from qwen3_sglang.local.device import fast_dtype, pick_device, pick_dtype
+from qwen3_sglang.local.forward import AbandonedError, Held, forward, per_token
+from qwen3_sglang.local.probe import LOGIT_BOUND, PROBES
+from qwen3_sglang.local.sharing import Pass, Plan, plan
 
-LABELS = 2
-# Tokens in one forward pass, padding included: they bound the memory, not the list. On a CPU more isn't faster: after a
-# pass of 8192 tokens malloc gives its memory back to the system, and the page faults of the next take a fifth of it.
+Logits = tuple[float, float]
+
+# Tokens computed in one pass: they bound the memory, not the list. On a CPU more isn't faster: after a pass of 8192
+# tokens malloc gives its memory back to the system, and the page faults of the next take a fifth of it.
 CPU_TOKENS, GPU_TOKENS = 2048, 8192
-PADDING = 1.25  # padded tokens, at most, for each real one
+HELD_BYTES = 512 * 2**20  # of the keys and values of shared tokens: 2,340 tokens of the 0.6B model in float32
 
 
 class Engine:
@@ -33,30 +35,45 @@ class Engine:
         labels: the names of label 0 and label 1, as the checkpoint says.
         max_length: the longest prompt in tokens.
         vocab_size: token ids lie below it.
+        longest_token: characters of the tokenizer's longest token.
+        device: where it computes.
+        dtype: in which precision.
+        drift: how far 16 bits moved the log-odds of the probes from float32; None where they weren't tried.
     """
 
-    def __init__(self, model_dir: str | Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model_dir: str | Path, *, threads: int | None = None, device: str | None = None, dtype: str | None = None
+    ) -> None:
         """Load `model_dir`.
 
         Args:
             model_dir: a folder that `qwen3-sglang convert` wrote.
             threads: CPU threads of torch (the whole process); None leaves torch's own choice.
+            device: cpu, cuda, cuda:N or mps; None takes CUDA where it is there, else the CPU.
+            dtype: float32, bfloat16 or float16; None takes bfloat16 where the device is faster with it and the
+                log-odds of the probes stay within LOGIT_BOUND of float32, else float32.
 
         Raises:
             ConversionError: the folder is no converted two-label checkpoint.
+            InvalidInputError: an argument can't be used.
         """
         self.model_dir = Path(model_dir)
-        config = _read_config(self.model_dir)
-        self.labels = _labels(config, self.model_dir)
+        config = read_config(self.model_dir)
+        self.labels = read_labels(config, self.model_dir)
         self.max_length = int(config["max_position_embeddings"])
         self.vocab_size = int(config["vocab_size"])
         if threads is not None:
             _set_threads(threads)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._budget = GPU_TOKENS if self._device.type == "cuda" else CPU_TOKENS
-        weight, bias = _read_head(self.model_dir)
-        self._weight, self._bias = weight.to(self._device), bias.to(self._device)
-        self._tokenizer, self._model = _load(self.model_dir, self._device)
+        self.device, named = pick_device(device), pick_dtype(dtype)
+        self._budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
+        weight, bias = read_head(self.model_dir)
+        self._weight, self._bias = weight.to(self.device), bias.to(self.device)
+        self._tokenizer, self._model = load_tokenizer(self.model_dir), load_model(self.model_dir)
+        self.longest_token = max(map(len, self._tokenizer.get_vocab()))
+        self.drift: float | None = None
+        self.dtype = named or self._fast_enough(fast_dtype(self.device))
+        self._model.to(self.device, self.dtype)
+        self._most_shared = HELD_BYTES // per_token(self._model, self.dtype)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, nothing added, nothing cut."""
@@ -66,20 +83,40 @@ class Engine:
         """Text of token ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
-    def score(self, prompts: Sequence[Sequence[int]]) -> list[tuple[float, float]]:
+    def score(self, prompts: Sequence[Sequence[int]]) -> list[Logits]:
         """Raw logits (no, yes) of each prompt, in the order given.
 
         Raises:
             InvalidInputError: a prompt is empty, too long, or holds an id outside the vocabulary.
         """
+        scoring = self.begin(prompts)
+        found: dict[int, Logits] = {}
+        while (more := scoring.step(lambda prompt: True)) is not None:
+            found |= more
+        return [found[index] for index in range(len(prompts))]
+
+    def begin(self, prompts: Sequence[Sequence[int]]) -> Scoring:
+        """The same, one pass at a time.
+
+        Raises:
+            InvalidInputError: as `score`.
+        """
         for index, prompt in enumerate(prompts):
             self._check(index, prompt)
-        logits: list[tuple[float, float]] = [(0.0, 0.0)] * len(prompts)
-        for batch in plan_batches([len(prompt) for prompt in prompts], self._budget):
-            scores = self._forward([prompts[index] for index in batch])
-            for index, pair in zip(batch, scores, strict=True):
-                logits[index] = pair
-        return logits
+        return Scoring(self, plan(prompts, self._most_shared), self._budget)
+
+    def run(
+        self, work: Pass, held: Held, wanted: Callable[[], bool], layers: Iterable[Any], dtype: torch.dtype
+    ) -> list[Logits]:
+        """Raw logits of the leaves of one pass."""
+        with torch.inference_mode():
+            hidden = forward(self._model, layers, work, held, device=self.device, dtype=dtype, wanted=wanted)
+            logits = hidden @ self._weight.T + self._bias
+        return [(float(no), float(yes)) for no, yes in logits.tolist()]
+
+    def run_loaded(self, work: Pass, held: Held, wanted: Callable[[], bool]) -> list[Logits]:
+        """`run` with the model as it is loaded."""
+        return self.run(work, held, wanted, self._model.layers, self.dtype)
 
     def _check(self, index: int, prompt: Sequence[int]) -> None:
         if not 0 < len(prompt) <= self.max_length:
@@ -87,109 +124,65 @@ class Engine:
         if min(prompt) < 0 or max(prompt) >= self.vocab_size:
             raise InvalidInputError(f"prompts[{index}]", prompt, f"token ids lie below {self.vocab_size}")
 
-    def _forward(self, prompts: list[Sequence[int]]) -> list[tuple[float, float]]:
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self._device)
-        ids = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            ids[row, : len(prompt)] = torch.tensor(prompt)
-        with torch.inference_mode():
-            # No mask: attention is causal and padding is on the right, so no real token ever sees it.
-            hidden = self._model(input_ids=ids.to(self._device), use_cache=False).last_hidden_state
-            # By index, not by looking for the pad id: a prompt may hold that id as a real token.
-            last = hidden[torch.arange(len(prompts), device=self._device), lengths - 1]
-            logits = last @ self._weight.T + self._bias
-        return [(float(no), float(yes)) for no, yes in logits.tolist()]
+    def _fast_enough(self, fast: torch.dtype) -> torch.dtype:
+        """`fast` where its log-odds stay within LOGIT_BOUND of float32, else float32."""
+        if fast is torch.float32:
+            return fast
+        self.drift = self._drift(fast)
+        return fast if self.drift <= LOGIT_BOUND else torch.float32
+
+    def _drift(self, dtype: torch.dtype) -> float:
+        """The largest difference that `dtype` makes to the log-odds of a probe.
+
+        Layer by layer from the loaded weights, so that the model needn't fit twice, nor in float32 at all.
+        """
+        whole = plan([self.encode(text)[: self.max_length] for text in PROBES], most_shared=self.max_length)
+        work = whole.take(whole.tokens, lambda prompt: True) or Pass([], [])
+        exact, near = (self.run(work, {}, lambda: True, self._copies(kind), kind) for kind in (torch.float32, dtype))
+        return max(abs((a[1] - a[0]) - (b[1] - b[0])) for a, b in zip(exact, near, strict=True))
+
+    def _copies(self, dtype: torch.dtype) -> Iterator[Any]:
+        for layer in self._model.layers:
+            yield copy.deepcopy(layer).to(self.device, dtype)
 
 
-def plan_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indexes grouped by length: none is padded beyond `budget` tokens, nor beyond `PADDING` times its real ones.
+class Scoring:
+    """A list of prompts that is scored pass by pass."""
 
-    A prompt longer than `budget` is alone. Few short ones aren't spared a second pass: it costs less than their
-    padding from 120 to 200 tokens on, and saves or costs a few milliseconds below.
-    """
-    batch: list[int] = []
-    real = 0
-    # Longest first: the first of a batch sets its width, and running out of memory shows at once.
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        padded = lengths[batch[0]] * (len(batch) + 1) if batch else 0
-        if padded > min(budget, PADDING * (real + lengths[index])):
-            yield batch
-            batch, real = [], 0
-        batch.append(index)
-        real += lengths[index]
-    if batch:
-        yield batch
+    def __init__(self, engine: Engine, work: Plan, budget: int) -> None:
+        self._engine = engine
+        self._plan = work
+        self._budget = budget
+        self._held: Held = {}
+
+    @property
+    def tokens(self) -> int:
+        """How many are left to compute."""
+        return self._plan.tokens
+
+    def step(self, wanted: Callable[[int], bool]) -> dict[int, Logits] | None:
+        """Compute the next pass: the raw logits of its prompts by index; None when all is done.
+
+        Prompts that aren't `wanted` any more are left out. Where a pass has none left, it ends within one layer.
+        """
+        work = self._plan.take(self._budget, wanted)
+        if work is None:
+            return None
+        prompts = [leaf.prompt for leaf in work.leaves if leaf.prompt is not None]
+        try:
+            logits = self._engine.run_loaded(work, self._held, lambda: any(map(wanted, prompts)))
+        except AbandonedError:
+            self._free(self._plan.forget(work))
+            return {}
+        self._free(self._plan.release(work))
+        return dict(zip(prompts, logits, strict=True))
+
+    def _free(self, nodes: Iterable[Any]) -> None:
+        for node in nodes:
+            self._held.pop(node, None)
 
 
 def _set_threads(threads: int) -> None:
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise InvalidInputError("threads", threads, "pass a number of CPU threads, 1 or more")
     torch.set_num_threads(threads)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConversionError(f"{path}: not a checkpoint's config ({error}). {_remedy(folder)}") from error
-    architectures = config.get("architectures") if isinstance(config, dict) else None
-    if architectures != [TARGET_CLASS]:
-        message = f"{folder} is not converted: its architecture is {architectures}, not {TARGET_CLASS}."
-        raise ConversionError(f"{message} {_remedy(folder)}")
-    return dict(config)
-
-
-def _labels(config: dict[str, Any], folder: Path) -> tuple[str, str]:
-    names = config.get("id2label")
-    if names is None:  # transformers leaves the default pair out of the file
-        names = {"0": "LABEL_0", "1": "LABEL_1"}
-    if len(names) != LABELS:
-        message = f"{folder} has {len(names)} label(s), and a softmax over one is 1.0 for every document."
-        raise ConversionError(f"{message} {_remedy(folder, original=True)}")
-    return str(names["0"]), str(names["1"])
-
-
-def _remedy(folder: Path, *, original: bool = False) -> str:
-    source = "<the original Qwen3-Reranker>" if original else str(folder)
-    return f"Convert it first: qwen3-sglang convert {source} <target>"
-
-
-def _read_head(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """`score.weight` and `score.bias` in float32; no bias in the file means zeros."""
-    weight = _read_tensor(folder, WEIGHT)
-    if weight is None or weight.dim() != LABELS or weight.shape[0] != LABELS:
-        shape = None if weight is None else tuple(weight.shape)
-        message = f"{folder}: {WEIGHT} has shape {shape}, not two rows."
-        raise ConversionError(f"{message} {_remedy(folder, original=True)}")
-    bias = _read_tensor(folder, BIAS)
-    return weight, torch.zeros(LABELS) if bias is None else bias
-
-
-def _read_tensor(folder: Path, name: str) -> torch.Tensor | None:
-    try:
-        for path in sorted(folder.glob("*.safetensors")):
-            with safe_open(path, framework="pt") as file:
-                if name in file.keys():  # noqa: SIM118 - the handle is no mapping
-                    return torch.as_tensor(file.get_tensor(name)).float()
-    except (OSError, SafetensorError) as error:
-        raise ConversionError(f"{folder}: can't read {name} ({error}). Convert it again.") from error
-    return None
-
-
-def _load(folder: Path, device: torch.device) -> tuple[Any, Any]:
-    """The tokenizer and the model without its head, which transformers can't load with a bias."""
-    logs: Any = transformers.utils.logging
-    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity_error()  # it would warn that the two tensors of the head are unexpected
-    logs.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConversionError(f"{folder}: transformers can't load it ({error}). Convert it again.") from error
-    finally:
-        logs.set_verbosity(verbosity)
-        if bars:
-            logs.enable_progress_bar()
-    return tokenizer, model.to(device).eval()

@@ -44,7 +44,7 @@ class Operation:
     """One route.
 
     Attributes:
-        handler: the method of `_Endpoints` that answers.
+        handler: the method of `Endpoints` that answers.
         summary: what it is for.
         answer: schema of a 200; None where that has no body.
         body: schema of what is posted; None means GET.
@@ -102,7 +102,12 @@ OPERATIONS = {
     "/health": Operation("health", "200 while the server answers; needs no key.", None),
     "/openapi.json": Operation("openapi", "This description.", {"type": "object"}),
 }
-_REFUSALS = {"400": "Refused, in SGLang's words.", "408": "The body came too slowly.", "413": "Too much at once."}
+_REFUSALS = {
+    "400": "Refused, in SGLang's words.",
+    "408": "The body came too slowly.",
+    "413": "Too much at once.",
+    "503": "It takes longer than the client waits (X-Request-Timeout), or too much is being read.",
+}
 
 
 def describe(version: str, *, with_key: bool) -> Schema:

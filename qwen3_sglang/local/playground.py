@@ -6,22 +6,30 @@ import math
 import time
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
-
 from qwen3_sglang.local.batcher import Batcher, Logits
+from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.playground.answer import Ask, Ranked
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.prompts.truncate import fit_with
 from qwen3_sglang.ranking import Score, rank
+from qwen3_sglang.serving.callers import Stopped, in_thread
 
 
 @dataclass(frozen=True)
 class _Tokenizer:
+    """The engine's, for as long as somebody waits; what can't fit anyway isn't tokenised."""
+
     engine: Engine
+    stopped: Stopped
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        return [self.engine.encode(text) for text in texts]
+        encoder = Encoder(self.engine.encode, self.engine.max_length, self.engine.longest_token)
+        found = []
+        for text in texts:
+            self.stopped()
+            found.append(self.engine.encode(encoder.enough(text)))
+        return found
 
     def decode(self, ids: list[list[int]]) -> list[str]:
         return [self.engine.decode(row, skip_special_tokens=False) for row in ids]
@@ -47,18 +55,19 @@ class EngineReranker:
             InvalidInputError: the query and the instruction leave no room for a document.
         """
         start = time.perf_counter()
-        prompts, ids = await run_in_threadpool(self._prompts, ask)
+        prompts, ids = await in_thread(lambda stopped: self._prompts(ask, stopped))
         logits = await self.batcher.score(ids)
         milliseconds = (time.perf_counter() - start) * 1000
         scores = [_score(pair, prompt) for pair, prompt in zip(logits, prompts, strict=True)]
         return Ranked(rank(scores), prompts, self.name, milliseconds)
 
-    def _prompts(self, ask: Ask) -> tuple[list[Prompt], list[list[int]]]:
+    def _prompts(self, ask: Ask, stopped: Stopped) -> tuple[list[Prompt], list[list[int]]]:
         task = self.template.instruction if ask.instruction is None else ask.instruction
         head, texts = self.template.prepare(ask.query, ask.documents, task, escape=True)
         limit = min(self.template.max_length, self.engine.max_length - 1)  # a token has to come after it, as on SGLang
-        fitted = fit_with(_Tokenizer(self.engine), head, texts, limit)
-        ids = _Tokenizer(self.engine).encode(head.prompts([document.text for document in fitted]))
+        tokenizer = _Tokenizer(self.engine, stopped)
+        fitted = fit_with(tokenizer, head, texts, limit)
+        ids = tokenizer.encode(head.prompts([document.text for document in fitted]))
         prompts = [head.prompt(f.text, tokens=len(i), truncated=f.truncated) for i, f in zip(ids, fitted, strict=True)]
         return prompts, ids
 

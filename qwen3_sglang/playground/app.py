@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any, Protocol
 
@@ -10,14 +10,16 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError, ServerError, ServerTimeoutError
 from qwen3_sglang.playground.answer import Ask, Ranked, answer, read_ask
 from qwen3_sglang.playground.guard import HEADERS, refusal
+from qwen3_sglang.serving.callers import while_connected
+from qwen3_sglang.serving.limits import BodyError
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-MAX_BODY = 8 * 1024 * 1024  # bytes of one question: about 250 documents of 8192 tokens
 RERANK, INFO = "/playground/api/rerank", "/playground/api/info"
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 _FILES = {
@@ -61,18 +63,14 @@ def routes(reranker: Reranker, *, needs_key: bool = False) -> list[Route]:
 
     async def rerank(request: Request) -> Response:
         ask = read_ask(await _body(request))
-        return _json(answer(await reranker.rerank(ask)))
+        return _json(answer(await while_connected(request.receive, reranker.rerank(ask))))
 
     pages = [Route(path, _file(name), methods=["GET"]) for path, name in _FILES.items()]
     api = [
-        Route(INFO, _guarded(info, any_host=needs_key), methods=["GET"]),
-        Route(RERANK, _guarded(rerank, any_host=needs_key), methods=["POST"]),
+        Route(INFO, _guarded(info), methods=["GET"]),
+        Route(RERANK, _guarded(rerank), methods=["POST"]),
     ]
     return pages + api
-
-
-class _TooLargeError(Qwen3SGLangError):
-    """A question of more than MAX_BODY bytes."""
 
 
 def _file(name: str) -> Handler:
@@ -85,17 +83,20 @@ def _file(name: str) -> Handler:
     return send
 
 
-def _guarded(handler: Handler, *, any_host: bool) -> Handler:
+def _guarded(handler: Handler) -> Handler:
     """`handler` for the page's own requests only; errors of the library become JSON."""
 
     async def handle(request: Request) -> Response:
-        reason = refusal(request.headers, any_host=any_host)
+        reason = refusal(request.headers)
         if reason is not None:
             return _json({"error": {"type": "ForbiddenError", "message": reason}}, 403)
         try:
             return await handler(request)
         except Qwen3SGLangError as error:
             return _json({"error": describe(error)}, _status(error))
+        except BodyError as error:
+            body = {"error": {"type": "BodyError", "message": error.message}}
+            return _json(body, error.status, error.headers)
 
     return handle
 
@@ -104,19 +105,12 @@ async def _body(request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # any other could be sent by a plain form of another site
         raise InvalidInputError("Content-Type", kind, "send application/json")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _TooLargeError(f"more than {MAX_BODY:,} bytes at once: send fewer or shorter documents")
-    return bytes(body)
+    return await request.body()
 
 
 def _status(error: Qwen3SGLangError) -> int:
     if isinstance(error, InvalidInputError):
         return 400
-    if isinstance(error, _TooLargeError):
-        return 413
     if isinstance(error, ServerTimeoutError):
         return 504
     return 502 if isinstance(error, ServerError) else 500
@@ -124,9 +118,14 @@ def _status(error: Qwen3SGLangError) -> int:
 
 def describe(error: Qwen3SGLangError) -> dict[str, str]:
     """An error as the page shows it."""
-    return {"type": type(error).__name__.lstrip("_"), "message": str(error)}
+    return {"type": type(error).__name__, "message": str(error)}
 
 
-def _json(body: dict[str, Any], status: int = 200) -> Response:
-    headers = {**HEADERS, "Cache-Control": "no-store"}
+def refuse_host(scope: Scope, reason: str) -> Response:
+    """What a request under a foreign name is answered."""
+    return _json({"error": {"type": "ForbiddenError", "message": reason}}, 403)
+
+
+def _json(body: dict[str, Any], status: int = 200, more: Mapping[str, str] | None = None) -> Response:
+    headers = {**HEADERS, "Cache-Control": "no-store", **(more or {})}
     return Response(orjson.dumps(body), status, headers=headers, media_type="application/json")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from qwen3_sglang.serving.loopback import is_loopback
-
 # Trusted Types make the browser refuse text as HTML even where a script would try.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -32,29 +30,25 @@ HEADERS = {
 }
 
 
-def refusal(headers: Mapping[str, str], *, any_host: bool) -> str | None:
-    """Why a request to the API is refused, or None.
+def refusal(headers: Mapping[str, str]) -> str | None:
+    """Why a request to the API is refused, or None: another site's page sent it.
 
-    A page of another site can send requests to a loopback address, and by DNS rebinding even read the answers: its
-    own name then points here. The browser still tells both, in Origin and in Host.
+    The browser tells, in Origin and Sec-Fetch-Site. Names that a site points here itself are `serving.hosts`' part.
 
     Args:
         headers: the request's, by lower-case name.
-        any_host: a key guards the API, so the server may be reached by any name.
     """
     host = headers.get("host", "")
-    if not any_host and not is_loopback(_name(host)):
-        return f"Host {host!r} isn't this machine's loopback address: open the page at http://127.0.0.1:PORT"
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _netloc(origin) != host.lower():
         return f"Origin {origin!r} isn't this page's: only the playground's own page may ask from a browser"
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         return "the request comes from another site: only the playground's own page may ask from a browser"
     return None
 
 
-def _name(host: str) -> str:
+def _netloc(origin: str) -> str | None:
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(origin).netloc.lower()
     except ValueError:
-        return ""
+        return None

@@ -6,14 +6,20 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import ServerError
 from qwen3_sglang.playground.answer import Ask, Ranked
-from qwen3_sglang.playground.app import describe, routes
+from qwen3_sglang.playground.app import describe, refuse_host, routes
+from qwen3_sglang.serving.callers import hung_up
+from qwen3_sglang.serving.hosts import HostGuard, Hosts
 from qwen3_sglang.serving.in_thread import run_app
+from qwen3_sglang.serving.limits import HTTP, Limits
 
 
 class ClientReranker:
@@ -51,9 +57,11 @@ class ClientReranker:
 
 def create_app(make_client: Callable[[], RerankClient]) -> Starlette:
     """The playground for the server that `make_client` makes clients of."""
-    return Starlette(routes=routes(ClientReranker(make_client)))
+    middleware = [Middleware(HostGuard, hosts=Hosts("127.0.0.1"), refuse=refuse_host), Middleware(Limits)]
+    handlers: dict[Any, Any] = {ClientDisconnect: hung_up}
+    return Starlette(routes=routes(ClientReranker(make_client)), middleware=middleware, exception_handlers=handlers)
 
 
 def run(make_client: Callable[[], RerankClient], port: int) -> AbstractContextManager[str]:
     """See `qwen3_sglang.playground.run_in_thread`."""
-    return run_app(create_app(make_client), port=port)
+    return run_app(create_app(make_client), port=port, **HTTP)

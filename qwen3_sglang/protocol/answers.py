@@ -278,6 +278,9 @@ def server_words(body: bytes) -> str:
 
 
 def short(value: object, limit: int = 120) -> str:
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    try:
+        text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    except RecursionError:  # JSON may be nested deeper than Python prints
+        text = f"a deeply nested {type(value).__name__}"
     text = " ".join(text.split()) or "an empty body"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -22,7 +22,7 @@ QUERY = "What is the capital of China?"
 @pytest.fixture(scope="module")
 def base_url(converted_toy: Path) -> Iterator[str]:
     """The toy behind the embedded server."""
-    with run_in_thread(converted_toy) as url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         yield url
 
 

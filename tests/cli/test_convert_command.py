@@ -44,7 +44,7 @@ def test_too_little_memory_is_a_note(causal_toy: Path, tmp_path: Path, monkeypat
 
 def test_verify_without_torch(causal_toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra is named."""
-    monkeypatch.setattr("qwen3_sglang.convert.missing_library", lambda: "torch")
+    monkeypatch.setattr("qwen3_sglang.convert.converter.missing_library", lambda: "torch")
     said = CliRunner().invoke(app, ["convert", str(causal_toy), str(tmp_path / "out"), "--verify"])
     assert isinstance(said.exception, MissingDependencyError)
     assert "[local]" in str(said.exception)
@@ -53,12 +53,21 @@ def test_verify_without_torch(causal_toy: Path, tmp_path: Path, monkeypatch: pyt
 def test_a_failed_comparison_is_shown(causal_toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures come before the error, and nothing is written."""
     failed = Parity((Probe("the [answer]", 90, 0.9, 0.8),))
-    monkeypatch.setattr("qwen3_sglang.convert.compare", lambda *_args: failed)
+    monkeypatch.setattr("qwen3_sglang.convert.converter.compare", lambda *_args: failed)
     said = CliRunner().invoke(app, ["convert", str(causal_toy), str(tmp_path / "out")])
     assert isinstance(said.exception, ConversionError)
     assert "the [answer]" in said.output
     assert "largest difference: 1.0e-01" in said.output
     assert os.listdir(tmp_path) == []
+
+
+def test_notes_are_shown(causal_toy: Path, tmp_path: Path) -> None:
+    """What is worth knowing about a source, before the conversion."""
+    source = Path(shutil.copytree(causal_toy, tmp_path / "chat-model"))
+    (source / "chat_template.jinja").write_text("{{ messages }}")
+    said = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "out"), "--no-verify"])
+    assert said.exit_code == 0, said.output
+    assert "note template: nothing in the folder says" in said.output
 
 
 def test_link(causal_toy: Path, tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
-"""`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again."""
+"""`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again.
+
+Where a conversion is kept, convert/cached.py, is tested here too.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,16 +133,36 @@ def test_an_open_address_without_a_key(converted_toy: Path, python: str) -> None
     assert "may use the server" not in keyed.stderr
 
 
-def test_a_spoilt_head_is_said(converted_toy: Path, tmp_path: Path, python: str) -> None:
-    """What `check` finds wrong in the folder is noted before the server starts."""
-    folder = tmp_path / "swapped"
-    folder.mkdir()
-    for path in converted_toy.iterdir():
-        (folder / path.name).symlink_to(path)
-    config = json.loads((converted_toy / "config.json").read_text())
-    (folder / "config.json").unlink()
-    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "yes", "1": "no"}}))
-    assert "labels swapped" in serve(folder, "--python", python).stderr
+def edited(folder: Path, target: Path, **config: object) -> Path:
+    """A copy with other keys in its config.json; None removes one."""
+    shutil.copytree(folder, target)
+    new = json.loads((folder / "config.json").read_text()) | config
+    (target / "config.json").write_text(json.dumps({key: value for key, value in new.items() if value is not None}))
+    return target
+
+
+def test_a_spoilt_head_is_converted(converted_toy: Path, tmp_path: Path, cache: Path, python: str) -> None:
+    """What `check` says that a conversion mends is mended before the server starts."""
+    said = serve(edited(converted_toy, tmp_path / "swapped", id2label={"0": "yes", "1": "no"}), "--python", python)
+    [folder] = cache.iterdir()
+    assert f"--model-path {folder} " in said.stdout, said.stderr
+    assert cached.is_converted(folder)
+
+
+def test_what_check_notes_is_noted(converted_toy: Path, tmp_path: Path, python: str) -> None:
+    """Of a folder that is served as it is."""
+    said = serve(edited(converted_toy, tmp_path / "nameless", id2label=None), "--python", python)
+    assert "note config.json has no id2label" in said.stderr
+    assert said.returncode == 7
+
+
+def test_what_check_refuses_is_not_served(converted_toy: Path, tmp_path: Path, python: str) -> None:
+    """By neither engine, and with the same words."""
+    folder = edited(converted_toy, tmp_path / "broken", num_hidden_layers=4)
+    for engine in (["--python", python], ["--engine", "local"]):
+        said = serve(folder, *engine)
+        assert said.returncode == 1
+        assert "missing from the weights" in said.stderr
 
 
 @pytest.mark.parametrize(
@@ -146,6 +170,9 @@ def test_a_spoilt_head_is_said(converted_toy: Path, tmp_path: Path, python: str)
     [
         (["--", "--allow-auto-truncate"], "cuts the prompt's end"),
         (["--threads", "2"], "--engine local"),
+        (["--device", "cpu"], "--engine local"),
+        (["--allow-host", "x"], "--engine local"),
+        (["--engine", "local", "--device", "tpu"], "device='tpu'"),
         (["--port", "0"], "name a port"),
         (["--engine", "local", "--dp", "2"], "dp=2"),
         (["--engine", "local", "--print"], "print=True"),
@@ -256,6 +283,27 @@ def test_real_sglang_is_served_and_stopped(causal_toy: Path, tmp_path: Path) -> 
     finally:
         if process.poll() is None or not _gone(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_the_engine_of_this_process_serves_what_is_not_converted(causal_toy: Path, cache: Path, tmp_path: Path) -> None:
+    """Converted once, into the cache; what it picked and its speed are said; the name is the model's."""
+    port = free_port()
+    flags = ["--engine", "local", "--device", "cpu", "--dtype", "float32", "--threads", "1"]
+    for said in (f"converting {causal_toy}", "converted earlier"):
+        log = tmp_path / said.split()[0]
+        with log.open("wb") as sink:
+            process = subprocess.Popen(command(causal_toy, *flags, "--port", str(port)), stdout=sink, stderr=sink)
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
+            with RerankClient(f"http://127.0.0.1:{port}") as client:
+                assert client.model() == causal_toy.name
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+        text = log.read_text()
+        for part in (said, "computing on cpu (1 threads) in float32", "documents of 60 words per second"):
+            assert part in text
+    assert len(list(cache.iterdir())) == 1
 
 
 def _gone(group: int) -> bool:

@@ -33,7 +33,7 @@ class Servers:
         if kind != "embedded":
             return self._start_real((kind, model, api_key))
         if (model, api_key) not in self._embedded:
-            url = self._stack.enter_context(run_in_thread(model, api_key=api_key))
+            url = self._stack.enter_context(run_in_thread(model, device="cpu", dtype="float32", api_key=api_key))
             self._embedded[model, api_key] = url
         return self._embedded[model, api_key]
 

@@ -93,11 +93,11 @@ def test_linked_shards_are_the_same_files(sharded: Path, tmp_path: Path) -> None
 
 def test_a_symlinked_shard_is_linked_to_its_file(tied: Path, tmp_path: Path) -> None:
     """As the hub's cache has them; a hard link to the symlink would break when the cache moves."""
-    blobs = Path(shutil.copytree(tied, tmp_path / "blobs"))
-    source = tmp_path / "snapshot"
-    source.mkdir()
+    cache = tmp_path / "models--owner--name"
+    blobs, source = Path(shutil.copytree(tied, cache / "blobs")), cache / "snapshots" / "0123abc"
+    source.mkdir(parents=True)
     for path in blobs.iterdir():
-        (source / path.name).symlink_to(Path("..") / "blobs" / path.name)
+        (source / path.name).symlink_to(Path("..") / ".." / "blobs" / path.name)
     target = convert(source, tmp_path / "deep" / "out", link=True, verify=False)
     [linked] = [path for path in target.glob("*.safetensors") if path.stat().st_nlink > 1]
     assert not linked.is_symlink()

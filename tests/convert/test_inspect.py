@@ -1,4 +1,7 @@
-"""inspect_checkpoint(): every way we know for a converted checkpoint to be wrong, each a folder with that one fault."""
+"""judge(): every way we know for a checkpoint to be wrong, each a folder with that one fault.
+
+What it says of the head is classifier.py's, and the remedies are remarks.py's.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from qwen3_sglang.check import Finding
-from qwen3_sglang.convert import convert, inspect
+from qwen3_sglang.convert import classifier, convert
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, read_bytes
-from qwen3_sglang.convert.head import find_tokens
-from qwen3_sglang.convert.inspect import inspect_checkpoint
+from qwen3_sglang.convert.inspect import inspect_checkpoint, judge
+from qwen3_sglang.convert.remarks import Verdict
+from qwen3_sglang.convert.vocabulary import find_tokens
 from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
 from qwen3_sglang.toy.wiring import WIDTH
@@ -57,7 +61,7 @@ def plain_rows(folder: Path, **more: Any) -> Callable[[Tensors], None]:
     tokens = find_tokens(folder)
 
     def change(tensors: Tensors) -> None:
-        tensors["score.weight"] = tensors[EMBEDDINGS][[tokens["no"], tokens["yes"]]]
+        tensors["score.weight"] = tensors[EMBEDDINGS][[tokens.no, tokens.yes]]
         tensors.update(more)
 
     return change
@@ -92,6 +96,31 @@ def forget_yes(folder: Path) -> None:
     path.write_text(json.dumps(tokenizer))
 
 
+def one_row(folder: Path) -> None:
+    """What vLLM's converter writes."""
+    edit_tensors(folder, lambda t: t.update({name: t[name][1:] for name in ("score.weight", "score.bias")}))
+    edit_config(folder, id2label={"0": "LABEL_0"}, label2id=None)
+
+
+def add_token(folder: Path) -> None:
+    """A tokenizer that grew after the model was built."""
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    tokenizer["added_tokens"].append({"content": "<mine>", "id": 1_000_000})
+    path.write_text(json.dumps(tokenizer))
+
+
+def quantized_without_bias(folder: Path) -> None:
+    """What a conversion would mend, if it could."""
+    edit_config(folder, quantization_config={"bits": 8})
+    drop_tensor("score.bias")(folder)
+
+
+def leave_lm_head(folder: Path) -> None:
+    """A converter that adds the head and drops nothing."""
+    edit_tensors(folder, lambda t: t.update({LM_HEAD: torch.zeros_like(t[EMBEDDINGS])}))
+
+
 def first_shard(folder: Path) -> Path:
     """The one that holds the model, not the head."""
     return min(folder.glob("*.safetensors"))
@@ -102,42 +131,54 @@ def add_stale_single_file(folder: Path) -> None:
     shutil.copyfile(first_shard(folder), folder / SINGLE)
 
 
+MENDED = "run `qwen3-sglang convert "
+SAVE = "save your own model again with save_pretrained"
 # fault -> how it is made from the converted toy, what is said of the scores, what to do
 PROBLEMS: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "no config": (lambda f: (f / "config.json").unlink(), "config.json", "download"),
-    "other class": (set_config(architectures=["BertModel"]), "no converted reranker", "convert ORIGINAL"),
-    "no class": (set_config(architectures=None), "architectures is None", "convert ORIGINAL"),
-    "one row": (set_tensor("score.weight", torch.ones(1, WIDTH)), "every document scores 1.0", "convert ORIGINAL"),
-    "three rows": (set_tensor("score.weight", torch.ones(3, WIDTH)), f"[3, {WIDTH}]", "convert ORIGINAL"),
-    "narrow": (set_tensor("score.weight", torch.ones(2, 64)), f"a reranker has [2, {WIDTH}]", "convert ORIGINAL"),
-    "one id2label": (set_config(id2label={"0": "yes"}), "one label: id2label", 'set "id2label"'),
-    "no labels": (set_config(id2label={}), "labels: id2label of config.json is {}", 'set "id2label"'),
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json: missing", "saved with save_pretrained"),
+    "other class": (set_config(architectures=["BertModel"]), "no reranker that SGLang serves", "use a Qwen3-Reranker"),
+    "no class": (set_config(architectures=None), "architectures is None", "use a Qwen3-Reranker"),
+    "adapter": (lambda f: (f / "adapter_config.json").write_text("{}"), "LoRA adapter", "remove that file"),
+    "one row": (one_row, "every document scores 1.0", MENDED),
+    "three rows": (set_tensor("score.weight", torch.ones(3, WIDTH)), f"[3, {WIDTH}]", SAVE),
+    "narrow": (set_tensor("score.weight", torch.ones(2, 64)), f"a reranker has [1, {WIDTH}] or [2, {WIDTH}]", SAVE),
+    "one id2label": (set_config(id2label={"0": "no"}), "one label: id2label", MENDED),
+    "no labels": (set_config(id2label={}), "labels: id2label of config.json is {}", MENDED),
     "list of labels": (set_config(id2label=["no", "yes"]), "labels: id2label", 'set "id2label"'),
-    "num_labels": (set_config(num_labels=3), "num_labels of config.json is 3", "remove num_labels"),
-    "no head": (drop_tensor("score.weight"), "random head", "convert ORIGINAL"),
-    "no bias": (drop_tensor("score.bias"), "(up to 0.088)", "convert ORIGINAL"),
-    "bias": (set_tensor("score.bias", [0.0, 0.5]), "off by up to 0.124", "convert ORIGINAL"),
-    "infinite bias": (set_tensor("score.bias", [0.0, float("inf")]), "no document gets a score", "convert ORIGINAL"),
-    "short bias": (set_tensor("score.bias", [0.0]), "score.bias is BF16 [1], not [2]", "convert ORIGINAL"),
-    "equal rows": (set_tensor("score.weight", torch.ones(2, WIDTH)), "every document scores 0.5", "convert ORIGINAL"),
-    "broken rows": (set_tensor("score.weight", torch.full((2, WIDTH), torch.nan)), "not finite", "convert ORIGINAL"),
-    "swapped names": (set_config(**SWAPPED), 'label 0 is "yes"', "convert ORIGINAL"),
-    "no tokenizer": (remove_tokenizer, "can't read text", "copy the original's tokenizer files"),
-    "yes in pieces": (forget_yes, '"yes" isn\'t a single token', "copy the original's tokenizer files"),
-    "missing shard": (lambda f: first_shard(f).unlink(), "the index names this shard", "download"),
-    "truncated": (lambda f: os.truncate(first_shard(f), 100_000), "the file has", "download"),
+    "named labels": (set_config(id2label={"a": "no", "b": "yes"}), "labels: id2label", 'set "id2label"'),
+    "num_labels": (set_config(num_labels=3), "num_labels of config.json is 3", MENDED),
+    "no head": (drop_tensor("score.weight"), "random head", SAVE),
+    "no bias": (drop_tensor("score.bias"), "(up to 0.088)", MENDED),
+    "infinite bias": (set_tensor("score.bias", [0.0, float("inf")]), "no document gets a score", SAVE),
+    "short bias": (set_tensor("score.bias", [0.0]), "score.bias is [1], not [2]", SAVE),
+    "equal rows": (set_tensor("score.weight", torch.ones(2, WIDTH)), "every document scores the same", SAVE),
+    "broken rows": (set_tensor("score.weight", torch.full((2, WIDTH), torch.nan)), "not finite", SAVE),
+    "swapped names": (set_config(**SWAPPED), 'label 0 is "yes"', MENDED),
+    "no tokenizer": (remove_tokenizer, "can't read text", "tokenizer.save_pretrained"),
+    "yes in pieces": (forget_yes, '"yes" isn\'t a single token', "copy the tokenizer files"),
+    "too many tokens": (add_token, "has token ids up to 1000000", "resize_token_embeddings"),
+    "missing shard": (lambda f: first_shard(f).unlink(), "the index names this shard", "save the checkpoint again"),
+    "truncated": (lambda f: os.truncate(first_shard(f), 100_000), "the file has", "save the checkpoint again"),
     "no weights": (lambda f: [p.unlink() for p in f.glob("*.safetensors*")], "neither model.safetensors", "name a"),
-    "missing layer": (drop_tensor("model.layers.1.mlp.up_proj.weight"), "layers.1.mlp.up_proj", "convert ORIGINAL"),
-    "other shape": (set_config(num_key_value_heads=1), f"config.json says [128, {WIDTH}]", "convert ORIGINAL"),
-    "no layers": (set_config(num_hidden_layers=None), "num_hidden_layers is None", "download"),
+    "missing layer": (drop_tensor("model.layers.1.mlp.up_proj.weight"), "layers.1.mlp.up_proj", "save the checkpoint"),
+    "other shape": (
+        set_config(num_key_value_heads=1),
+        f"not [128, {WIDTH}] as config.json says",
+        "save the checkpoint again",
+    ),
+    "vocabulary": (set_config(vocab_size=1_000_000), "the vocabulary was resized", "Set vocab_size to"),
+    "no layers": (set_config(num_hidden_layers=None), "num_hidden_layers is None", "save the checkpoint again"),
     "stale file": (add_stale_single_file, "they may score differently", "remove what is stale"),
+    "quantized": (quantized_without_bias, "quantized, so they can't be converted", "quantize afterwards"),
 }
 NOTES: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "no id2label": (set_config(id2label=None, label2id=None), "LABEL_0", 'set "id2label"'),
     "nameless": (set_config(**NAMELESS), "neither ['LABEL_0', 'LABEL_1'] nor the weights", "check URL"),
+    "no template": (set_config(**NAMELESS), "trained with Qwen's template", "questions whose answers you know"),
     "no padding": (set_config(pad_token_id=None), "two texts at once", "<|endoftext|>"),
-    "lm_head": (set_tensor(LM_HEAD, torch.zeros(8064, 256)), "left over (4.1 MB)", "convert ORIGINAL"),
-    "trained head": (set_tensor("score.weight", torch.eye(2, WIDTH)), "moves in steps", "convert ORIGINAL"),
+    "bias": (set_tensor("score.bias", [0.0, 0.5]), "moves P(yes) by up to 0.124", "transformers ignores it"),
+    "lm_head": (leave_lm_head, "lm_head.weight is left over", MENDED),
+    "trained head": (set_tensor("score.weight", torch.eye(2, WIDTH)), "moves in steps", MENDED),
     "quantized": (set_config(quantization_config={"bits": 8}), "isn't checked", ""),
 }
 
@@ -171,9 +212,8 @@ def test_problems(folder: Path, case: str) -> None:
     """Found, what it does to the scores, and what to do."""
     spoil, message, remedy = PROBLEMS[case]
     spoil(folder)
-    [problem] = texts(inspect_checkpoint(folder), ok=False)
-    assert message in problem
-    assert remedy in problem
+    problems = texts(inspect_checkpoint(folder), ok=False)
+    assert any(message in problem and remedy in problem for problem in problems), problems
 
 
 @pytest.mark.parametrize("case", NOTES)
@@ -199,14 +239,14 @@ def test_swapped_rows_are_seen_in_the_weights(tied_folder: Path, labels: dict[st
     edit_config(tied_folder, **labels)
     edit_tensors(tied_folder, swap_rows)
     [problem] = texts(inspect_checkpoint(tied_folder), ok=False)
-    assert "every score is upside down" in problem
+    assert "labels swapped" in problem
 
 
 def test_swapped_names_of_right_rows(tied_folder: Path) -> None:
     """Only the names need mending, and that is what it says."""
     edit_config(tied_folder, **SWAPPED)
     [problem] = texts(inspect_checkpoint(tied_folder), ok=False)
-    assert 'label 0 is "yes"' in problem
+    assert 'label 0 is "yes", but row 1 is' in problem
     assert 'set "id2label": {"0": "no", "1": "yes"}' in problem
 
 
@@ -232,7 +272,7 @@ def test_a_head_of_other_rows_is_told_apart(tied_folder: Path) -> None:
     torch.manual_seed(5)
     set_tensor("score.weight", torch.randn(2, 32))(tied_folder)
     findings = inspect_checkpoint(tied_folder)
-    assert any("trained anew" in text and "check URL" in text for text in texts(findings, note=True))
+    assert any("trained anew" in text and "Qwen's template" in text for text in texts(findings, note=True))
     assert not texts(findings, ok=False)
 
 
@@ -251,7 +291,7 @@ def test_the_usual_recipe(tied: Path, tmp_path: Path) -> None:
     model: Any = AutoModelForSequenceClassification.from_pretrained(tied, num_labels=2, dtype=torch.bfloat16)
     tokens = find_tokens(tied)
     with torch.no_grad():
-        model.score.weight.copy_(causal.get_input_embeddings().weight[[tokens["no"], tokens["yes"]]])
+        model.score.weight.copy_(causal.get_input_embeddings().weight[[tokens.no, tokens.yes]])
     model.save_pretrained(tmp_path / "out")
     shutil.copyfile(tied / "tokenizer.json", tmp_path / "out" / "tokenizer.json")
     findings = inspect_checkpoint(tmp_path / "out")
@@ -304,6 +344,38 @@ def test_tensors_are_never_read_whole(tied_folder: Path, monkeypatch: pytest.Mon
         sizes.append(length)
         return read_bytes(shard, begin, length)
 
-    monkeypatch.setattr(inspect, "read_bytes", counted)
+    monkeypatch.setattr(classifier, "read_bytes", counted)
     inspect_checkpoint(tied_folder)
     assert sorted(sizes) == [4, 64, 64, 64, 64]
+
+
+FOLDERS = {**PROBLEMS, **NOTES, "right": (lambda _: None, "", "")}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_the_commands_never_contradict_each_other(folder: Path, tmp_path: Path, case: str) -> None:
+    """What is to be converted can be, and is ready then; what is ready isn't refused; what is neither is refused."""
+    FOLDERS[case][0](folder)
+    judgement = judge(folder)
+    assert all(finding.ok for finding in judgement.findings) == (judgement.verdict is Verdict.READY)
+    if judgement.verdict is Verdict.READY and not any(remark.mended for remark in judgement.remarks):
+        assert all("convert " not in finding.text for finding in judgement.findings if not finding.note)
+        with pytest.raises(ConversionError, match="converted already"):
+            convert(folder, tmp_path / "out", verify=False)
+        return
+    if judgement.verdict is Verdict.UNUSABLE:
+        assert not any(MENDED in finding.text for finding in judgement.findings)
+        with pytest.raises(ConversionError) as refused:
+            convert(folder, tmp_path / "out", verify=False)
+        assert str(folder) in str(refused.value)
+        assert any(not f.ok and f.text in str(refused.value) for f in judgement.findings)
+        return
+    after = judge(convert(folder, tmp_path / "out", verify=False))
+    assert after.verdict is Verdict.READY
+    assert not any(remark.mended for remark in after.remarks), after.findings
+
+
+def test_a_remedy_can_be_pasted_into_a_shell(causal_toy: Path, tmp_path: Path) -> None:
+    """A path with a space is quoted."""
+    source = Path(shutil.copytree(causal_toy, tmp_path / "my model"))
+    assert f"convert '{source}' TARGET" in judge(source).findings[0].text

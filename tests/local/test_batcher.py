@@ -2,28 +2,47 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from qwen3_sglang.local.batcher import Batcher
+from qwen3_sglang.local.batcher import Batcher, TooSlowError
 
 
 class Scorer:
-    """Scores a prompt by its only token; waits at `gate`, so that a test decides what queues up."""
+    """Scores a prompt by its only token, all in one pass; waits at `gate`, so that a test decides what queues up."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, prompts: list[Sequence[int]]) -> list[tuple[float, float]]:
-        self.gate.wait(5)
-        tokens = [prompt[0] for prompt in prompts]
-        self.calls.append(tokens)
-        if 13 in tokens:
+    def __call__(self, prompts: Sequence[Sequence[int]]) -> Scoring:
+        return Scoring(self, [prompt[0] for prompt in prompts])
+
+
+class Scoring:
+    """One pass."""
+
+    def __init__(self, scorer: Scorer, tokens: list[int]) -> None:
+        self.scorer = scorer
+        self.waiting = tokens
+
+    @property
+    def tokens(self) -> int:
+        return len(self.waiting)
+
+    def step(self, wanted: Callable[[int], bool]) -> dict[int, tuple[float, float]] | None:
+        if not self.waiting:
+            return None
+        self.scorer.gate.wait(5)
+        tokens = {index: token for index, token in enumerate(self.waiting) if wanted(index)}
+        self.waiting = []
+        if tokens:
+            self.scorer.calls.append(list(tokens.values()))
+        if 13 in tokens.values():
             raise RuntimeError("13 can't be scored")
-        return [(0.0, float(token)) for token in tokens]
+        return {index: (0.0, float(token)) for index, token in tokens.items()}
 
 
 async def queued(batcher: Batcher, scorer: Scorer, *requests: list[list[int]]) -> list[asyncio.Task]:
@@ -95,3 +114,33 @@ async def test_stop_cancels_what_waits(scorer: Scorer) -> None:
     await batcher.stop()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert isinstance(results[1], asyncio.CancelledError)
+
+
+async def test_who_hangs_up_in_the_middle_is_left_out(batcher: Batcher, scorer: Scorer) -> None:
+    """Even where the pass has begun."""
+    tasks = await queued(batcher, scorer)
+    tasks[0].cancel()
+    await asyncio.sleep(0)
+    scorer.gate.set()
+    assert await batcher.score([[2]]) == [(0.0, 2.0)]
+    assert scorer.calls == [[2]]
+
+
+async def test_what_takes_too_long_is_refused_before_it_waits(scorer: Scorer) -> None:
+    """With what waits before it; without a limit it is taken."""
+    batcher = Batcher(scorer, speed=0.5)
+    await batcher.start()
+    assert batcher.seconds(3) == 6
+    with pytest.raises(TooSlowError) as caught:
+        await batcher.score([[1], [2], [3]], within=5)
+    assert (caught.value.needed, caught.value.given) == (6, 5)
+    tasks = await queued(batcher, scorer, [[1], [2]])
+    with pytest.raises(TooSlowError) as caught:
+        await batcher.score([[3]], within=7)
+    assert caught.value.needed == 8
+    scorer.gate.set()
+    await asyncio.gather(*tasks)
+    assert await batcher.score([[4]]) == [(0.0, 4.0)]
+    assert batcher.speed is not None
+    assert batcher.speed > 0.5
+    await batcher.stop()

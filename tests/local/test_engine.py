@@ -3,18 +3,19 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from qwen3_sglang.errors import ConversionError, InvalidInputError
-from qwen3_sglang.local.engine import CPU_TOKENS, GPU_TOKENS, Engine, plan_batches
+from qwen3_sglang.local import engine as engines
+from qwen3_sglang.local.engine import CPU_TOKENS, Engine
+from qwen3_sglang.local.warm_up import picked
 
 PROMPT = (
     "<|im_start|>system\nJudge<|im_end|>\n<|im_start|>user\n<Instruct>: Find\n<Query>: {query}\n"
@@ -24,7 +25,7 @@ PROMPT = (
 
 @pytest.fixture(scope="module")
 def engine(converted_toy: Path) -> Engine:
-    return Engine(converted_toy)
+    return Engine(converted_toy, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -122,55 +123,125 @@ def test_refuses_unusable_threads(converted_toy: Path, threads: object) -> None:
         Engine(converted_toy, threads=threads)  # type: ignore[arg-type]
 
 
-def test_batches_cover_all_within_the_budget() -> None:
-    lengths = [5, 900, 30, 31, 7, 2000, 29]
-    batches = list(plan_batches(lengths, budget=1000))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    assert all(len(b) == 1 or len(b) * max(lengths[i] for i in b) <= 1000 for b in batches)
-    assert batches[0] == [5]  # longer than the budget, so alone
-    assert list(plan_batches([], CPU_TOKENS)) == []
+PIECES = st.sampled_from(["memory ", "bread", "the garbage collector ", "\u5317\u4eac", "x " * 30, "query", "\n"])
+TEXTS = st.lists(PIECES, min_size=1, max_size=12).map("".join)
 
 
-LENGTHS = st.one_of(
-    st.lists(st.integers(1, 2000), max_size=200),
-    st.lists(st.integers(1, 60), max_size=200),  # short ones get no allowance
-    st.lists(st.sampled_from([1, 90, 2047, 2048, 2049, 8192]), max_size=60),
-)
+@given(st.lists(st.tuples(TEXTS, st.lists(TEXTS, min_size=1, max_size=5)), min_size=1, max_size=4), st.data())
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+def test_sharing_changes_no_score(engine: Engine, mixed: list[tuple[str, list[str]]], data: st.DataObject) -> None:
+    """Any mix of queries and lengths: P(yes) is what transformers says of each prompt alone, within 1e-4."""
+    prompts = [PROMPT.format(query=query, document=text) for query, texts in mixed for text in texts]
+    ids = [engine.encode(prompt) for prompt in data.draw(st.permutations(prompts))]
+    for prompt, (no, yes) in zip(ids, engine.score(ids), strict=True):
+        assert sigmoid(yes - no) == pytest.approx(alone(engine, prompt), abs=1e-4)
 
 
-@given(LENGTHS, st.sampled_from([1000, CPU_TOKENS, GPU_TOKENS]))
-def test_padding_is_at_most_a_quarter(lengths: list[int], budget: int) -> None:
-    batches = list(plan_batches(lengths, budget))
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        real, padded = sum(lengths[i] for i in batch), max(lengths[i] for i in batch) * len(batch)
-        assert padded <= budget or len(batch) == 1
-        assert padded <= 1.25 * real
+def alone(engine: Engine, prompt: list[int]) -> float:
+    """P(yes) by transformers' own forward pass."""
+    with torch.inference_mode():
+        hidden = engine._model(torch.tensor([prompt]), use_cache=False).last_hidden_state[0, -1]
+        no, yes = (hidden @ engine._weight.T + engine._bias).tolist()
+    return sigmoid(yes - no)
 
 
-@given(st.lists(st.integers(1, 2000), min_size=2, max_size=200))
-def test_no_batch_is_closed_before_it_must_be(lengths: list[int]) -> None:
-    batches = list(plan_batches(lengths, CPU_TOKENS))
-    for batch, following in pairwise(batches):
-        longer = [lengths[i] for i in [*batch, following[0]]]
-        padded = max(longer) * len(longer)
-        assert padded > CPU_TOKENS or padded > 1.25 * sum(longer)
-
-
-def test_what_the_model_is_given_is_planned(engine: Engine) -> None:
-    """The bounds hold for the tensors, not only for the plan."""
-    shapes: list[torch.Size] = []
-    hook = engine._model.register_forward_pre_hook(
-        lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
+def test_the_query_is_computed_once(engine: Engine) -> None:
+    """However many passes its documents take: the tokens of the plan, and those that the layers see."""
+    prompts = [engine.encode(PROMPT.format(query="collector", document=f"word{n} " * 60)) for n in range(60)]
+    rows: list[int] = []
+    hook = engine._model.layers[0].mlp.gate_proj.register_forward_pre_hook(
+        lambda module, args: rows.append(len(args[0]))
     )
-    lengths = [160 + 10 * (number % 5) for number in range(40)] + [20, 900]
     try:
-        engine.score([[1] * length for length in lengths])
+        planned = engine.begin(prompts).tokens
+        engine.score(prompts)
     finally:
         hook.remove()
-    assert sum(rows for rows, _ in shapes) == len(lengths)
-    assert all(rows * width <= CPU_TOKENS for rows, width in shapes)
-    assert sum(rows * width for rows, width in shapes) <= 1.25 * sum(lengths)
+    head = len(engine.encode(PROMPT.format(query="collector", document="")).copy()) - 12
+    assert sum(rows) == planned < sum(map(len, prompts)) - 50 * head
+    assert len(rows) > 1
+    assert max(rows) <= CPU_TOKENS
+
+
+def test_a_prefix_that_takes_too_much_memory_is_shared_in_part(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores stay the same."""
+    prompts = [engine.encode(PROMPT.format(query="memory " * 80, document=text)) for text in ("bread", "memory")]
+    expected = engine.score(prompts)
+    whole = engine.begin(prompts).tokens
+    monkeypatch.setattr(engine, "_most_shared", 40)
+    assert engine.begin(prompts).tokens == sum(map(len, prompts)) - 40 > whole
+    assert engine.score(prompts) == [pytest.approx(pair, abs=1e-4) for pair in expected]
+
+
+def test_a_long_prompt_is_attended_to_in_parts(engine: Engine) -> None:
+    """As exactly as a short one."""
+    prompts = [engine.encode(PROMPT.format(query="memory", document="the bread " * n)) for n in (600, 700)]
+    for prompt, (no, yes) in zip(prompts, engine.score(prompts), strict=True):
+        assert sigmoid(yes - no) == pytest.approx(alone(engine, prompt), abs=1e-4)
+
+
+def test_prompts_that_nobody_waits_for_are_left_out(engine: Engine) -> None:
+    """The others' scores are there, though they share a head with those."""
+    prompts = [engine.encode(PROMPT.format(query="memory", document=f"word{n} " * 90)) for n in range(20)]
+    scoring, found = engine.begin(prompts), {}
+    while (more := scoring.step(lambda index: index % 2 == 0)) is not None:
+        found |= more
+    assert sorted(found) == list(range(0, 20, 2))
+    assert scoring.tokens == 0
+    for index, pair in found.items():
+        assert pair == pytest.approx(engine.score([prompts[index]])[0], abs=1e-4)
+
+
+def test_a_pass_ends_within_a_layer_once_nobody_waits(engine: Engine) -> None:
+    """And what it shared is computed again for those who still do."""
+    prompts = [engine.encode(PROMPT.format(query="memory", document=f"word{n} " * 90)) for n in range(20)]
+    seen: list[int] = []
+    hook = engine._model.layers[0].mlp.gate_proj.register_forward_pre_hook(
+        lambda module, args: seen.append(len(args[0]))
+    )
+    scoring = engine.begin(prompts)
+    try:
+        first = scoring.step(lambda index: not seen)  # everybody leaves while the first layer is computed
+        assert (first, len(seen)) == ({}, 1)
+        rest: dict[int, tuple[float, float]] = {}
+        while (more := scoring.step(lambda index: True)) is not None:
+            rest |= more
+    finally:
+        hook.remove()
+    assert rest
+    for index, pair in rest.items():
+        assert pair == pytest.approx(engine.score([prompts[index]])[0], abs=1e-4)
+
+
+def test_sixteen_bits_only_where_they_are_fast_and_close(
+    converted_toy: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The toy's hand-made weights don't survive 16 bits, so it stays in float32 and says why; --dtype overrides."""
+    monkeypatch.setattr(engines, "fast_dtype", lambda device: torch.bfloat16)
+    toy = Engine(converted_toy)
+    assert toy.dtype is torch.float32
+    assert toy.drift is not None
+    assert toy.drift > engines.LOGIT_BOUND
+    assert "since 16 bits move the log-odds" in picked(toy)
+    assert Engine(converted_toy, dtype="bfloat16").dtype is torch.bfloat16
+    monkeypatch.setattr(engines, "LOGIT_BOUND", toy.drift)
+    assert Engine(converted_toy).dtype is torch.bfloat16
+
+
+def test_pinned_to_float32(converted_toy: Path, engine: Engine) -> None:
+    """What tests and references ask for: nothing is tried."""
+    pinned = Engine(converted_toy, device="cpu", dtype="float32")
+    assert (pinned.dtype, pinned.device.type, pinned.drift) == (torch.float32, "cpu", None)
+    assert picked(pinned).startswith("computing on cpu (")
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"device": "tpu"}, "device"), ({"device": "cuda:99"}, "device"), ({"dtype": "int8"}, "dtype")],
+)
+def test_refuses_what_torch_cannot_use(converted_toy: Path, options: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidInputError, match=field):
+        Engine(converted_toy, **options)  # type: ignore[arg-type]
 
 
 def sigmoid(x: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import Config, GenerationMode
 from schemathesis.checks import positive_data_acceptance
 
@@ -23,7 +25,7 @@ KEY = "made-up-key-0123456789"
 @pytest.fixture(scope="module")
 def url(converted_toy: Path) -> Iterator[str]:
     """The toy behind the embedded server."""
-    with local.run_in_thread(converted_toy) as base_url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32") as base_url:
         yield base_url
 
 
@@ -85,9 +87,30 @@ def test_hostile_bodies(url: str, path: str) -> None:
         assert answer.json()
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20)  # lone surrogates too
+NUMBER = st.one_of(st.integers(), st.floats(), st.booleans(), st.none())
+ANY_JSON = st.recursive(
+    st.one_of(NUMBER, ANY_TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(ANY_TEXT, inner, max_size=3)),
+    max_leaves=8,
+)
+FIELDS = ("input", "query", "items", "prompt", "tokens", "model", "apply_softmax", "item_first", "skip_special_tokens")
+
+
+@pytest.mark.parametrize("path", POSTS)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=st.dictionaries(st.sampled_from(FIELDS), st.one_of(ANY_TEXT, st.lists(ANY_TEXT, max_size=3), ANY_JSON)))
+def test_no_body_fails(url: str, path: str, body: dict[str, Any]) -> None:
+    """Any text, number and shape in any field: answered, or refused with a reason."""
+    data = json.dumps(body)
+    answer = requests.post(url + path, data=data, headers={"content-type": "application/json"}, timeout=60)
+    assert answer.status_code in {200, 400}, (data, answer.text)
+    assert answer.json()
+
+
 def test_every_route_is_described_and_guarded(converted_toy: Path) -> None:
     """All but /health ask for the key, and say so."""
-    with local.run_in_thread(converted_toy, api_key=KEY) as url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", api_key=KEY) as url:
         described = requests.get(f"{url}/openapi.json", headers={"authorization": f"Bearer {KEY}"}, timeout=30).json()
         assert set(described["paths"]) == set(OPERATIONS)
         for path, operations in described["paths"].items():

@@ -1,25 +1,34 @@
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from qwen3_sglang import local
-from qwen3_sglang.errors import ConversionError, InvalidInputError, MissingDependencyError
+from qwen3_sglang import RerankClient, local
+from qwen3_sglang.errors import ConversionError, InvalidInputError, MissingDependencyError, ServerOverloadedError
+from qwen3_sglang.local.engine import Engine
+from qwen3_sglang.local.openapi import OPERATIONS
+from qwen3_sglang.local.server import create_app
+from qwen3_sglang.names import PATIENCE
+from qwen3_sglang.serving.in_thread import run_app
 
 CLASSIFY, SCORE, TOKENIZE = "/v1/classify", "/v1/score", "/tokenize"
 
 
 @pytest.fixture(scope="module")
 def url(converted_toy: Path) -> Iterator[str]:
-    with local.run_in_thread(converted_toy) as base_url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32") as base_url:
         yield base_url
 
 
@@ -34,7 +43,7 @@ def probs(url: str, body: dict[str, Any]) -> list[list[float]]:
 def test_classify_answers_like_sglang(url: str, converted_toy: Path) -> None:
     answer = post(url + CLASSIFY, {"input": ["hello world", "other"]}).json()
     assert answer["object"] == "list"
-    assert answer["model"] == str(converted_toy)
+    assert answer["model"] == converted_toy.name
     assert answer["usage"]["prompt_tokens"] == answer["usage"]["total_tokens"] > 0
     for index, item in enumerate(answer["data"]):
         assert set(item) == {"index", "label", "probs", "num_classes"}
@@ -136,10 +145,133 @@ def test_tokenize(url: str) -> None:
 
 def test_says_what_it_serves(url: str, converted_toy: Path) -> None:
     [card] = requests.get(url + "/v1/models", timeout=30).json()["data"]
-    assert (card["id"], card["max_model_len"]) == (str(converted_toy), 8192)
+    assert (card["id"], card["max_model_len"]) == (converted_toy.name, 8192)
     info = requests.get(url + "/model_info", timeout=30).json()
     assert info["architectures"] == ["Qwen3ForSequenceClassification"]
     assert info["is_generation"] is False
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/model_info", "/playground/api/info", "/openapi.json"])
+def test_no_path_of_this_machine_is_told(url: str, converted_toy: Path, path: str) -> None:
+    """The folder's name is enough."""
+    assert str(converted_toy.parent) not in requests.get(url + path, timeout=30).text
+
+
+def test_a_name_for_clients(converted_toy: Path) -> None:
+    """Instead of the folder's."""
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", name="Qwen/Qwen3-Reranker-0.6B") as url:
+        [card] = requests.get(url + "/v1/models", timeout=30).json()["data"]
+    assert card["id"] == "Qwen/Qwen3-Reranker-0.6B"
+
+
+ROUTES = [*OPERATIONS, "/", "/playground.js", "/playground/api/info", "/playground/api/rerank", "/nothing"]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_every_route_is_guarded_against_rebound_names(url: str, path: str) -> None:
+    """Without a key, on a loopback address."""
+    for method in ("GET", "POST"):
+        answer = requests.request(method, url + path, headers={"Host": "evil.example:30000"}, timeout=30)
+        assert (answer.status_code, "--allow-host evil.example" in answer.text) == (403, True)
+
+
+def test_an_open_address_with_names(converted_toy: Path) -> None:
+    """A compose network's name, and probes by address, but no other name; no key."""
+    everywhere = "0.0.0.0"  # noqa: S104 - it is there for the time of the test
+    with local.run_in_thread(
+        converted_toy, device="cpu", dtype="float32", host=everywhere, allow_hosts=["reranker"]
+    ) as url:
+        port = url.rpartition(":")[2]
+        for host, status in (("reranker:30000", 200), (f"10.1.2.3:{port}", 200), ("[::1]", 200), ("a.example", 403)):
+            got = requests.get(f"http://127.0.0.1:{port}/health", headers={"Host": host}, timeout=30)
+            assert (host, got.status_code) == (host, status)
+
+
+def test_what_takes_too_long_is_refused_with_the_figure(converted_toy: Path) -> None:
+    """At once, as something that a client doesn't try again: Retry-After is more than it can wait."""
+    app = create_app(Engine(converted_toy, device="cpu", dtype="float32"), speed=1.0)
+    with run_app(app) as url:
+        answer = post(url + CLASSIFY, {"input": ["hello"]}, **{PATIENCE: "0.5"})
+        assert (answer.status_code, answer.json()["code"]) == (503, 503)
+        needed = int(answer.headers["retry-after"])
+        assert needed >= 1
+        assert f"about {needed} s here, and the client waits 0.5 s" in answer.json()["message"]
+        for value in ("1e9", "nan", "-1", "soon", "", "1000"):
+            assert post(url + CLASSIFY, {"input": ["hello"]}, **{PATIENCE: value}).status_code == 200
+
+
+async def test_our_client_says_how_long_it_waits_and_gives_up_at_once(converted_toy: Path) -> None:
+    """One request, sync and async: no retry could help."""
+    asked: list[str] = []
+    app = create_app(Engine(converted_toy, device="cpu", dtype="float32"), speed=1e-3)
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            asked.append(scope["path"])
+        await app(scope, receive, send)
+
+    with run_app(counting) as url, RerankClient(url, timeout=60, model="toy") as client:
+        with pytest.raises(ServerOverloadedError, match="the client waits 60 s"):
+            await asyncio.to_thread(client.rerank, "q", ["d"])
+        with pytest.raises(ServerOverloadedError, match="the client waits 60 s"):
+            await client.arerank("q", ["d"])
+        await client.aclose()
+    assert asked.count(CLASSIFY) == 2
+
+
+class Watched:
+    """Tells how many layers an engine has computed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.layers = 0
+        self.started = threading.Event()
+        for layer in engine._model.layers:
+            layer.mlp.gate_proj.register_forward_pre_hook(self._count)
+
+    def _count(self, module: object, args: object) -> None:
+        self.layers += 1
+        self.started.set()
+
+
+@pytest.mark.parametrize("path", [CLASSIFY, "/playground/api/rerank"])
+def test_who_hangs_up_costs_no_further_computing(converted_toy: Path, path: str) -> None:
+    """What waits isn't started, what runs ends within a layer; the log has no traceback, and others are served."""
+    engine = Engine(converted_toy, device="cpu", dtype="float32", threads=1)
+    text = "word " * 3000
+    body = (
+        {"input": [text] * 300}
+        if path == CLASSIFY
+        else {"query": "q", "documents": [f"{n} {text}" for n in range(300)]}
+    )
+    watched = Watched(engine)
+    with run_app(create_app(engine)) as url:
+        for _ in range(2):  # the second waits behind the first
+            hang_up(url, path, body, watched.started)
+        answer = post(url + CLASSIFY, {"input": ["hello"]})
+        assert answer.status_code == 200
+    assert watched.layers < 5 * len(engine._model.layers)
+
+
+def hang_up(url: str, path: str, body: object, started: threading.Event) -> None:
+    """Send a request, and leave once something is computed."""
+    data = json.dumps(body).encode()
+    parts = urlsplit(url)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=30) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        assert started.wait(60)
+
+
+def test_disconnects_leave_no_traceback(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the middle of the headers, of the body, and while waiting for the answer."""
+    parts = urlsplit(url)
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n"
+    for sent in (head, head + b"\r\n{", head + b'\r\n{"input": "abcdefg"}'):
+        for _ in range(5):
+            with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=30) as connection:
+                connection.sendall(sent)
+    assert requests.get(url + "/health", timeout=30).status_code == 200
+    assert [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}] == []
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nothing", 404), (CLASSIFY, 405)])
@@ -157,7 +289,7 @@ def test_many_at_once_get_their_own_scores(url: str) -> None:
 
 
 def test_key_guards_all_but_health(converted_toy: Path) -> None:
-    with local.run_in_thread(converted_toy, api_key="made-up") as url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", api_key="made-up") as url:
         for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic made-up"}):
             answer = post(url + CLASSIFY, {"input": "a"}, **headers)
             assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized"})
@@ -169,7 +301,7 @@ def test_key_guards_all_but_health(converted_toy: Path) -> None:
 
 
 def test_stops_on_exit(converted_toy: Path) -> None:
-    with local.run_in_thread(converted_toy) as url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32") as url:
         assert requests.get(url + "/health", timeout=30).status_code == 200
     with pytest.raises(requests.ConnectionError):
         requests.get(url + "/health", timeout=5)
@@ -177,7 +309,7 @@ def test_stops_on_exit(converted_toy: Path) -> None:
 
 def test_a_taken_port_is_raised(converted_toy: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):  # noqa: SIM117 - the port is taken first
-        with local.run_in_thread(converted_toy, port=taken.getsockname()[1]):
+        with local.run_in_thread(converted_toy, device="cpu", dtype="float32", port=taken.getsockname()[1]):
             pass
 
 

@@ -21,14 +21,14 @@ def key() -> str:
 @pytest.fixture(scope="session")
 def embedded(converted_toy: Path) -> Iterator[str]:
     """The embedded server, which has the page at "/"."""
-    with local.run_in_thread(converted_toy, threads=1) as base_url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", threads=1) as base_url:
         yield base_url
 
 
 @pytest.fixture(scope="session")
 def keyed(converted_toy: Path) -> Iterator[str]:
     """The same, guarded by KEY."""
-    with local.run_in_thread(converted_toy, threads=1, api_key=KEY) as base_url:
+    with local.run_in_thread(converted_toy, device="cpu", dtype="float32", threads=1, api_key=KEY) as base_url:
         yield base_url
 
 

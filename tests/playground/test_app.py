@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fake_server import FakeServer
 from qwen3_sglang import DEFAULT_INSTRUCTION, InvalidInputError, RerankClient, local, playground
-from qwen3_sglang.playground.app import _FILES, INFO, MAX_BODY, RERANK
+from qwen3_sglang.playground.app import _FILES, INFO, RERANK
 from qwen3_sglang.playground.guard import HEADERS
+from qwen3_sglang.serving.limits import MAX_BODY, PatientProtocol
 
 QUERY = "What is the capital of China?"
 DOCUMENTS = ["Gravity pulls.", "The capital of China is Beijing.", "China <|im_end|> is large.", "Gravity pulls."]
@@ -119,9 +126,9 @@ def test_a_form_of_another_site_cannot_ask(home: str) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "kind", "word"),
     [
-        ({"query": "", "documents": ["d"]}, 400, "InvalidInputError", "query"),
+        ({"query": "", "documents": ["d"]}, 400, "QueryError", "query"),
         ({"query": "q", "documents": []}, 400, "InvalidInputError", "documents"),
-        ({"query": "word " * 9000, "documents": ["d"]}, 400, "InvalidInputError", "shorten the query"),
+        ({"query": "word " * 9000, "documents": ["d"]}, 400, "QueryError", "shorten the query"),
     ],
 )
 def test_errors_are_the_librarys(home: str, body: object, status: int, kind: str, word: str) -> None:
@@ -131,10 +138,10 @@ def test_errors_are_the_librarys(home: str, body: object, status: int, kind: str
     assert word in got.json()["error"]["message"]
 
 
-def test_a_question_has_a_size(proxied: str) -> None:
+def test_a_question_has_a_size(home: str) -> None:
     """It isn't kept in memory beyond that."""
-    got = post(proxied, {"query": "q", "documents": ["d" * MAX_BODY]})
-    assert (got.status_code, "fewer" in got.json()["error"]["message"]) == (413, True)
+    got = post(home, {"query": "q", "documents": ["d" * MAX_BODY]})
+    assert (got.status_code, "send less" in got.json()["error"]["message"]) == (413, True)
 
 
 def test_an_unreachable_server_is_named(nobody: str) -> None:
@@ -189,3 +196,77 @@ def test_unusable_arguments_are_raised_at_once() -> None:
         playground.run_in_thread("ftp://x")
     with pytest.raises(InvalidInputError, match="endpoint"):
         playground.run_in_thread(endpoint="v2")
+
+
+@pytest.mark.parametrize("path", [*_FILES, INFO, RERANK, "/nothing"])
+def test_every_route_refuses_a_rebound_name(home: str, path: str) -> None:
+    """The page's files too."""
+    assert requests.get(home + path, headers={"Host": "evil.example"}, timeout=30).status_code == 403
+
+
+def test_unfinished_headers_end(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the standalone playground as in the embedded server, which has its own tests."""
+    monkeypatch.setattr(PatientProtocol, "header_seconds", 0.3)
+    with playground.run_in_thread(nobody) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-")
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(100) == b""
+
+
+def test_who_leaves_the_page_ends_the_question(silent: Silent) -> None:
+    """The server behind the playground sees its caller leave too: the connection is closed."""
+    with playground.run_in_thread(silent.url) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            body = json.dumps(ASK).encode()
+            head = f"POST {RERANK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert silent.asked.wait(20)
+        assert silent.left.wait(20)
+
+
+class Silent:
+    """A server that takes every request, answers none, and tells when a caller leaves."""
+
+    def __init__(self) -> None:
+        self.asked, self.left = threading.Event(), threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def hold(self) -> None:
+        """Until the listener is closed."""
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._hold, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def _hold(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while connection.recv(65536):
+                self.asked.set()
+            self.left.set()
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    """One."""
+    server = Silent()
+    thread = threading.Thread(target=server.hold, daemon=True)
+    thread.start()
+    yield server
+    server.listener.shutdown(socket.SHUT_RDWR)
+    server.listener.close()
+    thread.join(5)
+
+
+TEXT = st.text(st.characters(exclude_categories=[]), max_size=30)
+
+
+@given(TEXT, st.lists(TEXT, max_size=3), st.one_of(st.none(), TEXT))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_text_fails(embedded: str, query: str, documents: list[str], instruction: str | None) -> None:
+    """Any characters, lone surrogates included: scored, or refused by name."""
+    body = json.dumps({"query": query, "documents": documents} | ({"instruction": instruction} if instruction else {}))
+    got = requests.post(embedded + RERANK, data=body, headers={"Content-Type": "application/json"}, timeout=60)
+    assert got.status_code in {200, 400}, (body, got.text)

@@ -13,7 +13,7 @@ from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run
-from qwen3_sglang.protocol.lists import Call, ask_served, score_documents
+from qwen3_sglang.protocol.lists import Call, Served, ask_served, score_documents, served_or_named
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.ranking import Outcome, Score
 from steps import PATIENCE, after, where
@@ -76,6 +76,30 @@ def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
     with pytest.raises(StopIteration) as stop:
         after(steps, Response("u", 200, json.dumps({"data": [{"id": "toy", **row}]}).encode()))
     assert (stop.value.value.model, stop.value.value.max_length) == ("toy", limit)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 500, 501, 200])
+def test_a_named_model_needs_no_list(status: int) -> None:
+    """Whatever a gateway answers to /v1/models; without the name it is an error."""
+    for model in ("toy", None):
+        steps = served_or_named(replace(PATIENCE, max_retries=0), model)
+        assert asked(after(steps)).path == "/v1/models"
+        with pytest.raises(StopIteration if model else errors.ServerError) as stop:
+            after(steps, Response("u", status, b"{}"))
+        if model:
+            assert stop.value.value == Served("toy")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [errors.ServerUnreachableError("u", "x"), errors.ServerTimeoutError("u", "x"), Response("u", 503, b"starting")],
+)
+def test_a_server_that_is_not_up_is_no_gateway(failure: errors.ServerError | Response) -> None:
+    """It may have a list once it is."""
+    steps = served_or_named(replace(PATIENCE, max_retries=0), "toy")
+    after(steps)
+    with pytest.raises(errors.ServerError):
+        after(steps, failure)
 
 
 @pytest.mark.parametrize(

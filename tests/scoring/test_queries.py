@@ -150,6 +150,28 @@ def test_a_refused_document_says_whose_it_is(server: FakeServer, mode: str) -> N
     assert (caught.value.query, caught.value.indices) == (None, (2, 4))
 
 
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_the_same_query_twice(server: FakeServer, mode: str, batch_size: int) -> None:
+    """A document that both hold is sent once, and refused in each at its own places."""
+    server.refuses = "bad"
+    queries = [("one", ["p=0.2", "bad p=0.3"]), ("two", ["p=0.4"]), ("one", ["bad p=0.3", "p=0.6", "bad p=0.3"])]
+    client = RerankClient(server.url, on_error="passthrough", batch_size=batch_size)
+    found = call(mode, client, "rerank_many", queries)
+    assert [[(r.index, r.error is None) for r in own] for own in found] == [
+        [(0, True), (1, False)],
+        [(0, True)],
+        [(1, True), (0, False), (2, False)],
+    ]
+    assert [[(r.error or "").split(": ")[1] for r in own if r.error] for own in found] == [
+        ["document 1"],
+        [],
+        ["document 0 (also 2)"] * 2,
+    ]
+    with pytest.raises(DocumentError) as caught:
+        call(mode, RerankClient(server.url, batch_size=batch_size), "rerank_many", queries[1:])
+    assert (caught.value.query, caught.value.indices) == (1, (0, 2))
+
+
 @pytest.mark.parametrize("length", [None, 1200])
 def test_refused_documents_of_several_queries_pass_through(
     server: FakeServer, mode: str, length: int | None, caplog: pytest.LogCaptureFixture

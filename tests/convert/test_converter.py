@@ -1,4 +1,7 @@
-"""convert(): what transformers makes of the result, and what a failure leaves behind."""
+"""convert(): what transformers makes of the result, and what a failure leaves behind.
+
+What is planned and written, and the folders around it (plan.py, write.py, folder.py), is seen in the result.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +68,7 @@ def test_files_and_config(name: str, request: pytest.FixtureRequest, tmp_path: P
     assert "lm_head.weight" not in index["weight_map"]
     assert config["architectures"] == ["Qwen3ForSequenceClassification"]
     assert config["id2label"] == {"0": "no", "1": "yes"}
+    assert config["label2id"] == {"no": 0, "yes": 1}
     assert config["pad_token_id"] == 0
     assert (target / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
     assert os.listdir(tmp_path) == ["out"]

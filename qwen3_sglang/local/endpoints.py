@@ -1,0 +1,170 @@
+"""The handlers of SGLang's endpoints that a reranker uses, over an `Engine`."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from qwen3_sglang.local import checks
+from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
+from qwen3_sglang.local.encoding import Encoder
+from qwen3_sglang.local.engine import Engine
+from qwen3_sglang.local.openapi import describe
+from qwen3_sglang.names import PATIENCE, TARGET_CLASS
+from qwen3_sglang.serving.callers import Stopped, in_thread, while_connected
+
+Prompts = list[list[int]]
+Read = Callable[[checks.Body, checks.Encode], Iterable[list[int]]]
+
+VERSION = "0.5"  # of the SGLang whose endpoints these are
+_LONGEST_WAIT = 10**6  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    prompts: Prompts
+    logits: list[Logits]
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        tokens = sum(map(len, self.prompts))
+        return {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0}
+
+
+class Endpoints:
+    """One handler per route.
+
+    Attributes:
+        name: what clients call the model.
+    """
+
+    def __init__(self, engine: Engine, batcher: Batcher, name: str, *, with_key: bool) -> None:
+        self.engine = engine
+        self.batcher = batcher
+        self.name = name
+        self.description = describe(VERSION, with_key=with_key)
+        self._encoder = Encoder(engine.encode, engine.max_length, engine.longest_token)
+
+    async def classify(self, request: Request) -> Response:
+        """POST /v1/classify."""
+        body = await _body(request)
+        scored = await self._scored(request, body, checks.classify_prompts)
+        data = [self._class(index, pair) for index, pair in enumerate(scored.logits)]
+        head = {"id": f"classify-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
+        return JSONResponse({**head, "model": self.name, "data": data, "usage": scored.usage})
+
+    async def score(self, request: Request) -> Response:
+        """POST /v1/score."""
+        body = await _body(request)
+        scored = await self._scored(request, body, checks.score_prompts)
+        scores = [_softmax(pair) if body.get("apply_softmax") else list(pair) for pair in scored.logits]
+        head = {"scores": scores, "pooled_hidden_states": None, "token_logprobs": None}
+        model = body.get("model") or "default"
+        return JSONResponse({**head, "model": model, "usage": scored.usage, "object": "scoring"})
+
+    async def tokenize(self, request: Request) -> Response:
+        """POST /tokenize."""
+        body = await _body(request)
+
+        def work(stopped: Stopped) -> tuple[Any, Any]:
+            return checks.tokenize_prompt(body, _until(stopped, self.engine.encode))
+
+        tokens, count = await while_connected(request.receive, in_thread(work))
+        return JSONResponse({"tokens": tokens, "count": count, "max_model_len": self.engine.max_length})
+
+    async def detokenize(self, request: Request) -> Response:
+        """POST /detokenize."""
+        body = await _body(request)
+        work = in_thread(lambda _: checks.detokenize_tokens(body, self.engine.decode))
+        return JSONResponse({"text": await while_connected(request.receive, work)})
+
+    async def models(self, request: Request) -> Response:
+        """GET /v1/models."""
+        card = {"id": self.name, "object": "model", "created": int(time.time()), "owned_by": "sglang"}
+        more = {"root": self.name, "parent": None, "max_model_len": self.engine.max_length}
+        return JSONResponse({"object": "list", "data": [{**card, **more}]})
+
+    async def model_info(self, request: Request) -> Response:
+        """GET /model_info."""
+        names = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
+        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [TARGET_CLASS]}
+        return JSONResponse({**names, **kind})
+
+    async def health(self, request: Request) -> Response:
+        """GET /health."""
+        return Response(status_code=200)
+
+    async def openapi(self, request: Request) -> Response:
+        """GET /openapi.json."""
+        return JSONResponse(self.description)
+
+    async def _scored(self, request: Request, body: checks.Body, read: Read) -> _Scored:
+        """The prompts that `read` finds in a body, and their logits."""
+        within = _patience(request.headers.get(PATIENCE))
+
+        def checked(stopped: Stopped) -> Prompts:
+            prompts = read(body, _until(stopped, self._encoder))
+            return list(checks.check_prompts(prompts, self.engine.max_length, self.engine.vocab_size))
+
+        async def work() -> _Scored:
+            # In a thread: encoding a long list would hold up every other request.
+            prompts = await in_thread(checked)
+            try:
+                return _Scored(prompts, await self.batcher.score(prompts, within))
+            except TooSlowError as error:
+                raise _too_slow(len(prompts), error) from None
+
+        return await while_connected(request.receive, work())
+
+    def _class(self, index: int, logits: Logits) -> dict[str, Any]:
+        label = self.engine.labels[int(logits[1] > logits[0])]
+        return {"index": index, "label": label, "probs": _softmax(logits), "num_classes": len(logits)}
+
+
+async def _body(request: Request) -> checks.Body:
+    raw = await request.body()
+    return await in_thread(lambda _: checks.parse_body(raw, request.headers.get("content-type", "")))
+
+
+def _until(stopped: Stopped, encode: checks.Encode) -> checks.Encode:
+    """`encode`, for as long as somebody waits."""
+
+    def watched(text: str) -> list[int]:
+        stopped()
+        return encode(text)
+
+    return watched
+
+
+def _patience(value: str | None) -> float | None:
+    """The seconds of the header; None where it is missing or says nothing usable."""
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= _LONGEST_WAIT else None
+
+
+def _too_slow(prompts: int, error: TooSlowError) -> checks.RejectedError:
+    """503. Retry-After tells a client that it would wait for longer than it can, so that it gives up at once."""
+    needed = math.ceil(error.needed)
+    message = f"{prompts} prompts take about {needed} s here, and the client waits {error.given:g} s"
+    return checks.RejectedError(
+        f"{message}: send fewer, shorten them, or raise the timeout",
+        "ServiceUnavailableError",
+        503,
+        {"retry-after": str(needed)},
+    )
+
+
+def _softmax(logits: Logits) -> list[float]:
+    top = max(logits)
+    powers = [math.exp(logit - top) for logit in logits]
+    return [power / sum(powers) for power in powers]

@@ -1,0 +1,78 @@
+"""Published answers: what is asked, what is said of it, and that the figures are those that were published."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fake_server import FakeServer
+from qwen3_sglang import RerankClient
+from qwen3_sglang.cli.app import app
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.known import PUBLISHED, Published, check_answers, find
+from qwen3_sglang.local import run_in_thread
+from qwen3_sglang.prompts.template import build_prompts
+
+
+@pytest.mark.parametrize(("size", "logits"), [("0.6B", [-10.65, 7.41]), ("8B", [3.26, -9.23, -12.45, -10.71])])
+def test_the_figures(size: str, logits: list[float]) -> None:
+    assert [answer.logit for answer in PUBLISHED[size].answers] == pytest.approx(logits, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["0.6b", "Qwen/Qwen3-Reranker-0.6B", "qwen/qwen3-reranker-0.6b"])
+def test_a_checkpoint_has_names(name: str) -> None:
+    assert find(name) is PUBLISHED["0.6B"]
+
+
+def test_an_unknown_one_is_named() -> None:
+    with pytest.raises(InvalidInputError, match=r"--expect=.*0\.6B and 8B"):
+        find("4B")
+
+
+def answering(server: FakeServer, published: Published, off: float) -> list[tuple[bool, str]]:
+    """What is found of a server whose logits are `off` by so much."""
+    for answer in published.answers:
+        [prompt] = build_prompts(answer.query, [answer.document])
+        server.scores[prompt] = 1 / (1 + math.exp(-(answer.logit + off)))
+    with RerankClient(server.url) as client:
+        return [(finding.ok, finding.text) for finding in check_answers(client, published)]
+
+
+@pytest.mark.parametrize("size", list(PUBLISHED))
+@pytest.mark.parametrize(("off", "same"), [(0.0, True), (0.4, True), (-0.4, True), (0.6, False), (-0.6, False)])
+def test_consistent_or_different(server: FakeServer, size: str, off: float, same: bool) -> None:
+    """Both figures of every pair, then the verdict with the tolerance and its reason."""
+    published = PUBLISHED[size]
+    found = [finding for finding in answering(server, published, off) if "tokens" not in finding[1]]
+    assert [ok for ok, _ in found] == [same] * (len(published.answers) + 1)
+    for answer, (_, text) in zip(published.answers, found, strict=False):
+        assert f"logit {answer.logit + off:.2f} here, {answer.logit:.2f} published" in text
+    verdict = found[-1][1]
+    assert verdict.startswith("consistent with" if same else "differs from")
+    for part in (published.checkpoint, "0.5 allowed", published.reason, published.source):
+        assert part in verdict
+
+
+def test_a_server_that_is_away_is_told(nobody: str) -> None:
+    with RerankClient(nobody, model="m", max_length=8192, max_retries=0) as client:
+        found = list(check_answers(client, PUBLISHED["8B"]))
+    assert [finding.ok for finding in found] == [False]
+
+
+def test_the_toy_is_not_the_published_model(converted_toy: Path) -> None:
+    """On the command line: the wrong tokenizer and the other scores are said, and the exit code is 1."""
+    with run_in_thread(converted_toy, threads=1) as url:
+        said = CliRunner().invoke(app, ["check", url, "--expect", "0.6B"], env={"COLUMNS": "400"})
+    assert said.exit_code == 1
+    assert "differs from the published Qwen/Qwen3-Reranker-0.6B" in said.output
+    assert "84 published: the tokenizer isn't Qwen3's" in said.output
+
+
+def test_a_folder_is_asked_too(converted_toy: Path) -> None:
+    """Loaded here, as after a conversion."""
+    said = CliRunner().invoke(app, ["check", str(converted_toy), "--expect", "8B"], env={"COLUMNS": "400"})
+    assert said.exit_code == 1
+    assert "differs from the published Qwen/Qwen3-Reranker-8B" in said.output
