@@ -25,9 +25,9 @@ from qwen3_sglang.transport.bodies import aread, is_stale, most, read
 from qwen3_sglang.transport.bounds import DOUBT, Bounds, Budget, bounded
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.environment import secrets_of
-from qwen3_sglang.transport.failures import described, timed_out
+from qwen3_sglang.transport.failures import bare, cleaned, described, timed_out
 from qwen3_sglang.transport.forks import restart_in_child
-from qwen3_sglang.transport.sessions import LoopSession, make_session
+from qwen3_sglang.transport.sessions import LoopSession, abandon_all, make_session
 from qwen3_sglang.transport.slots import Slots
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
 
@@ -52,7 +52,7 @@ class Transport:
         self._slots = Slots(self._settings.max_concurrency)
         self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(self, _abandon, self._loops)
+        self._finalizer = weakref.finalize(self, abandon_all, self._loops)
 
     def _restart(self) -> None:
         """In a forked child: new connections and locks, since another thread may have held the old ones.
@@ -165,18 +165,8 @@ class Transport:
         try:
             return run.step(reply)
         except errors.ServerError as error:
-            failure = self._cleaned(error)
+            failure = cleaned(error, self._settings)
         raise failure
-
-    def _cleaned(self, error: errors.ServerError) -> errors.ServerError:
-        """`error` without secrets in its words, and without the frames that hold the answer in their locals."""
-        secrets = secrets_of(self._settings)
-        error.message = hide(error.message, secrets)
-        if isinstance(error, errors.DocumentError):
-            error.reason = hide(error.reason, secrets)
-        error.args = error.url, error.message
-        _bare(error)
-        return error
 
     def _until_pause(self, run: Run[T], deadline: Deadline) -> Pause | None:
         asked = self._step(run)
@@ -198,7 +188,7 @@ class Transport:
         """The same; the log says why, and how long, a call waits."""
         if pause is not None and pause.failure is not None:
             level = WARNING if pause.seconds > 0 else INFO
-            _log.log(level, "%s: trying again in %.1f s", self._cleaned(pause.failure), pause.seconds)
+            _log.log(level, "%s: trying again in %.1f s", cleaned(pause.failure, self._settings), pause.seconds)
         return pause
 
     def _send(self, request: Request, deadline: Deadline) -> Response | errors.ServerError:
@@ -216,7 +206,7 @@ class Transport:
             # As a value: the foreign error's frames hold the key in their locals, so it must not be a cause.
             return described(error, self._settings, request.path, over=deadline.left() <= 0)
         except BaseException as error:  # Ctrl-C
-            raise _bare(error)  # noqa: B904 - it is the same one
+            raise bare(error)  # noqa: B904 - it is the same one
         finally:
             self._slots.release()
 
@@ -274,7 +264,7 @@ class Transport:
         except Exception as error:  # as in _send; a RuntimeError says that the session was closed meanwhile
             return described(error, self._settings, request.path, over=False)
         except BaseException as error:  # the task was cancelled
-            raise _bare(error)  # noqa: B904 - it is the same one
+            raise bare(error)  # noqa: B904 - it is the same one
 
     def _answer(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, *, fresh: bool
@@ -300,18 +290,6 @@ class Transport:
                     self._loops.pop(closed).abandon()
                 loop = self._loops[running] = LoopSession(self._settings)
         return loop
-
-
-def _abandon(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
-    """Nobody uses these any more."""
-    for loop in loops.values():
-        loop.abandon()
-
-
-def _bare(error: BaseException) -> BaseException:
-    """`error` without the frames it went through: they hold the key in their locals."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def _as_decided(state: RetryCallState) -> float:
