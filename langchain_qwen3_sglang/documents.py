@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.foreign import unknown_options
+from qwen3_sglang.options.foreign import unknown_options
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
 _OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})

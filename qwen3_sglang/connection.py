@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from qwen3_sglang.client import RerankClient
-from qwen3_sglang.foreign import unknown_options
+from qwen3_sglang.options.foreign import unknown_options
 from qwen3_sglang.settings import OPTIONS, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.

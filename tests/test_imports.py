@@ -43,7 +43,7 @@ ROOMS = {
         {"errors", "names", "prompts", "ranking"},
         {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "option"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "protocol", "secret", "settings"},
@@ -69,12 +69,9 @@ ROOMS = {
         {"aside", "asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
-    "foreign": Room(),
-    "connection": Room({"client", "foreign", "settings"}),  # the adapters' alone: it needs pydantic
-    "check": Room({"client", "errors"}),
-    "known": Room({"check", "client", "errors"}),
+    "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
+    "check": Room({"client", "errors"}, {"known", "server"}),
     "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {
@@ -147,16 +144,16 @@ ROOMS = {
             "warm_up",
         },
     ),
-    "demo": Room({"convert", "local", "toy"}),
+    "toy": Room(
+        {"convert", "errors", "local", "names", "prompts"}, {"corpus", "serving", "tokenizer", "wiring", "words"}
+    ),
     "cli": Room(
         {
             "check",
             "client",
             "convert",
-            "demo",
             "errors",
             "evaluate",
-            "known",
             "local",
             "names",
             "playground",
@@ -164,6 +161,7 @@ ROOMS = {
             "ranking",
             "serving",
             "settings",
+            "toy",
         },
         {
             "app",

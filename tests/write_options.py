@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from qwen3_sglang.options import Option
+from qwen3_sglang.options.option import Option
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF
 from qwen3_sglang.settings import OPTIONS, Settings

@@ -10,13 +10,13 @@ import typer
 from rich.markup import escape
 
 from qwen3_sglang.check import Finding, check_server
+from qwen3_sglang.check.known import Published, check_answers, find
 from qwen3_sglang.cli.console import out
 from qwen3_sglang.cli.failures import START, in_words
 from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Key, Model, Timeout
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.known import Published, check_answers, find
 
 EPILOG = "Example: `qwen3-sglang check http://127.0.0.1:30000` or `qwen3-sglang check ./reranker`"
 

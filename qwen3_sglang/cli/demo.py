@@ -13,7 +13,7 @@ from qwen3_sglang.cli.documents import Document
 from qwen3_sglang.cli.rerank import print_table
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
-from qwen3_sglang.demo import serve_toy
+from qwen3_sglang.toy.serving import serve_toy
 
 EPILOG = "Example: `qwen3-sglang demo --keep-serving`"
 
