@@ -77,6 +77,30 @@ def test_bad_input_never_reaches_the_server(server: FakeServer, mode: str, query
     assert server.asked == []
 
 
+@pytest.mark.parametrize("call", ["score", "rerank"])
+def test_query_and_documents_swapped(server: FakeServer, mode: str, call: str) -> None:
+    """Recognised before anything is sent."""
+    client, swapped = RerankClient(server.url), (DOCUMENTS, "q")
+
+    def ask() -> None:
+        if mode == "sync":
+            getattr(client, call)(*swapped)
+        else:
+            asyncio.run(getattr(client, f"a{call}")(*swapped))
+
+    with pytest.raises(InvalidInputError, match="the query comes first"):
+        ask()
+    assert server.asked == []
+
+
+def test_a_gateway_without_a_list_of_models(server: FakeServer, mode: str) -> None:
+    """A model that is named is enough; where none is named, the error says so."""
+    server.lists_models = False
+    assert score(mode, RerankClient(server.url, model="toy"), "q", DOCUMENTS[:1]) == [0.1]
+    with pytest.raises(NotSGLangError):
+        score(mode, RerankClient(server.url), "q", DOCUMENTS)
+
+
 async def test_sync_call_inside_a_running_loop(server: FakeServer) -> None:
     """Some frameworks call the sync method from async code."""
     assert RerankClient(server.url).score("q", DOCUMENTS) == [0.1, 0.9, 0.5, 0.9]

@@ -24,7 +24,7 @@ def test_the_table_of_the_full_check(causal_toy: Path, tmp_path: Path) -> None:
     assert "P(yes) converted" in said.output
     assert "empty document" in said.output
     assert "largest difference: " in said.output
-    assert f"--model-path {tmp_path / 'out'}" in said.output
+    assert said.output.splitlines()[-1] == f"serve it: qwen3-sglang serve {tmp_path / 'out'}"
 
 
 def test_no_verify_says_so(causal_toy: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The template, character by character, and what may go into it."""
+"""The template, character by character, and what may go into it; special tokens (`special`) are broken there."""
 
 from __future__ import annotations
 
