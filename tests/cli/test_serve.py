@@ -2,7 +2,7 @@
 
 Where a conversion is kept, convert/cached.py, is tested here too.
 
-Tests of `cli/start.py`.
+Tests of `cli/start.py`, `convert/cached.py`.
 """
 
 from __future__ import annotations
