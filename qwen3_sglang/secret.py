@@ -103,7 +103,8 @@ def _without_a_part(text: str, secret: SecretStr) -> str:
 def _forms(secret: SecretStr) -> str:
     """A pattern for the secret: plain, escaped as in JSON, as in an address, as in HTML, in base64 or hexadecimal."""
     plain = secret.get_secret_value()
-    return "|".join([_spelt(plain), *(f"{_spelt_code(form)}=*" for form in sorted(_encoded(plain), key=len, reverse=True))])
+    longest_first = sorted(_encoded(plain), key=len, reverse=True)
+    return "|".join([_spelt(plain), *(f"{_spelt_code(form)}=*" for form in longest_first)])
 
 
 def _encoded(plain: str) -> set[str]:

@@ -97,7 +97,7 @@ def _listed(response: Response) -> list[Served]:
     ]
 
 
-def _check_served(call: Call) -> Steps[None]:
+def check_served(call: Call) -> Steps[None]:
     """The server still serves what it did, as far as it says so; asked once, and with no retry.
 
     Raises:
@@ -126,7 +126,9 @@ def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
             raise
         # Not its message: the server's words may hold the key, which is hidden only in what leaves the client.
         why = failure.status or type(failure).__name__
-        _log.info("%s: no usable model list (%s), so the server's own limit isn't known (max_length=)", failure.url, why)
+        _log.info(
+            "%s: no usable model list (%s), so the server's own limit isn't known (max_length=)", failure.url, why
+        )
         return Served(model)
 
 
@@ -195,7 +197,7 @@ def _score(work: _Work, part: range) -> Steps[list[Score]]:
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried)
     scores = endpoint.parse(response, len(part), call.answered)
     if endpoint.echoes and response.fresh:  # a connection lasts no longer than the server behind it
-        yield from _check_served(call)
+        yield from check_served(call)
     if not work.cut:
         return scores
     return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
@@ -209,7 +211,7 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
     if not work.explained:
         work.explained = True
         if isinstance(failure, errors.RequestRejectedError) and _too_long(failure):
-            yield from _check_served(work.call)
+            yield from check_served(work.call)
         failure = yield from explained(failure, work.call.endpoint)
     if not isinstance(failure, errors.RequestRejectedError) or failure.status not in _BY_DOCUMENT:
         raise failure
