@@ -1,12 +1,21 @@
 VENV ?= .venv
+PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: setup demo test test-matrix lint format dist docs check-tag cassettes clean
+.PHONY: setup python demo test test-matrix mutants lint format dist docs check-tag cassettes clean
 
 setup: $(VENV)/.ok
 
-$(VENV)/.ok: pyproject.toml constraints.txt
-	python3 -m venv $(VENV)
+# Before anything else, and for a $(VENV) of long ago too: pip's own message about an old Python leads astray.
+python:
+	@found="$(PYTHON)"; remedy="make PYTHON=python3.12"; \
+	if [ -x "$(PY)" ]; then found="$(PY)"; remedy="rm -rf $(VENV), then make PYTHON=python3.12"; fi; \
+	"$$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed; $$found is: $$("$$found" --version 2>&1). Name another: $$remedy" >&2; \
+		exit 1; }
+
+$(VENV)/.ok: pyproject.toml constraints.txt | python
+	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	touch $@
 
@@ -14,8 +23,14 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 demo: setup
 	@$(PY) examples/demo.py $(if $(MODEL),--model $(MODEL)) $(if $(URL),--url $(URL))
 
+# A file's tests stay together, so that each of its fixtures is made once. ARGS="-k retry" passes on what pytest takes.
 test: setup
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+
+# Break one place at a time, and see whether a test fails; SEED= draws other places, ROOMS="protocol transport" some rooms.
+mutants: setup
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[mutants]"
+	$(PY) .ci/mutants.py --seed $(or $(SEED),1) $(ROOMS)
 
 # The oldest and the newest LangChain and LlamaIndex; ROWS="langchain-oldest" runs one of them.
 test-matrix: setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from qwen3_sglang.demo import serve_toy
+from qwen3_sglang.toy.serving import serve_toy
 
 
 @contextmanager

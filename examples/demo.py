@@ -88,7 +88,7 @@ def server(options: argparse.Namespace, texts: list[str]) -> AbstractContextMana
     """Return what yields a reranker's address: the one given, that of a model served here, or the toy's."""
     if options.url is not None:
         return nullcontext(options.url)
-    from qwen3_sglang.demo import serve_model, serve_toy
+    from qwen3_sglang.toy.serving import serve_model, serve_toy
 
     if options.model is None:
         return serve_toy(texts, say=say)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang import RerankClient
-from qwen3_sglang.demo import serve_toy
 from qwen3_sglang.errors import Qwen3SGLangError
 from qwen3_sglang.evaluate import evaluate, load_dataset, write_html
+from qwen3_sglang.toy.serving import serve_toy
 
 DATA = Path(__file__).parent / "data"
 TOP_K = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.documents import Document
@@ -10,9 +10,12 @@ from typing_extensions import TypedDict
 
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.options.foreign import unknown_options
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
 _OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})
+# Where a mapping has its text: LangChain's own name first.
+_TEXTS = ("page_content", "text", "content")
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
 
 
@@ -24,15 +27,21 @@ class RerankInput(TypedDict):
 
 
 class Overrides(TypedDict, total=False):
-    """What one call may have otherwise than the reranker says. None keeps all, and means Qwen's own instruction."""
+    """Per-call overrides of the reranker's fields. None keeps all documents, or means Qwen's own instruction."""
 
     top_n: int | None
     min_score: float | None
     instruction: str | None
 
 
+def as_input(query: str, documents: object) -> RerankInput:
+    """Both together, not checked yet; what can be read only once is read here, since a tracer reads it too."""
+    read = list(documents) if isinstance(documents, Iterator) else documents
+    return cast("RerankInput", {"query": query, "documents": read})
+
+
 def read_input(value: object) -> RerankInput:
-    """A Runnable's input, checked; a chain's other keys are let be.
+    """A Runnable's input, checked; other keys are ignored. Documents may be any iterable, read once.
 
     Raises:
         InvalidInputError: it isn't a RerankInput.
@@ -40,13 +49,27 @@ def read_input(value: object) -> RerankInput:
     if not isinstance(value, Mapping) or not {"query", "documents"} <= set(value):
         shown = sorted(map(str, value)) if isinstance(value, Mapping) else value
         raise InvalidInputError("input", shown, _SHAPE)
-    documents = value["documents"]
-    if isinstance(documents, str) or not isinstance(documents, Sequence):
+    query, documents = value["query"], value["documents"]
+    if isinstance(documents, str) and not isinstance(query, str):
+        raise InvalidInputError("query", query, "the query comes first: rerank(query, documents)")
+    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
         raise InvalidInputError("documents", documents, _SHAPE)
-    for place, document in enumerate(documents):
-        if not isinstance(document, Document):
-            raise InvalidInputError(f"documents[{place}]", document, "pass a Document, for example Document(text)")
-    return RerankInput(query=value["query"], documents=documents)
+    return RerankInput(query=query, documents=[_document(place, one) for place, one in enumerate(documents)])
+
+
+def _document(place: int, value: object) -> Document:
+    """A Document as it is; a string or a mapping with a text as a new one."""
+    if isinstance(value, Document):
+        return value
+    if isinstance(value, str):
+        return Document(value)
+    field = next((name for name in _TEXTS if name in value), None) if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or field is None or not isinstance(value[field], str):
+        remedy = f"pass a Document, a string, or a mapping with its text under {' or '.join(_TEXTS)}"
+        raise InvalidInputError(f"documents[{place}]", value, remedy)
+    given = value.get("metadata")
+    own = given if isinstance(given, Mapping) else {name: value[name] for name in value if name not in (field, "id")}
+    return Document(value[field], id=None if value.get("id") is None else str(value["id"]), metadata=dict(own))
 
 
 def read_overrides(given: Mapping[str, Any]) -> Overrides:
@@ -57,7 +80,8 @@ def read_overrides(given: Mapping[str, Any]) -> Overrides:
     """
     for name in given:
         if name not in Overrides.__annotations__:
-            raise InvalidInputError(name, given[name], f"pass one of {', '.join(Overrides.__annotations__)}")
+            wrong = unknown_options([name], list(Overrides.__annotations__))
+            raise InvalidInputError(name, given[name], wrong or "")
     return cast("Overrides", given)
 
 

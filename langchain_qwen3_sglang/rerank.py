@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import Callbacks
@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import Unpack
 
 from langchain_qwen3_sglang.configurable import ConfigurableRerank
-from langchain_qwen3_sglang.documents import Overrides, RerankInput, read_input, read_overrides, texts_of
+from langchain_qwen3_sglang.documents import Overrides, RerankInput, as_input, read_input, read_overrides, texts_of
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
 from qwen3_sglang.connection import Connection
 from qwen3_sglang.errors import InvalidInputError
@@ -66,7 +66,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
     def rerank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document | str | Mapping[str, Any]],
         *,
         callbacks: Callbacks = None,
         **overrides: Unpack[Overrides],
@@ -75,7 +75,8 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
 
         Args:
             query: what they are judged against.
-            documents: what the retriever found; never changed.
+            documents: what the retriever found; never changed. Strings, and mappings with a text under
+                "page_content", "text" or "content", become Documents.
             callbacks: handlers, or a parent run's manager, that this run is told to.
             overrides: `top_n`, `min_score` and `instruction` of this call alone.
 
@@ -83,32 +84,45 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
             InvalidInputError: a blank query, or an override that can't be met; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        asked = RerankInput(query=query, documents=documents)
+        asked = as_input(query, documents)
         return self.invoke(asked, {"callbacks": callbacks}, **overrides)
 
     async def arerank(
         self,
         query: str,
-        documents: Sequence[Document],
+        documents: Iterable[Document | str | Mapping[str, Any]],
         *,
         callbacks: Callbacks = None,
         **overrides: Unpack[Overrides],
     ) -> list[Document]:
         """`rerank`, on the running event loop, with no thread."""
-        asked = RerankInput(query=query, documents=documents)
+        asked = as_input(query, documents)
         return await self.ainvoke(asked, {"callbacks": callbacks}, **overrides)
 
     def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,
+        **overrides: Unpack[Overrides],
     ) -> list[Document]:
-        """`rerank`, as LangChain's retrievers call it."""
-        return self.rerank(query, documents, callbacks=callbacks)
+        """`rerank`, as LangChain's retrievers call it.
+
+        Raises:
+            InvalidInputError: as `rerank`.
+            ServerError: as `rerank`.
+        """
+        return self.rerank(query, documents, callbacks=callbacks, **overrides)
 
     async def acompress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,
+        **overrides: Unpack[Overrides],
     ) -> list[Document]:
         """`compress_documents`, on the running event loop, with no thread."""
-        return await self.arerank(query, documents, callbacks=callbacks)
+        return await self.arerank(query, documents, callbacks=callbacks, **overrides)
 
     def invoke(
         self,

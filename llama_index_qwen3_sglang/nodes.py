@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
@@ -19,7 +19,9 @@ def as_list(nodes: object) -> list[NodeWithScore]:
     Raises:
         InvalidInputError: nothing holds them.
     """
-    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
+    if isinstance(nodes, (str, QueryBundle)):
+        raise InvalidInputError("nodes", nodes, "the query comes first: rerank(query, nodes)")
+    if not isinstance(nodes, Iterable):
         raise InvalidInputError("nodes", nodes, "pass a list of NodeWithScore")
     return list(nodes)
 

@@ -17,7 +17,7 @@ from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import by_query
 from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
-from qwen3_sglang.settings import OnError, make_settings
+from qwen3_sglang.settings import OPTIONS, OnError, make_settings
 from qwen3_sglang.transport.transport import Transport
 
 
@@ -90,27 +90,7 @@ class RerankClient:
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
-        self.settings = make_settings(
-            base_url,
-            api_key=api_key,
-            model=model,
-            instruction=instruction,
-            batch_size=batch_size,
-            max_concurrency=max_concurrency,
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            max_retries=max_retries,
-            on_error=on_error,
-            backoff=backoff,
-            max_length=max_length,
-            tokenizer=tokenizer,
-            escape_special_tokens=escape_special_tokens,
-            endpoint=endpoint,
-            cache_size=cache_size,
-            verify=verify,
-            template=template,
-        )
+        self.settings = make_settings(**{name: value for name, value in locals().items() if name in OPTIONS})
         self._reader = Reader(self.settings)
         self._transport = Transport(self.settings)
         self._scorer = Scorer(self.settings, self._transport)

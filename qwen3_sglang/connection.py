@@ -8,9 +8,20 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_args, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, SecretStr, StrictBool
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    StrictBool,
+    model_validator,
+)
 
 from qwen3_sglang.client import RerankClient
+from qwen3_sglang.options.foreign import unknown_options
 from qwen3_sglang.settings import OPTIONS, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
@@ -94,6 +105,15 @@ class Connection(BaseModel):
             data = masked(data)
             super().__init__(**data)
             self._check()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_ours(cls, data: Any) -> Any:
+        """Say which option is meant by another library's name, or by a misspelled one."""
+        wrong = unknown_options(data, cls.model_fields) if isinstance(data, dict) else None
+        if wrong is not None:
+            raise ValueError(wrong)
+        return data
 
     def close(self) -> None:
         """Close the sync connections; the next call opens new ones."""

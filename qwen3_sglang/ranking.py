@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError, QueryError, Qwen3SGLangError, ServerError
 
@@ -25,7 +25,6 @@ class Score(NamedTuple):
     truncated: bool = False
 
 
-_NO_SCORE = Score(math.nan, math.nan)
 # Takes one tuple, in half the time of Score(...): one is made for every document.
 new_score = partial(tuple.__new__, Score)
 
@@ -73,15 +72,25 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float
 
     What has no score comes last, in the order given; `min_score` says nothing about it.
     """
-    scores = [one if isinstance(one, Score) else _NO_SCORE for one in outcomes]
-    order = [index for index, one in enumerate(scores) if one is not _NO_SCORE]
-    order.sort(key=[score.logit for score in scores].__getitem__, reverse=True)  # which leaves ties as they are
+    order = _by_logit(outcomes)
+    scores: Sequence[Any] = outcomes  # at the places in `order` they are
     if min_score is not None:
         order = [index for index in order if scores[index].p_yes >= min_score]
-    ranked = [RerankResult(index, *scores[index]) for index in order[:top_n]]
+    if top_n is not None:
+        del order[top_n:]
+    ranked = [RerankResult(index, *scores[index]) for index in order]
     if set(map(type, outcomes)) - {Score}:
         ranked += [unscored(i, error) for i, error in enumerate(outcomes) if not isinstance(error, Score)]
-    return ranked[:top_n]
+        del ranked[top_n or len(ranked) :]
+    return ranked
+
+
+def _by_logit(outcomes: Sequence[Outcome]) -> list[int]:
+    """Places of those that are scores."""
+    logits = [one.logit if isinstance(one, Score) else math.nan for one in outcomes]
+    order = [index for index, one in enumerate(outcomes) if isinstance(one, Score)]
+    order.sort(key=logits.__getitem__, reverse=True)  # which leaves ties as they are
+    return order
 
 
 def unscored(index: int, error: Qwen3SGLangError) -> RerankResult:

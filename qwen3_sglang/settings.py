@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from qwen3_sglang import options as bounds
 from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
-from qwen3_sglang.options import DEFAULT_BASE_URL, Option, option, optional
+from qwen3_sglang.options import option as bounds
+from qwen3_sglang.options.option import DEFAULT_BASE_URL, Option, option, optional
 from qwen3_sglang.prompts.template import QWEN3, Template
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINT_HELP, ENDPOINTS
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff

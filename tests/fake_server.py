@@ -23,6 +23,7 @@ class FakeServer(ThreadingHTTPServer):
     barrier: threading.Barrier | None = None
     fault: tuple[int, dict[str, Any]] | None = None
     refuses: str | None = None
+    lists_models = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -47,6 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers["Authorization"]))
         self.server.ports.append(self.client_address[1])
+        if not self.server.lists_models:
+            self._send({"error": {"message": "not found"}}, 404)
+            return
         self._send({"object": "list", "data": [{"id": "toy", "object": "model", "max_model_len": 8192}]})
 
     def do_POST(self) -> None:

@@ -1,4 +1,7 @@
-"""What the client sends, how much at once, and what it does when the server goes silent."""
+"""What the client sends, how much at once, and what it does when the server goes silent.
+
+Tests of `scoring/scorer.py`.
+"""
 
 from __future__ import annotations
 
@@ -75,6 +78,27 @@ def test_bad_input_never_reaches_the_server(server: FakeServer, mode: str, query
     with pytest.raises(InvalidInputError):
         score(mode, RerankClient(server.url), query, documents)
     assert server.asked == []
+
+
+@pytest.mark.parametrize("call", ["score", "rerank"])
+def test_query_and_documents_swapped(server: FakeServer, mode: str, call: str) -> None:
+    """Recognised before anything is sent."""
+    client = RerankClient(server.url)
+
+    async def swapped() -> None:
+        await getattr(client, f"a{call}")(DOCUMENTS, "q")
+
+    with pytest.raises(InvalidInputError, match="the query comes first"):
+        getattr(client, call)(DOCUMENTS, "q") if mode == "sync" else asyncio.run(swapped())
+    assert server.asked == []
+
+
+def test_a_gateway_without_a_list_of_models(server: FakeServer, mode: str) -> None:
+    """A model that is named is enough; where none is named, the error says so."""
+    server.lists_models = False
+    assert score(mode, RerankClient(server.url, model="toy"), "q", DOCUMENTS[:1]) == [0.1]
+    with pytest.raises(NotSGLangError):
+        score(mode, RerankClient(server.url), "q", DOCUMENTS)
 
 
 async def test_sync_call_inside_a_running_loop(server: FakeServer) -> None:

@@ -38,12 +38,12 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "option"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "protocol", "secret", "settings"},
@@ -69,11 +69,9 @@ ROOMS = {
         {"aside", "asked", "batching", "cache", "progress", "queries", "scorer"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
-    "connection": Room({"client", "settings"}),  # the adapters' alone: it needs pydantic
-    "check": Room({"client", "errors"}),
-    "known": Room({"check", "client", "errors"}),
+    "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
+    "check": Room({"client", "errors"}, {"known", "server"}),
     "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
-    "toy": Room({"errors", "names", "prompts"}, {"corpus", "tokenizer", "wiring", "words"}),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {
@@ -146,25 +144,41 @@ ROOMS = {
             "warm_up",
         },
     ),
-    "demo": Room({"convert", "local", "toy"}),
+    "toy": Room(
+        {"convert", "errors", "local", "names", "prompts"}, {"corpus", "serving", "tokenizer", "wiring", "words"}
+    ),
     "cli": Room(
         {
             "check",
             "client",
             "convert",
-            "demo",
             "errors",
             "evaluate",
-            "known",
             "local",
             "names",
             "playground",
             "prompts",
-            "protocol",
             "ranking",
             "serving",
+            "settings",
+            "toy",
         },
-        {"app", "evaluate", "options", "playground", "serve"},
+        {
+            "app",
+            "check",
+            "console",
+            "convert",
+            "demo",
+            "documents",
+            "evaluate",
+            "failures",
+            "options",
+            "playground",
+            "rerank",
+            "serve",
+            "start",
+            "verbose",
+        },
     ),
     "__main__": Room({"cli", "errors"}),
     "__init__": Room({"_moved", "client", "errors", "prompts", "protocol", "ranking"}),
@@ -245,6 +259,21 @@ def test_contributing_names_every_room() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     paths = [f"`{CORE}/{room}/`" if found.modules else f"`{CORE}/{room}.py`" for room, found in ROOMS.items()]
     assert [path for path in [*paths, *(f"`{adapter}/`" for adapter in ADAPTERS)] if path not in text] == []
+
+
+def test_every_module_has_its_tests() -> None:
+    """By name, in the folder of its package; or the docstring of the file that tests it says so."""
+    tests = ROOT / "tests"
+    said = [ast.get_docstring(ast.parse(path.read_text())) or "" for path in tests.rglob("test_*.py")]
+    modules = [path.relative_to(ROOT / CORE) for path in (ROOT / CORE).rglob("*.py") if path.stem != "__init__"]
+    untested = [
+        path.as_posix()
+        for path in modules
+        if not (tests / path.parent / f"test_{path.stem}.py").exists()
+        and not any(f"`{path.as_posix()}`" in text for text in said)
+    ]
+    assert modules
+    assert untested == []
 
 
 def test_the_converter_needs_no_http_client() -> None:

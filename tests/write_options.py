@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from qwen3_sglang.options import Option
+from qwen3_sglang.options.option import Option
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF
 from qwen3_sglang.settings import OPTIONS, Settings
@@ -46,22 +46,14 @@ def code(value: object) -> str:
 
 
 def client_source(source: str) -> str:
-    """client.py with RerankClient's arguments: the signature, what is passed on, and "Args"."""
+    """client.py with RerankClient's arguments: the signature and "Args"."""
     found = next(node for node in ast.parse(source).body if getattr(node, "name", "") == "RerankClient")
     assert isinstance(found, ast.ClassDef)
     made = next(node for node in found.body if getattr(node, "name", "") == "__init__")
     assert isinstance(made, ast.FunctionDef)
-    call = next(node for node in ast.walk(made) if isinstance(node, ast.Call) and _name(node) == "make_settings")
-    first, *names = OPTIONS
-    passed = [f"{first},", *(f"{name}={name}," for name in names)]
     asked = [f"{name}: {takes(name)} = {code(OPTIONS[name].default)}," for name in OPTIONS]
     lines = source.splitlines()
     # From the end to the start, so that line numbers hold.
-    lines[call.lineno - 1 : call.end_lineno] = [
-        "        self.settings = make_settings(",
-        *_indented(12, passed),
-        "        )",
-    ]
     signature = ["    def __init__(", *_indented(8, ["self,", asked[0], "*,", *asked[1:]]), "    ) -> None:"]
     lines[made.lineno - 1 : _body(made, lines)] = signature
     start = next(n for n in range(found.lineno, made.lineno) if lines[n] == "    Args:") + 1

@@ -1,17 +1,29 @@
-"""Options that several commands take."""
+"""Options that several commands take. What a connection's options say and default to is the table's."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.settings import OPTIONS
 
-Url = Annotated[
-    str | None, typer.Option("--url", help="SGLang's address; default: $QWEN3_SGLANG_BASE_URL or port 30000.")
-]
+
+def told(name: str) -> str:
+    """The first sentences of an option's help, and its default where None stands for one."""
+    one = OPTIONS[name]
+    shown = "" if one.shown is None else f" Default: {one.shown.replace('`', '')}."
+    return one.help.replace("None: ", "default: ") + shown
+
+
+Url = Annotated[str | None, typer.Option("--url", help=told("base_url"))]
 Key = Annotated[
     str | None,
-    typer.Option("--api-key", envvar=API_KEY_VARIABLE, show_envvar=True, help="The server's key."),
+    typer.Option("--api-key", envvar=API_KEY_VARIABLE, show_envvar=True, help="The server's key.", show_default=False),
 ]
+Model = Annotated[str | None, typer.Option("--model", help=told("model"))]
+Timeout = Annotated[float, typer.Option("--timeout", help=told("timeout"))]
+Endpoint = Annotated[str, typer.Option("--endpoint", help=told("endpoint"))]
+TIMEOUT: Any = OPTIONS["timeout"].default
+ENDPOINT: Any = OPTIONS["endpoint"].default

@@ -1,139 +1,101 @@
-"""`qwen3-sglang serve`: find or make the converted checkpoint, ask SGLang for its flags, become SGLang."""
+"""`qwen3-sglang serve`."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Annotated, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+import typer
+from typer.core import TyperCommand
 
-from qwen3_sglang.convert.cached import Place, keep, locate
-from qwen3_sglang.convert.inspect import inspect_checkpoint
-from qwen3_sglang.errors import SGLangNotFoundError
-from qwen3_sglang.names import API_KEY_VARIABLE
-from qwen3_sglang.serving.loopback import is_loopback
-from qwen3_sglang.serving.sglang_command import (
-    Launch,
-    check_extra,
-    known_flags,
-    plan,
-    unknown_tuned,
-)
+from qwen3_sglang.cli.console import err
+from qwen3_sglang.cli.options import Key
+from qwen3_sglang.cli.start import Start
+from qwen3_sglang.cli.verbose import Verbose
+from qwen3_sglang.errors import InvalidInputError
 
-if TYPE_CHECKING:
-    from qwen3_sglang.local import Options
+EPILOG = "Example: `qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B --port 30000 -- --mem-fraction-static 0.5`"
 
 
-@dataclass(frozen=True)
-class Start:
-    """A start of SGLang, as the command line asks for it.
+class Engine(StrEnum):
+    """What serves the model."""
 
-    Attributes:
-        model: a converted folder, or a Qwen3-Reranker folder or hub name.
-        target: where it is converted to; None is a folder in the cache.
-        python: the interpreter that has SGLang; None is this one.
-        api_key: the key that clients must send.
-        extra: SGLang's own flags, which win over ours.
-        print_only: print the command and do nothing else.
-        console: where notes go.
-    """
+    sglang = "sglang"
+    local = "local"
 
-    model: str
-    target: Path | None
-    python: str | None
-    api_key: str | None
-    extra: Sequence[str]
-    print_only: bool
-    console: Console
 
-    def __call__(
-        self, *, host: str, port: int, dp: int | None, context_length: int | None, served_model_name: str | None
-    ) -> None:
-        """Print the command; then become it, so that signals and the exit code are SGLang's own."""
-        check_extra(self.extra)  # before anything that takes long
-        python = str(Path(self.python).expanduser()) if self.python else sys.executable
-        known = self._known_flags(python)
-        check_extra(self.extra, known)
-        place = self._place()
-        launch = plan(
-            python,
-            str(place.folder),
+class ServeCommand(TyperCommand):
+    """`serve`, which knows where the flags go that aren't its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The usual; an option that isn't ours may be SGLang's."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            flag = getattr(error, "option_name", None)  # typer's own NoSuchOption, wherever this version keeps it
+            if isinstance(flag, str) and hasattr(error, "message") and not getattr(error, "possibilities", None):
+                error.message += f" SGLang's own flags come after --: qwen3-sglang serve MODEL -- {flag}"
+            raise
+
+
+COMMAND_CLASS = ServeCommand
+
+
+def serve(
+    model: Annotated[str, typer.Argument(help="A converted folder; or a Qwen3-Reranker folder or hub name.")],
+    extra: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="local: torch in this process, without SGLang; on a CPU too.")
+    ] = Engine.sglang,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
+    api_key: Key = None,
+    dp: Annotated[int | None, typer.Option(min=1, help="Copies of the model, one per GPU.")] = None,
+    context_length: Annotated[int | None, typer.Option(min=1, help="Tokens per prompt.")] = None,
+    served_model_name: Annotated[str | None, typer.Option(help="The name that clients see.")] = None,
+    converted: Annotated[Path | None, typer.Option(help="Where to convert MODEL to; default: a cache folder.")] = None,
+    python: Annotated[
+        str | None, typer.Option(envvar="QWEN3_SGLANG_PYTHON", help="The Python that has SGLang; default: this one.")
+    ] = None,
+    print_only: Annotated[bool, typer.Option("--print", help="Print SGLang's command, do nothing else.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="local: torch threads; default: torch's choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="local: cpu, cuda or mps; default: cuda, else cpu.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="local: float32, bfloat16 or float16; default: 16 bits where fast and exact.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="local: a name that clients may ask under; not needed with a key.")
+    ] = None,
+    verbose: Verbose = 0,
+) -> None:
+    """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
+    start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    here: dict[str, object] = {"threads": threads, "device": device, "dtype": dtype, "allow-host": allow_host or None}
+    there: dict[str, object] = {"dp": dp, "context-length": context_length}
+    if engine is Engine.local:
+        there |= {"print": print_only or None, "extra arguments": extra or None}
+        _refuse(there, "leave it out: --engine local hasn't it")
+        start.serve_here(
             host=host,
             port=port,
-            dp=dp,
-            context_length=context_length,
-            served_model_name=served_model_name or _public_name(place, self.model),
-            api_key=self.api_key,
-            extra=self.extra,
-            known=known,
+            api_key=api_key,
+            threads=threads,
+            device=device,
+            dtype=dtype,
+            name=served_model_name,
+            allow_hosts=allow_host or (),
         )
-        if not is_loopback(host) and not self.api_key:
-            self._note(f"everybody who reaches {host}:{port} may use the server; set a key with --api-key")
-        print(launch.shown, flush=True)  # noqa: T201 - rich would wrap it and read its brackets
-        if not self.print_only:
-            self._become(launch)
-
-    def serve_here(self, **options: Unpack[Options]) -> None:
-        """Serve by the engine of this process."""
-        from qwen3_sglang.local import serve  # noqa: PLC0415 - SGLang's start doesn't need it
-
-        place = self._place()
-        options["name"] = options.get("name") or _public_name(place, self.model)
-        serve(place.folder, say=self._note, **options)
-
-    def _known_flags(self, python: str) -> frozenset[str] | None:
-        try:
-            with self.console.status("asking SGLang for its flags"):
-                known = known_flags(python)
-        except SGLangNotFoundError as error:
-            if not self.print_only:
-                raise
-            self._note(f"{error.python}: {error.reason}, so whether it takes these flags isn't known")
-            return None
-        for flag in unknown_tuned(known):
-            self._note(f"{flag} is left out, this SGLang doesn't know it; another version may be faster")
-        return known
-
-    def _place(self) -> Place:
-        place = locate(self.model, self.target, offline=self.print_only)
-        if place.ready:
-            earlier = "" if place.source == place.folder else f", converted earlier from {self.model}"
-            self._note(f"the model is {place.folder}{earlier}")
-            for finding in inspect_checkpoint(place.folder):
-                if finding.note:
-                    self._note(finding.text)
-        elif self.print_only:
-            command = shlex.join(["qwen3-sglang", "convert", self.model, str(place.folder)])
-            self._note(f"not converted yet, so first run: {command}")
-        else:
-            self._convert(place)
-        return place
-
-    def _convert(self, place: Place) -> None:
-        self._note(f"converting {self.model} into {place.folder}")
-        columns = (TextColumn("converting"), BarColumn(), DownloadColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task("", total=None)
-            linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total), self._note)
-        self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))
-
-    def _become(self, launch: Launch) -> None:
-        environment = os.environ | ({API_KEY_VARIABLE: self.api_key} if self.api_key else {})
-        os.execvpe(launch.python, launch.argv, environment)  # noqa: S606 - no shell is wanted
-
-    def _note(self, text: str) -> None:
-        self.console.print(f"[yellow]note[/] {escape(text)}", emoji=False)
+        return
+    _refuse(here, "leave it out, or pass --engine local")
+    _refuse({"port": None if port else 0}, "name a port; only --engine local takes a free one")
+    start(host=host, port=port, dp=dp, context_length=context_length, served_model_name=served_model_name)
 
 
-def _public_name(place: Place, model: str) -> str | None:
-    """What clients should call the model; None, SGLang's choice, is the path that the user named."""
-    if place.source == place.folder and Path(model).expanduser().is_dir():
-        return None
-    return place.name.replace(":", "-")  # SGLang refuses colons
+def _refuse(options: Mapping[str, object], remedy: str) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidInputError(name, value, remedy)

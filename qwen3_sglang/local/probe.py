@@ -21,6 +21,9 @@ PROBES = [prompt for query in _QUERIES for prompt in build_prompts(query, [*_DOC
 # One query with documents of 60 words each, for measuring the speed.
 SAMPLE_WORDS = 60
 _WORDS = " ".join(_DOCUMENTS[:3]).split()
-SAMPLE = build_prompts(
-    _QUERIES[0], [" ".join(_WORDS[(row + place) % len(_WORDS)] for place in range(SAMPLE_WORDS)) for row in range(4)]
-)
+
+
+def sample(documents: int) -> list[str]:
+    """The prompts of that many."""
+    rows = (" ".join(_WORDS[(row + place) % len(_WORDS)] for place in range(SAMPLE_WORDS)) for row in range(documents))
+    return build_prompts(_QUERIES[0], list(rows))

@@ -27,6 +27,7 @@ def run_in_thread(
     *,
     api_key: str | None = None,
     endpoint: str = "v1/classify",
+    timeout: float = 60.0,
     port: int = 0,
 ) -> AbstractContextManager[str]:
     """Serve the playground for one server from a thread of this process; yields its address, stops on exit.
@@ -37,6 +38,7 @@ def run_in_thread(
         base_url: the server's address, as `RerankClient` takes it.
         api_key: the server's key; it stays in this process.
         endpoint: which of the server's endpoints is asked, as `RerankClient` takes it.
+        timeout: seconds that one call to the server may take in all.
         port: port to listen on; 0 takes a free one.
 
     Raises:
@@ -46,7 +48,7 @@ def run_in_thread(
     """
 
     def make_client() -> RerankClient:
-        return RerankClient(base_url, api_key=api_key, endpoint=endpoint)
+        return RerankClient(base_url, api_key=api_key, endpoint=endpoint, timeout=timeout)
 
     make_client().close()  # so that an unusable argument is raised here, not on the page
     running: AbstractContextManager[str] = _web().run(make_client, port)

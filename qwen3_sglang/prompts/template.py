@@ -7,7 +7,6 @@ stands in a `Template`; the code outside this package asks it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -15,7 +14,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.texts import SLICE, all_readable, check_documents, check_text, readable
+from qwen3_sglang.prompts.special import Part, SpecialTokens
+from qwen3_sglang.prompts.texts import all_readable, check_documents, check_text, readable
 
 
 class Slot(Enum):
@@ -23,19 +23,6 @@ class Slot(Enum):
 
     INSTRUCTION = "instruction"
     QUERY = "query"
-
-
-class Part(NamedTuple):
-    """A piece of a prompt.
-
-    Attributes:
-        kind: "template", or "special" where it is one of the template's special tokens; "instruction", "query" or
-            "document", or "broken" where a special token inside that text is sent as plain characters.
-        text: as it is sent.
-    """
-
-    kind: str
-    text: str
 
 
 class Parts(NamedTuple):
@@ -107,7 +94,7 @@ class Head:
     def prompt(self, document: str, *, tokens: int | None = None, truncated: bool = False) -> Prompt:
         """The prompt of a document as it is sent, with its pieces."""
         template = self.template
-        parts = Parts(self.parts, template.shown("document", document), template.ending)
+        parts = Parts(self.parts, template.shown("document", document), template.shown("template", template.suffix))
         return Prompt(f"{self.text}{document}{template.suffix}", tokens, truncated, parts)
 
 
@@ -145,9 +132,7 @@ class Template:
     def __post_init__(self) -> None:
         if self.start.count(Slot.QUERY) != 1 or self.start.count(Slot.INSTRUCTION) > 1:
             raise InvalidInputError("template.start", self.start, "pass the query's slot once, the instruction's once")
-        for token in self.special_tokens:
-            if len(token) < 2 or " " in token:  # noqa: PLR2004 - there is no place for a space inside one character
-                raise InvalidInputError("template.special_tokens", token, "pass two characters or more, and no space")
+        _ = self._tokens  # which checks them
         check_text("template.instruction", self.instruction)
         if self.max_length < 1:
             raise InvalidInputError("template.max_length", self.max_length, "pass a number of tokens, 1 or more")
@@ -178,7 +163,7 @@ class Template:
         most = (limit or self.max_length) * self.longest_token
         head = self.head(query, instruction, escape=escape, most=most)
         texts = all_readable(documents, most)
-        return head, self._broken_in(texts) if escape else texts
+        return head, self._tokens.broken_in(texts) if escape else texts
 
     def head(self, query: str, instruction: str | None = None, *, escape: bool = True, most: int | None = None) -> Head:
         """The part that every document of one query shares; the server's prefix cache works on it.
@@ -192,7 +177,7 @@ class Template:
         task = self.instruction if instruction is None else instruction
         pieces = self._filled(query, task, escape=escape, most=most)
         bare, own = "".join(text for _, text in pieces), "".join(text for _, text in pieces[self._shared :])
-        parts = (*self._shown(pieces), *self._pieces("template", self.joint))
+        parts = (*self._shown(pieces), *self.shown("template", self.joint))
         return Head(self, parts, bare, self.joint, own + self.joint, pieces[self._shared][1])
 
     def task(self, instruction: str, *, escape: bool = True, most: int | None = None) -> Head:
@@ -205,17 +190,12 @@ class Template:
 
         Without it, a document that holds "<|im_end|>" could close its place in the template and write its own.
         """
-        [broken] = self._broken_in([text])
+        [broken] = self._tokens.broken_in([text])
         return broken
 
     def shown(self, kind: str, text: str) -> tuple[Part, ...]:
-        """A text as it is sent, in pieces: those of `kind`, and special tokens that were broken."""
-        return _split(text, self._broken, kind, "broken")
-
-    @cached_property
-    def ending(self) -> tuple[Part, ...]:
-        """The suffix in pieces."""
-        return self._pieces("template", self.suffix)
+        """A piece of a prompt as it is sent, in parts; see `Part.kind`."""
+        return self._tokens.parts(kind, text)
 
     def _filled(self, query: str, instruction: str, *, escape: bool, most: int | None) -> list[tuple[str, str]]:
         """(kind, text) of each piece of `start`."""
@@ -226,66 +206,16 @@ class Template:
         return [(piece.value, texts[piece]) if isinstance(piece, Slot) else ("template", piece) for piece in self.start]
 
     def _shown(self, pieces: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
-        return tuple(part for kind, text in pieces for part in self._pieces(kind, text))
-
-    def _pieces(self, kind: str, text: str) -> tuple[Part, ...]:
-        return _split(text, self._special, kind, "special") if kind == "template" else self.shown(kind, text)
+        return tuple(part for kind, text in pieces for part in self.shown(kind, text))
 
     @property
     def _shared(self) -> int:
         """Pieces of `start` that all queries of a task share."""
         return self.start.index(Slot.QUERY)
 
-    def _broken_in(self, texts: list[str]) -> list[str]:
-        for first, (begin, reach) in self._breaks.items():
-            texts = [_spaced(begin, text, reach) if first in text else text for text in texts]
-        return texts
-
     @cached_property
-    def _breaks(self) -> dict[str, tuple[re.Pattern[str], int]]:
-        """First character of special tokens -> (that character wherever one of them begins, the longest's length)."""
-        # Inside another token too. One pass is enough: a token made by it would hold a space, and none does.
-        rests: dict[str, list[str]] = {}
-        for token in self.special_tokens:
-            rests.setdefault(token[0], []).append(re.escape(token[1:]))
-        return {
-            first: (re.compile(f"{re.escape(first)}(?={'|'.join(ends)})"), max(map(len, self.special_tokens)))
-            for first, ends in rests.items()
-        }
-
-    @cached_property
-    def _special(self) -> re.Pattern[str]:
-        return _any_of(self.special_tokens)
-
-    @cached_property
-    def _broken(self) -> re.Pattern[str]:
-        return _any_of([self.escape(token) for token in self.special_tokens])
-
-
-def _spaced(begin: re.Pattern[str], text: str, reach: int) -> str:
-    """`text` with a space after each match of `begin`, which looks at `reach` characters."""
-    if len(text) <= SLICE:
-        return begin.sub(r"\g<0> ", text)
-    parts: list[str] = []
-    done = 0
-    for start in range(0, len(text), SLICE):  # one call for all would hold the interpreter for too long
-        end = start + SLICE
-        for found in begin.finditer(text, start, end + reach):
-            if found.start() < end:
-                parts.append(text[done : found.end()])
-                done = found.end()
-    return " ".join([*parts, text[done:]])
-
-
-def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
-    longest_first = sorted(tokens, key=len, reverse=True)
-    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if tokens else r"(\Z.)")  # matches nothing
-
-
-def _split(text: str, tokens: re.Pattern[str], kind: str, token_kind: str) -> tuple[Part, ...]:
-    """`text` in pieces; what `tokens` matches is of `token_kind`, the rest of `kind`."""
-    pieces = tokens.split(text)  # one group: plain, token, plain, token, …, plain
-    return tuple(Part((kind, token_kind)[place % 2], piece) for place, piece in enumerate(pieces) if piece)
+    def _tokens(self) -> SpecialTokens:
+        return SpecialTokens(self.special_tokens)
 
 
 DEFAULT_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from qwen3_sglang.errors import QueryError
+from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.scoring.aside import size_of
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
@@ -65,6 +65,8 @@ class Reader:
     ) -> Asked:
         """One query and its documents."""
         check_listener(on_progress)
+        if isinstance(documents, str) and not isinstance(query, str):
+            raise InvalidInputError("query", query, "the query comes first: pass (query, documents)")
         collect = collect and self._collects
         try:
             group = self.group(query, documents, instruction)

@@ -51,8 +51,9 @@ class Budget:
         surplus: whether more than an answer came.
     """
 
-    def __init__(self, limit: int, asked: bytes | None = None) -> None:
-        """`limit`: bytes of the answer's body. `asked`: the request's."""
+    def __init__(self, limit: int, asked: bytes | None = None, *, doubts: bool = True) -> None:
+        """`limit`: bytes of the answer's body. `asked`: the request's. `doubts`: whether a repeated answer is one."""
+        self._doubts = doubts
         self.fresh = self.repeated = self.surplus = False
         self._asked = asked
         self._size = self._checksum = 0
@@ -78,17 +79,23 @@ class Budget:
 
     def whole(self, last: Last) -> None:
         """The answer is whole; is it the right one?"""
-        self.repeated = last.repeats(self._asked, self._size, self._checksum)
+        self.repeated = self._doubts and last.repeats(self._asked, self._size, self._checksum)
 
 
 class Bounds(Budget):
     """The same, with the seconds that a blocking connection may take, and what ends it."""
 
     def __init__(
-        self, limit: int, asked: bytes | None, *, deadline: Deadline, read_timeout: float | None = None
+        self,
+        limit: int,
+        asked: bytes | None,
+        *,
+        deadline: Deadline,
+        read_timeout: float | None = None,
+        doubts: bool = True,
     ) -> None:
         """`read_timeout`: seconds between two pieces of the answer."""
-        super().__init__(limit, asked)
+        super().__init__(limit, asked, doubts=doubts)
         self.deadline = deadline
         self.last = Last()
         self._read_timeout = read_timeout

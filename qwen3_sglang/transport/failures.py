@@ -10,8 +10,10 @@ import requests
 import urllib3
 
 from qwen3_sglang import errors
+from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.bounds import BrokenHTTPError, TooMuchError
+from qwen3_sglang.transport.environment import secrets_of
 
 _NO_CONNECTION = (requests.ConnectTimeout, aiohttp.ConnectionTimeoutError)
 _SILENCE = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
@@ -26,6 +28,23 @@ _KNOWN = (
     UnicodeError,  # a name that can't be one
 )
 _NO_HTTP = (BrokenHTTPError, HTTPException, aiohttp.ClientResponseError)
+
+
+def bare(error: BaseException) -> BaseException:
+    """`error` without the frames it went through: they hold the key in their locals."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def cleaned(error: errors.ServerError, settings: Settings) -> errors.ServerError:
+    """`error` without secrets in its words, and without the frames that hold the answer in their locals."""
+    secrets = secrets_of(settings)
+    error.message = hide(error.message, secrets)
+    if isinstance(error, errors.DocumentError):
+        error.reason = hide(error.reason, secrets)
+    error.args = error.url, error.message
+    bare(error)
+    return error
 
 
 def timed_out(settings: Settings) -> errors.ServerTimeoutError:

@@ -48,6 +48,12 @@ class LoopSession:
                 asyncio.run_coroutine_threadsafe(self.close(), self._loop)
 
 
+def abandon_all(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
+    """Nobody uses these any more."""
+    for loop in loops.values():
+        loop.abandon()
+
+
 class _Session(requests.Session):
     """requests' own reads the whole body of a redirect, unpacked, and trips over its address."""
 

@@ -23,7 +23,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.transport.addresses import connect
-from qwen3_sglang.transport.bounds import DOUBT, Bounds, BrokenHTTPError, Last, under_way
+from qwen3_sglang.transport.bounds import DOUBT, LEAST_TIMEOUT, Bounds, BrokenHTTPError, Last, under_way
 
 _MOST_LINE = 2**16
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
@@ -174,9 +174,12 @@ class _Strict:
             raise ConnectTimeoutError(self, f"Connection to {self.host} timed out: {error}") from error
         except OSError as error:
             raise NewConnectionError(self, f"Failed to establish a new connection: {error}") from error
-        sock.settimeout(max(0.001, left()))
+        sock.settimeout(max(LEAST_TIMEOUT, left()))
+        return self._opened(sock)  # type: ignore[no-any-return] # as it came
+
+    def _opened(self, sock: Any) -> Any:
+        bounds, self.last = _bounds(), Last()
         bounds.fresh = True
-        self.last = Last()
         bounds.hold(sock, self.last)
         return sock
 
@@ -257,6 +260,29 @@ class _TlsPool(HTTPSConnectionPool):
 _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
+def _socks_pools() -> dict[str, type]:
+    """The same over SOCKS, which PySocks speaks: the time to connect is bounded by its socket's timeout alone."""
+    from urllib3.contrib import socks  # noqa: PLC0415 - it needs PySocks
+
+    class StrictSocks(_Strict):
+        def _new_conn(self: Any) -> Any:
+            return self._opened(socks.SOCKSConnection._new_conn(self))
+
+    class SocksHTTP(StrictSocks, socks.SOCKSConnection):
+        pass
+
+    class SocksHTTPS(StrictSocks, socks.SOCKSHTTPSConnection):
+        pass
+
+    class Pool(socks.SOCKSHTTPConnectionPool):
+        ConnectionCls = SocksHTTP
+
+    class TlsPool(socks.SOCKSHTTPSConnectionPool):
+        ConnectionCls = SocksHTTPS
+
+    return {"http": Pool, "https": TlsPool}
+
+
 class StrictAdapter(requests.adapters.HTTPAdapter):
     """requests' adapter, with strict connections."""
 
@@ -268,7 +294,7 @@ class StrictAdapter(requests.adapters.HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """The same behind a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = _socks_pools() if proxy.lower().startswith("socks") else _POOLS
         return manager
 
     def close(self) -> None:

@@ -25,9 +25,9 @@ from qwen3_sglang.transport.bodies import aread, is_stale, most, read
 from qwen3_sglang.transport.bounds import DOUBT, Bounds, Budget, bounded
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.environment import secrets_of
-from qwen3_sglang.transport.failures import described, timed_out
+from qwen3_sglang.transport.failures import bare, cleaned, described, timed_out
 from qwen3_sglang.transport.forks import restart_in_child
-from qwen3_sglang.transport.sessions import LoopSession, make_session
+from qwen3_sglang.transport.sessions import LoopSession, abandon_all, make_session
 from qwen3_sglang.transport.slots import Slots
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
 
@@ -42,6 +42,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._met = False
+        self._doubts = True  # until the server has given two requests the same answer, and rightly
         self._parents: list[object] = []
         self._start()
         restart_in_child(self, Transport._restart)
@@ -51,7 +52,7 @@ class Transport:
         self._slots = Slots(self._settings.max_concurrency)
         self._loops: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(self, _abandon, self._loops)
+        self._finalizer = weakref.finalize(self, abandon_all, self._loops)
 
     def _restart(self) -> None:
         """In a forked child: new connections and locks, since another thread may have held the old ones.
@@ -164,18 +165,8 @@ class Transport:
         try:
             return run.step(reply)
         except errors.ServerError as error:
-            failure = self._cleaned(error)
+            failure = cleaned(error, self._settings)
         raise failure
-
-    def _cleaned(self, error: errors.ServerError) -> errors.ServerError:
-        """`error` without secrets in its words, and without the frames that hold the answer in their locals."""
-        secrets = secrets_of(self._settings)
-        error.message = hide(error.message, secrets)
-        if isinstance(error, errors.DocumentError):
-            error.reason = hide(error.reason, secrets)
-        error.args = error.url, error.message
-        _bare(error)
-        return error
 
     def _until_pause(self, run: Run[T], deadline: Deadline) -> Pause | None:
         asked = self._step(run)
@@ -197,7 +188,7 @@ class Transport:
         """The same; the log says why, and how long, a call waits."""
         if pause is not None and pause.failure is not None:
             level = WARNING if pause.seconds > 0 else INFO
-            _log.log(level, "%s: trying again in %.1f s", self._cleaned(pause.failure), pause.seconds)
+            _log.log(level, "%s: trying again in %.1f s", cleaned(pause.failure, self._settings), pause.seconds)
         return pause
 
     def _send(self, request: Request, deadline: Deadline) -> Response | errors.ServerError:
@@ -215,18 +206,26 @@ class Transport:
             # As a value: the foreign error's frames hold the key in their locals, so it must not be a cause.
             return described(error, self._settings, request.path, over=deadline.left() <= 0)
         except BaseException as error:  # Ctrl-C
-            raise _bare(error)  # noqa: B904 - it is the same one
+            raise bare(error)  # noqa: B904 - it is the same one
         finally:
             self._slots.release()
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
+        stale = None
         while True:
-            read_timeout = self._settings.read_timeout
-            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=read_timeout)
+            bounds = Bounds(
+                request.limit,
+                request.body,
+                deadline=deadline,
+                read_timeout=self._settings.read_timeout,
+                doubts=self._doubts,
+            )
             with deadline.ending(bounds.end), bounded(bounds):
                 response = self._once(request, bounds)
             if not is_stale(bounds, response.body):  # else on another connection
+                self._doubts = self._doubts and not bounds.repeated and response.body != stale
                 return response
+            stale = response.body
 
     def _once(self, request: Request, bounds: Bounds) -> Response:
         settings, left = self._settings, bounds.seconds()
@@ -245,17 +244,19 @@ class Transport:
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
         url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
-        loop = self._loop()
+        loop, stale = self._loop(), None
         try:
             async with loop.slots:
                 while True:
-                    with bounded(Budget(request.limit, request.body)) as budget:
+                    with bounded(Budget(request.limit, request.body, doubts=self._doubts)) as budget:
                         async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
                             body = await aread(got.content, most(request, got.status))
                     if budget.repeated:
                         await asyncio.sleep(DOUBT)
                     if not is_stale(budget, body):  # else on another connection
+                        self._doubts = self._doubts and not budget.repeated and body != stale
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
+                    stale = body
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
@@ -263,7 +264,7 @@ class Transport:
         except Exception as error:  # as in _send; a RuntimeError says that the session was closed meanwhile
             return described(error, self._settings, request.path, over=False)
         except BaseException as error:  # the task was cancelled
-            raise _bare(error)  # noqa: B904 - it is the same one
+            raise bare(error)  # noqa: B904 - it is the same one
 
     def _answer(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, *, fresh: bool
@@ -289,18 +290,6 @@ class Transport:
                     self._loops.pop(closed).abandon()
                 loop = self._loops[running] = LoopSession(self._settings)
         return loop
-
-
-def _abandon(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
-    """Nobody uses these any more."""
-    for loop in loops.values():
-        loop.abandon()
-
-
-def _bare(error: BaseException) -> BaseException:
-    """`error` without the frames it went through: they hold the key in their locals."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def _as_decided(state: RetryCallState) -> float:

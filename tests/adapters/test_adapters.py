@@ -1,4 +1,7 @@
-"""What both adapters promise, sync and async: the same order, the same scores, the same errors."""
+"""What both adapters promise, sync and async: the same order, the same scores, the same errors.
+
+Tests of `options/foreign.py`.
+"""
 
 from __future__ import annotations
 
@@ -96,6 +99,41 @@ def test_misspelled_option_is_refused(adapter: Adapter, options: dict[str, Any])
     with pytest.raises(ValidationError) as caught:
         adapter.make(**options)
     assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize(
+    ("foreign", "ours"),
+    [
+        ("top_k", "top_n"),
+        ("score_threshold", "min_score"),
+        ("similarity_cutoff", "min_score"),
+        ("model_name", "model"),
+        ("instruct", "instruction"),
+        ("url", "base_url"),
+        ("max_tokens_per_doc", "max_length"),
+        ("batchsize", "batch_size"),
+    ],
+)
+def test_another_librarys_word_names_the_right_option(adapter: Adapter, foreign: str, ours: str) -> None:
+    """And so does a slip of the pen; the value isn't shown."""
+    with pytest.raises(ValidationError, match=f"unknown option {foreign}: it is called {ours} here") as caught:
+        adapter.make(**{foreign: KEY})
+    assert KEY not in f"{caught.value} {caught.value!r}"
+
+
+async def test_query_and_documents_swapped(adapter: Adapter, ask: Ask) -> None:
+    """Recognised, whatever the framework's own order is."""
+    with pytest.raises(errors.InvalidInputError, match="the query comes first"):
+        await ask(adapter.make(), "a query", three(adapter), top_n=1)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"top_n": None}])
+async def test_a_generator_is_read_once(
+    server: FakeServer, adapter: Adapter, ask: Ask, overrides: dict[str, Any]
+) -> None:
+    """Through both entry points."""
+    ranked = await ask(adapter.make(base_url=server.url), (item for item in three(adapter)), **overrides)
+    assert [adapter.see(item).id for item in ranked] == ["b", "c", "a"]
 
 
 @pytest.mark.parametrize(("options", "kept"), KEPT)

@@ -1,4 +1,7 @@
-"""`qwen3-sglang check` with a folder, an address, or neither."""
+"""`qwen3-sglang check` with a folder, an address, or neither.
+
+Tests of `cli/check.py`.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def test_an_address_is_asked_even_if_a_folder_has_its_name(
     shutil.copytree(converted_toy, tmp_path / "http:" / "127.0.0.1:9")
     said = CliRunner().invoke(app, ["check", "http://127.0.0.1:9"])
     assert said.exit_code == 1
-    assert "base_url" in said.output
+    assert "--url" in said.output
 
 
 @pytest.mark.parametrize("target", ["missing/folder", "127.0.0.1:30000", "ftp://127.0.0.1", ""])

@@ -1,8 +1,11 @@
-"""The commands, through the real parser, against a real server."""
+"""The commands, through the real parser, against a real server.
+
+Tests of `__main__.py`, `cli/app.py`, `cli/console.py`, `cli/demo.py`, `cli/options.py`, `cli/verbose.py`.
+"""
 
 from __future__ import annotations
 
-import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +14,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from qwen3_sglang import InvalidInputError, ServerUnreachableError
-from qwen3_sglang.cli.app import app, read_documents
+from qwen3_sglang import ServerUnreachableError, __version__
+from qwen3_sglang.cli.app import COMMANDS, app, load
 from qwen3_sglang.local import run_in_thread
 
 TEXTS = "Gravity is a force.\n\nThe capital of China is Beijing.\n"
@@ -26,55 +29,16 @@ def base_url(converted_toy: Path) -> Iterator[str]:
         yield url
 
 
-def test_rerank_from_a_file(base_url: str, tmp_path: Path) -> None:
-    """A table, best first."""
-    file = tmp_path / "texts.txt"
-    file.write_text(TEXTS)
-    said = CliRunner().invoke(app, ["rerank", QUERY, str(file), "--url", base_url])
-    assert said.exit_code == 0, said.output
-    assert said.output.index("Beijing") < said.output.index("Gravity")
-
-
-def test_rerank_from_standard_input_as_json(base_url: str) -> None:
-    """JSON with the input's index and P(yes)."""
-    said = CliRunner().invoke(app, ["rerank", QUERY, "--url", base_url, "--json", "--top-n", "1"], input=TEXTS)
-    [row] = json.loads(said.stdout)
-    assert (row["index"], row["document"]) == (1, "The capital of China is Beijing.")
-    assert row["score"] > 0.9
-
-
 def test_errors_are_one_line_with_the_remedy() -> None:
     """Through the real entry point: no traceback, exit code 1."""
     code = "from qwen3_sglang.cli.app import main; main()"
     command = [sys.executable, "-c", code, "rerank", QUERY, "--url", "http://127.0.0.1:9"]
     run = subprocess.run(command, input=TEXTS, capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert "base_url" in run.stderr
+    assert "is --url right?" in run.stderr
+    assert "base_url" not in run.stderr
+    assert "qwen3-sglang serve" in run.stderr
     assert "Traceback" not in run.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "documents"),
-    [
-        ("one\n\n two \n", ["one", " two "]),
-        ('{"text": "a"}\n"b"\n', ["a", "b"]),
-        ('{"text": "a"}\nnot json', ['{"text": "a"}', "not json"]),
-        ("1\n2", ["1", "2"]),
-        ('\ufeff{"text": "a"}\n"b"', ["a", "b"]),  # what Windows editors put in front
-        ('{"text": "a\u2028b\x85c"}\r\n"d"\r\n', ["a\u2028b\x85c", "d"]),  # no line ends to JSON
-        ("9" * 5000 + "\n" + "[" * 100_000, ["9" * 5000, "[" * 100_000]),
-        ("", []),
-    ],
-)
-def test_documents_of_a_text(text: str, documents: list[str]) -> None:
-    """Lines, or JSONL where every line is."""
-    assert read_documents(text) == documents
-
-
-def test_jsonl_without_the_field_is_refused() -> None:
-    """The message names the option to set."""
-    with pytest.raises(InvalidInputError, match="--field"):
-        read_documents('{"body": "a"}')
 
 
 def test_check_says_what_to_do() -> None:
@@ -82,7 +46,8 @@ def test_check_says_what_to_do() -> None:
     said = CliRunner().invoke(app, ["check", "http://127.0.0.1:9"])
     assert said.exit_code == 1
     assert "not usable" in said.output
-    assert "base_url" in said.output
+    assert "is --url right?" in said.output
+    assert "qwen3-sglang serve" in said.output
 
 
 def test_check_of_a_usable_server(base_url: str) -> None:
@@ -98,12 +63,80 @@ def test_demo_runs_end_to_end() -> None:
     assert said.output.index("Beijing") < said.output.index("Gravity")
 
 
-@pytest.mark.parametrize("command", ["convert", "serve", "rerank", "check", "evaluate", "playground", "demo"])
-def test_help_has_an_example(command: str) -> None:
-    """Every command shows how it is called."""
-    said = CliRunner().invoke(app, [command, "--help"])
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_has_an_example(command: str, option: str) -> None:
+    """Every command shows how it is called, and does what the list of commands says."""
+    said = CliRunner().invoke(app, [command, option])
     assert said.exit_code == 0
     assert "Example:" in said.output
+    assert load(command).help.splitlines()[0] == COMMANDS[command]
+
+
+@pytest.mark.parametrize("command", ["rerank", "check", "evaluate", "playground"])
+def test_who_asks_a_server_has_a_time_limit(command: str) -> None:
+    """And an address and a key."""
+    options = {name for parameter in load(command).params for name in parameter.opts}
+    assert {"--url", "--api-key", "--timeout"} <= options
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_all_commands_are_listed(option: str) -> None:
+    """By name."""
+    said = CliRunner().invoke(app, [option])
+    assert said.exit_code == 0
+    assert [name for name in COMMANDS if f" {name} " not in said.output] == []
+
+
+def test_the_version() -> None:
+    """The package's."""
+    assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__
+
+
+def test_a_misspelled_command_names_the_right_one() -> None:
+    """Exit code 2, as for every wrong use."""
+    said = CliRunner().invoke(app, ["rernk"])
+    assert said.exit_code == 2
+    assert "rerank" in said.output
+
+
+def test_completion_knows_commands_and_their_options() -> None:
+    """As a shell asks for it."""
+    words = {"": COMMANDS, "check --ti": ["--timeout"]}
+    for typed, wanted in words.items():
+        environment = {"_QWEN3_SGLANG_COMPLETE": "complete_bash", "COMP_WORDS": f"qwen3-sglang {typed}"}
+        environment["COMP_CWORD"] = str(len(f"x {typed}".split(" ")) - 1)
+        said = CliRunner().invoke(app, [], prog_name="qwen3-sglang", env=environment)
+        assert set(wanted) <= set(said.output.split()), said.output
+
+
+def test_verbose_says_more(base_url: str) -> None:
+    """What the library logs, on standard error; before the command's name or behind it."""
+    code = "from qwen3_sglang.cli.app import main; main()"
+    document = "The capital of China is Beijing. " * 2000
+    asked = ["rerank", QUERY, "--url", base_url]
+    for arguments in (["-v", *asked], [*asked, "-v"], asked):
+        command = [sys.executable, "-c", code, *arguments]
+        run = subprocess.run(command, input=document, capture_output=True, text=True, check=True)
+        assert ("1 of 1 documents were cut to" in run.stderr) is ("-v" in arguments)
+
+
+def test_listing_the_commands_is_quick() -> None:
+    """At most 1.5 times the CPU time of an empty application with as many commands; no HTTP library is loaded."""
+    empty = "import typer; app = typer.Typer(no_args_is_help=True)\n"
+    empty += "".join(f"@app.command()\ndef c{number}(): 'Help.'\n" for number in range(len(COMMANDS)))
+    ours = "from qwen3_sglang.__main__ import main as app\n"
+    run = "import sys; sys.argv = ['x', '--help']\ntry: app()\nexcept SystemExit: pass\n"
+    run += "print({'aiohttp', 'requests', 'httpx', 'torch'} & set(sys.modules), file=sys.stderr)"
+    spent: dict[str, list[float]] = {empty: [], ours: []}
+    for _ in range(3):
+        for code, seconds in spent.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            said = subprocess.run([sys.executable, "-c", code + run], capture_output=True, text=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            assert said.stderr.strip() == "set()"
+    assert min(spent[ours]) <= 1.5 * min(spent[empty])
 
 
 def test_unreachable_is_a_connection_error() -> None:

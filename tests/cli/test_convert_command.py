@@ -1,4 +1,7 @@
-"""`qwen3-sglang convert`, through the real parser and the real converter."""
+"""`qwen3-sglang convert`, through the real parser and the real converter.
+
+Tests of `cli/convert.py`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def test_the_table_of_the_full_check(causal_toy: Path, tmp_path: Path) -> None:
     assert "P(yes) converted" in said.output
     assert "empty document" in said.output
     assert "largest difference: " in said.output
-    assert f"--model-path {tmp_path / 'out'}" in said.output
+    assert said.output.splitlines()[-1] == f"serve it: qwen3-sglang serve {tmp_path / 'out'}"
 
 
 def test_no_verify_says_so(causal_toy: Path, tmp_path: Path) -> None:

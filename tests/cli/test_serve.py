@@ -1,6 +1,8 @@
 """`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again.
 
 Where a conversion is kept, convert/cached.py, is tested here too.
+
+Tests of `cli/start.py`, `convert/cached.py`.
 """
 
 from __future__ import annotations
@@ -218,8 +220,8 @@ def test_copied_where_linking_fails(causal_toy: Path, tmp_path: Path, monkeypatc
         raise ConversionError("no link") from OSError()
 
     place = cached.locate(str(causal_toy), tmp_path / "out")
-    monkeypatch.setattr("qwen3_sglang.convert.link_file", refuse)
-    monkeypatch.setattr("qwen3_sglang.convert._Plan.links", lambda plan, _shard: plan.linking)
+    monkeypatch.setattr("qwen3_sglang.convert.write.link", refuse)
+    monkeypatch.setattr("qwen3_sglang.convert.plan.Plan.links", lambda plan, _shard: plan.linking)
     assert not cached.keep(place)
     assert place.ready
 
@@ -246,12 +248,30 @@ def test_a_hub_model_keeps_its_name(causal_toy: Path, cache: Path, monkeypatch: 
     assert place.folder.name.startswith("Qwen--Qwen3-Reranker-0.6B-")
 
 
-def test_print_downloads_nothing(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hub model that isn't in the hub's cache is an error there."""
+@pytest.mark.parametrize("model", ["nobody/such-a-model", "./not-here"])
+def test_print_needs_no_model(python: str, cache: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    """Neither the hub nor a folder: the command is for another machine. How to convert there is said."""
     monkeypatch.setattr(cached, "download", lambda name: pytest.fail(f"downloads {name}"))
-    said = CliRunner().invoke(app, ["serve", "nobody/such-a-model", "--print", "--python", python])
+    said = CliRunner().invoke(app, ["serve", model, "--print", "--python", python])
+    assert said.exit_code == 0, said.output
+    folder = cache / model.replace("/", "--")
+    assert f"--model-path {folder} " in said.output
+    assert f"first run: qwen3-sglang convert {model} {folder}" in said.output
+    assert not cache.exists()
+
+
+def test_print_of_a_folder_that_cannot_be_served(tmp_path: Path, python: str) -> None:
+    """It is here, so what is wrong with it is said."""
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    said = CliRunner().invoke(app, ["serve", str(tmp_path), "--print", "--python", python])
     assert isinstance(said.exception, ConversionError)
-    assert "the hub gave none" in str(said.exception)
+
+
+def test_a_flag_of_sglangs_without_the_dashes_in_front(converted_toy: Path) -> None:
+    """The message says where SGLang's own flags go."""
+    said = CliRunner().invoke(app, ["serve", str(converted_toy), "--mem-fraction-static", "0.5"])
+    assert said.exit_code == 2
+    assert "come after --" in " ".join(said.output.replace("│", " ").split())
 
 
 def test_a_colon_in_a_models_name(causal_toy: Path, tmp_path: Path, python: str) -> None:

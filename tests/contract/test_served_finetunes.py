@@ -38,7 +38,8 @@ def fine_tune(causal_toy: Path, folder: Path, labels: int) -> Path:
     torch.manual_seed(labels)
     config: Any = Qwen3Config.from_pretrained(causal_toy, num_labels=labels)
     config.tie_word_embeddings, config.rope_theta, config.initializer_range = True, 1_000_000, 0.1
-    model: Any = Qwen3ForSequenceClassification(config)
+    make: Any = Qwen3ForSequenceClassification
+    model = make(config)
     model.to(torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(causal_toy).save_pretrained(folder)
     if labels == 1:

@@ -23,7 +23,10 @@ def test_the_notebook_is_the_page() -> None:
 def test_the_notebook_is_valid() -> None:
     """Jupyter's own schema; the version matrix has no nbformat."""
     nbformat = pytest.importorskip("nbformat")
-    nbformat.validate(nbformat.read(NOTEBOOK, as_version=nbformat.NO_CONVERT))
+    notebook = nbformat.read(NOTEBOOK, as_version=nbformat.NO_CONVERT)
+    assert nbformat.validator.isvalid(notebook)
+    notebook.cells[0].cell_type = "song"
+    assert not nbformat.validator.isvalid(notebook)
 
 
 async def test_the_page_runs_and_prints_what_it_shows(toy_url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,7 @@
-"""Where long documents are cut: by tokens, at a character's boundary, never into the suffix."""
+"""Where long documents are cut: by tokens, at a character's boundary, never into the suffix.
+
+Tests of `prompts/tokenizer.py`.
+"""
 
 from __future__ import annotations
 
@@ -253,7 +256,7 @@ def test_a_panic_inside_a_tokenizer(
 
     client = RerankClient(server.url, tokenizer=causal_toy, max_length=600)
     client.score("q", ["p=0.1"])
-    client._tokenizer = LocalTokenizer(Broken())
+    client._scorer._tokenizer = LocalTokenizer(Broken())
     documents = ["p=0.9 " + "many words " * 200, "p=0.5"]
     found = client.rerank("q", documents) if mode == "sync" else asyncio.run(client.arerank("q", documents))
     assert [(r.index, r.score, r.truncated) for r in found] == [(0, 0.9, True), (1, 0.5, False)]

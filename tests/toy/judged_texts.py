@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from qwen3_sglang.evaluate.bm25 import search
 
@@ -23,6 +24,11 @@ class Judged:
     def pairs(self) -> list[tuple[str, str]]:
         """Each question with each document found."""
         return [(question, self.texts[name]) for question, _, found in self.questions for name in found]
+
+    def by_question(self, scores: list[float]) -> list[list[float]]:
+        """Scores of `pairs`, or of the first of them, question by question."""
+        left = iter(scores)
+        return [own for _, _, found in self.questions if (own := list(islice(left, len(found))))]
 
 
 def judged(texts: dict[str, str], questions: dict[str, tuple[str, frozenset[str]]]) -> Judged:

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from fake_server import FakeServer
 from qwen3_sglang import RerankClient
+from qwen3_sglang.check.known import PUBLISHED, Published, check_answers, find
 from qwen3_sglang.cli.app import app
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.known import PUBLISHED, Published, check_answers, find
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.prompts.template import build_prompts
 

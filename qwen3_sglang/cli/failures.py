@@ -1,0 +1,69 @@
+"""What an error says, in the words of the command line: `--url`, not `base_url=`; and the remedy for the system's own.
+
+The library's messages name Python arguments, since most of its users call it from Python.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from rich.markup import escape
+
+from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError, ServerUnreachableError
+from qwen3_sglang.settings import OPTIONS
+
+START = "start a server with `qwen3-sglang serve MODEL`, or without a GPU `qwen3-sglang serve MODEL --engine local`"
+# Arguments that aren't options of a connection.
+_ARGUMENTS = ("top_n", "min_score", "force", "port", "host", "threads", "dp", "converted", "field", "html", "json")
+_VERIFY = "the environment variable REQUESTS_CA_BUNDLE"
+FLAGS = {name: "--" + name.replace("_", "-") for name in (*OPTIONS, *_ARGUMENTS)}
+FLAGS |= {"base_url": "--url", "verify": _VERIFY}
+_NAMES = "|".join(FLAGS)
+_REMEDIES = {
+    errno.EADDRINUSE: "the port is taken; pass another --port",
+    errno.ENOSPC: "the disk is full; free some space, or name a place on another disk",
+    errno.EDQUOT: "your quota is used up; free some space, or name a place on another disk",
+    errno.EISDIR: "that is a folder; name a file",
+    errno.ENOTDIR: "a part of that path is a file; name a folder",
+    errno.EACCES: "permission is missing; name a place that you may use",
+    errno.EROFS: "that disk is read-only; name a place that you may write",
+}
+
+
+def explain(error: BaseException) -> str | None:
+    """One line with the remedy, as rich markup; None where the error isn't one that a user can do something about."""
+    if isinstance(error, InvalidInputError):
+        return escape(f"{_flag(error.field)} {_value(error.value)}: {in_words(error.remedy)}")
+    if isinstance(error, Qwen3SGLangError):
+        return escape(" ".join([in_words(str(error)), *hints(error)]))
+    if isinstance(error, UnicodeEncodeError):
+        return escape(f"the terminal's encoding, {error.encoding}, lacks a character; set PYTHONUTF8=1")
+    if isinstance(error, OSError):
+        remedy = _REMEDIES.get(error.errno or 0, "see what the system says")
+        return escape(f"{error.filename or 'the system'}: {error.strerror or error}: {remedy}")
+    return None
+
+
+def in_words(text: str) -> str:
+    """A library's message, its Python arguments as options of the command."""
+    text = re.sub(r"\b(?:connect|read)_timeout=(?=\d)", "", text)
+    text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?=\d)", lambda found: f"{FLAGS[found[1]]} ", text)
+    text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?!\w)", lambda found: FLAGS[found[1]], text)
+    text = re.sub(r"(?<![\w.?&-])(base_url|api_key|max_length|top_n|min_score)\b", lambda found: FLAGS[found[1]], text)
+    return re.sub(r"\buse force\b|\bforce(?= won't)", lambda found: found[0].replace("force", "--force"), text)
+
+
+def hints(error: BaseException) -> list[str]:
+    """What else helps: how to start a server where none listens."""
+    return [f"({START})"] if isinstance(error, ServerUnreachableError) and "refused" in error.message else []
+
+
+def _flag(field: str) -> str:
+    name, _, part = field.partition(".")
+    return FLAGS.get(name, field) if not part else field
+
+
+def _value(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"  # noqa: PLR2004 - a line of a terminal

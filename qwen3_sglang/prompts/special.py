@@ -1,0 +1,94 @@
+"""Special tokens: broken inside texts, and told from the rest where a prompt is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.texts import SLICE
+
+
+class Part(NamedTuple):
+    """A piece of a prompt.
+
+    Attributes:
+        kind: "template", or "special" where it is one of the template's special tokens; "instruction", "query" or
+            "document", or "broken" where a special token inside that text is sent as plain characters.
+        text: as it is sent.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Strings that a tokenizer reads as one token each.
+
+    Raises:
+        InvalidInputError: one of them can't be broken by a space.
+    """
+
+    tokens: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for token in self.tokens:
+            if len(token) < 2 or " " in token:  # noqa: PLR2004 - there is no place for a space inside one character
+                raise InvalidInputError("template.special_tokens", token, "pass two characters or more, and no space")
+
+    def broken_in(self, texts: list[str]) -> list[str]:
+        """The texts with a space inside each special token."""
+        for first, begin in self._begins.items():
+            texts = [_spaced(begin, text, self._longest) if first in text else text for text in texts]
+        return texts
+
+    def parts(self, kind: str, text: str) -> tuple[Part, ...]:
+        """A piece of a prompt as it is sent, in parts: its special tokens, or those that were broken in it."""
+        tokens, mark = (self._whole, "special") if kind == "template" else (self._broken, "broken")
+        pieces = tokens.split(text)  # one group: plain, token, plain, token, …, plain
+        return tuple(Part((kind, mark)[place % 2], piece) for place, piece in enumerate(pieces) if piece)
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.tokens), default=0)
+
+    @cached_property
+    def _begins(self) -> dict[str, re.Pattern[str]]:
+        """First character of special tokens -> that character wherever one of them begins."""
+        # Inside another token too. One pass is enough: a token made by it would hold a space, and none does.
+        rests: dict[str, list[str]] = {}
+        for token in self.tokens:
+            rests.setdefault(token[0], []).append(re.escape(token[1:]))
+        return {first: re.compile(f"{re.escape(first)}(?={'|'.join(ends)})") for first, ends in rests.items()}
+
+    @cached_property
+    def _whole(self) -> re.Pattern[str]:
+        return _any_of(self.tokens)
+
+    @cached_property
+    def _broken(self) -> re.Pattern[str]:
+        return _any_of(self.broken_in(list(self.tokens)))
+
+
+def _spaced(begin: re.Pattern[str], text: str, reach: int) -> str:
+    """`text` with a space after each match of `begin`, which looks at `reach` characters."""
+    if len(text) <= SLICE:
+        return begin.sub(r"\g<0> ", text)
+    parts: list[str] = []
+    done = 0
+    for start in range(0, len(text), SLICE):  # one call for all would hold the interpreter for too long
+        end = start + SLICE
+        for found in begin.finditer(text, start, end + reach):
+            if found.start() < end:
+                parts.append(text[done : found.end()])
+                done = found.end()
+    return " ".join([*parts, text[done:]])
+
+
+def _any_of(tokens: Sequence[str]) -> re.Pattern[str]:
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if tokens else r"(\Z.)")  # matches nothing

@@ -1,0 +1,108 @@
+"""What an error says on the command line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qwen3_sglang import ConversionError, InvalidInputError, ServerTimeoutError, ServerUnreachableError
+from qwen3_sglang.cli.failures import explain, in_words
+
+URL = "http://gpu:30000"
+
+
+@pytest.mark.parametrize(
+    ("library", "command"),
+    [
+        ("raise timeout= or send fewer", "raise --timeout or send fewer"),
+        ("within timeout=60 s", "within --timeout 60 s"),
+        ("no connection within connect_timeout=10 s; is base_url right?", "no connection within 10 s; is --url right?"),
+        ("pass its CA's file as verify=", "pass its CA's file as the environment variable REQUESTS_CA_BUNDLE"),
+        ("name another folder, or use force to replace it", "name another folder, or use --force to replace it"),
+        ("so force won't replace it", "so --force won't replace it"),
+        ("pass another --port", "pass another --port"),
+        ("http://x/?timeout=3 said model=", "http://x/?timeout=3 said --model"),
+        ("no timeout, no model, no force of habit", "no timeout, no model, no force of habit"),
+    ],
+)
+def test_arguments_become_options(library: str, command: str) -> None:
+    """Where they are written as arguments, and nowhere else."""
+    assert in_words(library) == command
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InvalidInputError("base_url", "x", "pass scheme"), "--url 'x': pass scheme"),
+        (InvalidInputError("top_n", 0, "pass 1"), "--top-n 0: pass 1"),
+        (InvalidInputError("line 3", "{", "isn't JSON"), "line 3 '{': isn't JSON"),
+        (ServerTimeoutError(URL, "raise timeout="), f"{URL}: raise --timeout"),
+        (ConversionError("[bold]x: use force"), r"\[bold]x: use --force"),
+    ],
+)
+def test_the_librarys_errors(error: Exception, line: str) -> None:
+    """One line each, whose brackets are no markup."""
+    assert explain(error) == line
+
+
+def test_a_server_that_refuses_is_answered_with_how_to_start_one() -> None:
+    """Only where nothing listens."""
+    refused = ServerUnreachableError(URL, "no answer ([Errno 111] Connection refused)")
+    assert "qwen3-sglang serve" in (explain(refused) or "")
+    assert "qwen3-sglang serve" not in (explain(ServerUnreachableError(URL, "unknown host")) or "")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EADDRINUSE, "another --port"),
+        (errno.ENOSPC, "disk is full"),
+        (errno.EISDIR, "is a folder"),
+        (errno.EACCES, "permission"),
+        (errno.EIO, "Input/output"),
+    ],
+)
+def test_the_systems_errors_are_one_line(number: int, remedy: str) -> None:
+    """With the path, where there is one."""
+    line = explain(OSError(number, os.strerror(number), "/some/where"))
+    assert line is not None
+    assert line.startswith("/some/where: ")
+    assert remedy in line
+    assert "\n" not in line
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    """It is nothing that a user can mend."""
+    assert explain(KeyError("x")) is None
+
+
+def main(*arguments: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process."""
+    command = [sys.executable, "-c", "from qwen3_sglang.cli.app import main; main()", *arguments]
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+def test_a_terminal_that_lacks_a_character(server: object) -> None:
+    """ASCII, for example: the way out is named, and there is no traceback."""
+    url = server.url  # type: ignore[attr-defined] # tests' own server
+    said = main("rerank", "q", "--url", url, "--json", text="Straße p=0.4", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert said.returncode == 1
+    assert "PYTHONUTF8=1" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("file", ["folder", "missing"])
+def test_a_file_that_is_none(tmp_path: Path, file: str) -> None:
+    """A folder, or nothing."""
+    (tmp_path / "folder").mkdir()
+    said = main("rerank", "q", str(tmp_path / file))
+    assert said.returncode == 1
+    [line] = said.stderr.splitlines()
+    assert "pass a readable UTF-8 file" in line

@@ -1,0 +1,91 @@
+"""`qwen3-sglang rerank`, through the real parser, against a server on a real socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fake_server import FakeServer
+from qwen3_sglang.cli.app import app
+
+TEXTS = "low p=0.1\n\nhigh p=0.9\n"
+
+
+def test_a_file(server: FakeServer, tmp_path: Path) -> None:
+    """A table, best first."""
+    file = tmp_path / "texts.txt"
+    file.write_text(TEXTS)
+    said = CliRunner().invoke(app, ["rerank", "q", str(file), "--url", server.url])
+    assert said.exit_code == 0, said.output
+    assert said.output.index("high") < said.output.index("low")
+
+
+@pytest.mark.parametrize("file", [[], ["-"]])
+def test_standard_input_as_json(server: FakeServer, file: list[str]) -> None:
+    """With the input's index, P(yes) and the logit."""
+    arguments = ["rerank", "q", *file, "--url", server.url, "--json", "--top-n", "1"]
+    [row] = json.loads(CliRunner().invoke(app, arguments, input=TEXTS).stdout)
+    assert (row["index"], row["id"], row["score"], row["truncated"]) == (1, None, 0.9, False)
+    assert row["document"] == "high p=0.9"
+    assert row["logit"] == pytest.approx(2.197, abs=1e-3)
+
+
+def test_options_reach_the_server(server: FakeServer) -> None:
+    """The model, the endpoint and the key; a time limit that is met."""
+    options = ["--model", "mine", "--endpoint", "v1/classify", "--timeout", "30", "--api-key", "made-up"]
+    said = CliRunner().invoke(app, ["rerank", "q", "--url", server.url, *options], input=TEXTS)
+    assert said.exit_code == 0, said.output
+    assert ("/v1/classify", "Bearer made-up") in server.asked
+
+
+def test_a_cut_document_is_marked(server: FakeServer) -> None:
+    """In the table, and in JSON."""
+    long = "p=0.7" + " word" * 9000
+    arguments = ["rerank", "q", "--url", server.url]
+    assert "(cut)" in CliRunner().invoke(app, arguments, input=long).output
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json"], input=long).stdout)[0]["truncated"] is True
+    assert "cut" not in CliRunner().invoke(app, arguments, input=TEXTS).output
+
+
+def test_nothing_reaches_the_limit(server: FakeServer) -> None:
+    """Said with the best score; JSON stays an empty list."""
+    arguments = ["rerank", "q", "--url", server.url, "--min-score", "0.95"]
+    said = CliRunner().invoke(app, arguments, input=TEXTS)
+    assert said.exit_code == 0
+    assert "no document reached --min-score 0.95; the best has 0.9000" in said.output
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json"], input=TEXTS).stdout) == []
+
+
+def test_min_score_of_zero_keeps_all(server: FakeServer) -> None:
+    """It isn't taken for none given, nor for one that drops."""
+    said = CliRunner().invoke(app, ["rerank", "q", "--url", server.url, "--min-score", "0", "--json"], input=TEXTS)
+    assert [row["index"] for row in json.loads(said.stdout)] == [1, 0]
+
+
+def test_no_documents(server: FakeServer) -> None:
+    """Said; nothing is asked."""
+    said = CliRunner().invoke(app, ["rerank", "q", "--url", server.url], input="\n")
+    assert "no document to rerank" in said.output
+    assert server.asked == []
+
+
+def test_a_terminal_that_waits_says_for_what(server: FakeServer) -> None:
+    """Someone who forgot the file sees what to do."""
+    ours, theirs = pty.openpty()
+    code = "from qwen3_sglang.cli.app import main; main()"
+    command = [sys.executable, "-c", code, "rerank", "q", "--url", server.url]
+    with subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"end with Ctrl-D" in process.stderr.readline()
+        os.write(ours, b"p=0.4\n\x04")
+        said, _ = process.communicate(timeout=60)
+    assert b"0.4000" in said
+    os.close(ours)
+    os.close(theirs)
