@@ -55,6 +55,8 @@ ROOMS = {
             "environment",
             "failures",
             "forks",
+            "framing",
+            "layers",
             "loops",
             "sessions",
             "slots",
