@@ -168,28 +168,25 @@ def test_a_context_length_that_went_down(ask: Ask, told: dict[str, object]) -> N
 
 
 def test_a_model_that_another_call_finds_replaced(ask: Ask) -> None:
-    """A call goes on with what it began with: a second list of prompts is never another model's."""
-    model, client = Model(), None
-    long = "long " * 80
+    """A call goes on with what it began with: its next list is not taken for the first one of another model."""
+    model, armed, long = Model(), threading.Event(), "long " * 80
 
     def behave(asked: Asked) -> None:
-        if client is not None and asked.body and model.name == "first" and long.encode() not in asked.body:
-            said: list[object] = []  # this list is answered by the first model, when another call has seen the second
-            old = framed(asked.good[:-1].replace(b'"model": "toy", ', b"") + b', "model": "first"}')
-            model.replace("second")
-            thread = threading.Thread(target=lambda: said.append(client.score("other", ["p=0.5"])))
-            thread.start()
-            thread.join()
-            assert said == [of(0.001, 0.5)]
-            asked.say(old)
-        else:
+        if not (armed.is_set() and b"p=0.3" in asked.body and asked.path != "/tokenize" and model.name == "first"):
             model.behave(asked)
+            return
+        old = asked.good.replace(b'"model": "toy"', b'"model": "first"')
+        model.replace("second")
+        found: list[object] = []
+        thread = threading.Thread(target=lambda: found.extend(ask(client, [0.4])))
+        thread.start()
+        thread.join()
+        assert found == [of(0.001, 0.4)]
+        asked.say(framed(old))  # what the first model answered, just before
 
     with peer(behave) as server:
-        client = RerankClient(server.url, max_length=600)
-        first = client
-        client = None
-        assert first.score("q", ["p=0.1"]) == [0.1]
-        client = first
-        pairs = [("q", "p=0.1"), ("r", f"p=0.2 {long}"), ("s", "p=0.3")]
-        assert first.score_pairs(pairs) == of(0.001, 0.1, 0.2, 0.3)
+        client = RerankClient(server.url, max_length=600, timeout=10)
+        assert client.score("q", ["p=0.1"]) == [0.1]
+        armed.set()
+        pairs = [("q", "p=0.1"), ("r", f"{long} p=0.2"), ("s", "p=0.3")]  # the long one is sent in a list of its own
+        assert client.score_pairs(pairs) == of(0.001, 0.1, 0.2, 0.3)
