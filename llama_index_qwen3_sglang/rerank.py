@@ -101,7 +101,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         min_score: float | Unset | None = UNSET,
         instruction: str | Unset | None = UNSET,
     ) -> list[NodeWithScore]:
-        """Do the same as `rerank` on the running event loop, with no thread."""
+        """Do the same as `rerank` on the running event loop, with no thread. Raises: as `rerank`."""
         return await self._arerank(as_list(nodes), self._asked(query, top_n, min_score, instruction))
 
     @_span

@@ -126,7 +126,7 @@ class RerankClient:
         instruction: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[float]:
-        """`score`, without blocking the event loop."""
+        """`score`, without blocking the event loop. Raises: as `score`."""
         read = partial(self._reader.query, query, documents, instruction, on_progress)
         outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
@@ -163,7 +163,7 @@ class RerankClient:
         instruction: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[RerankResult]:
-        """`rerank`, without blocking the event loop."""
+        """`rerank`, without blocking the event loop. Raises: as `rerank`."""
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
@@ -179,7 +179,7 @@ class RerankClient:
         return p_yes(self._scorer.score(self._reader.pairs(pairs, instruction)))
 
     async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
-        """`score_pairs`, without blocking the event loop."""
+        """`score_pairs`, without blocking the event loop. Raises: as `score_pairs`."""
         read = partial(self._reader.pairs, pairs, instruction)
         outcomes = await self._scorer.ascore(await aside(size_of_rows(pairs), read))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
@@ -214,7 +214,7 @@ class RerankClient:
         *,
         instruction: str | None = None,
     ) -> list[list[RerankResult]]:
-        """`rerank_many`, without blocking the event loop."""
+        """`rerank_many`, without blocking the event loop. Raises: as `rerank_many`."""
         check_limits(top_n, min_score)
         asked = await aside(size_of_rows(queries), partial(self._reader.queries, queries, instruction))
         outcomes = await self._scorer.ascore(asked)
@@ -235,7 +235,7 @@ class RerankClient:
         return self._scorer.run(self._scorer.prompts(self._reader.group(query, documents, instruction)))
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
-        """`prompts`, without blocking the event loop."""
+        """`prompts`, without blocking the event loop. Raises: as `prompts`."""
         size = size_of(documents)
         group = await aside(size, partial(self._reader.group, query, documents, instruction))
         return await self._scorer.arun(self._scorer.prompts(group), size)

@@ -107,7 +107,11 @@ def find(name: str) -> Published:
 
 
 def check_answers(client: RerankClient, published: Published) -> Iterator[Finding]:
-    """Each published pair with both figures, then the verdict; stops where the server fails."""
+    """Compare each published pair with the server's answer, then give the verdict; stop where the server fails.
+
+    Raises:
+        InvalidInputError: `max_length` has no room for a pair. A ServerError is a finding, and isn't raised.
+    """
     apart = []
     try:
         for answer in published.answers:

@@ -63,7 +63,11 @@ def locate(model: str, target: Path | None = None, *, offline: bool = False) -> 
 
 
 def keep(place: Place, progress: Progress | None = None, note: Callable[[str], None] | None = None) -> bool:
-    """Convert into the place; were the weights linked? They are copied where linking fails."""
+    """Convert into the place. True where the weights were linked; they are copied where linking fails.
+
+    Raises:
+        ConversionError: as `convert`.
+    """
     try:
         convert(place.source, place.folder, link=True, verify=False, progress=progress, note=note)
     except ConversionError as error:

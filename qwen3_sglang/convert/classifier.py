@@ -51,12 +51,15 @@ class Classifier:
 
     @cached_property
     def rows(self) -> list[list[float]]:
-        """The head's."""
+        """The rows of the head, one list of numbers per label.
+
+        Raises: ConversionError where the file ends too early.
+        """
         return self._read(WEIGHT, range(self.labels)) or []
 
     @cached_property
     def bias(self) -> list[float]:
-        """One number per label, or none."""
+        """One number per label, or none. Raises: as `rows`."""
         if BIAS not in self.found:
             return []
         shard, entry = self.found[BIAS]
@@ -69,7 +72,10 @@ class Classifier:
 
     @cached_property
     def likeness(self) -> float | None:
-        """The cosine of `direction` and w_yes - w_no; None where the folder doesn't have those rows any more."""
+        """The cosine of `direction` and w_yes - w_no; None where the folder doesn't have those rows any more.
+
+        Raises: as `rows`.
+        """
         name = EMBEDDINGS if self.config.get("tie_word_embeddings") else LM_HEAD
         pair = None if self.tokens is None else self._read(name, [self.tokens.no, self.tokens.yes])
         return None if pair is None else cosine(self.direction, minus(pair[1], pair[0]))

@@ -30,7 +30,12 @@ COPIED = [
 
 
 def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
-    """The local folder of `source`; `download` is asked for a hub name that isn't one."""
+    """The local folder of `source`; `download` is asked for a hub name that isn't one.
+
+    Raises:
+        ConversionError: `source` is neither a folder nor a hub name, or the hub gave no model.
+        MissingDependencyError: as `download`.
+    """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
@@ -48,7 +53,11 @@ def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
 
 
 def download(name: str) -> str:
-    """The folder of hub model `name` in the hub's cache; pickled weights are not fetched."""
+    """The folder of hub model `name` in the hub's cache; pickled weights are not fetched.
+
+    Raises:
+        MissingDependencyError: the extra `convert` isn't installed.
+    """
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
     except ImportError as error:

@@ -92,7 +92,11 @@ def _bias(shards: Sequence[Shard], rows: Rows) -> tuple[list[float], list[float]
 
 
 def read_values(shards: Sequence[Shard], name: str) -> list[float]:
-    """All numbers of a small tensor."""
+    """All numbers of a small tensor.
+
+    Raises:
+        ConversionError: there is no such tensor, or the file ends too early.
+    """
     shard, entry = find_tensor(shards, name)
     return decode(read_bytes(shard, entry.begin, entry.end - entry.begin), entry.dtype)
 
@@ -107,7 +111,12 @@ def head_rows(w_no: Sequence[float], w_yes: Sequence[float], dtype: str) -> tupl
 
 
 def round_to(value: float, dtype: str) -> float:
-    """The nearest value of type `dtype`, ties to even; ValueError or OverflowError when there is none."""
+    """The nearest value of type `dtype`, ties to even.
+
+    Raises:
+        ValueError: `value` is not finite.
+        OverflowError: it is too large for `dtype`.
+    """
     if not math.isfinite(value):
         raise ValueError(f"{value} is not finite")
     if dtype != "BF16":

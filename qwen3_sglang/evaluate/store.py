@@ -81,7 +81,10 @@ class ScoreStore:
         self._db.close()
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, Score]:
-        """What is known of these keys; a row that no server can have given is refused."""
+        """The scores known for these keys.
+
+        Raises: as the class; a row that no server can have given counts as damage.
+        """
         wanted = list(keys)
         known: dict[bytes, Score] = {}
         for start in range(0, len(wanted), _AT_ONCE):
@@ -93,12 +96,12 @@ class ScoreStore:
         return known
 
     def forget(self, keys: Iterable[bytes]) -> None:
-        """These are unknown from now on."""
+        """These are unknown from now on. Raises: as the class."""
         rows = [(key,) for key in keys]
         self._do(lambda: self._write("DELETE FROM scores WHERE key = ?", rows))
 
     def add(self, scores: Mapping[bytes, Score]) -> None:
-        """Keep these; they are on disk when this returns."""
+        """Keep these; they are on disk when this returns. Raises: as the class."""
         rows = [(key, *score) for key, score in scores.items()]
         self._do(lambda: self._write("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows))
 

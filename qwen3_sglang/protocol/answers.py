@@ -80,6 +80,7 @@ def _coding(header: str | None) -> str:
 
 
 def is_success(status: int) -> bool:
+    """Whether an HTTP status says that the request succeeded."""
     return 200 <= status < 300  # noqa: PLR2004 - the range that means success
 
 
@@ -218,6 +219,12 @@ def _wrong_classes(url: str, index: int, probs: list[Any], label: object) -> err
 
 
 def read_json(response: Response, what: str) -> dict[str, Any]:
+    """The JSON object in a response's body; `what` names it in messages.
+
+    Raises:
+        ServerError: the status is no success; the subclass that fits it.
+        NotSGLangError: the body is no JSON object.
+    """
     if not is_success(response.status):
         raise failure_of(response)
     try:
@@ -278,6 +285,7 @@ def server_words(body: bytes) -> str:
 
 
 def short(value: object, limit: int = 120) -> str:
+    """The start of a body, for a message."""
     try:
         text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     except RecursionError:  # JSON may be nested deeper than Python prints

@@ -70,7 +70,11 @@ class Call:
 
 
 def ask_served(patience: Patience) -> Steps[Served]:
-    """The name of the model that is served, and its limit."""
+    """The name of the model that is served, and its limit.
+
+    Raises:
+        ServerError: one of its subclasses; NotSGLangError where the list names no model.
+    """
     response = yield from ask(Request(MODELS), patience)
     served = _listed(response)
     if not served:
@@ -125,7 +129,7 @@ _MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, e
 
 
 def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
-    """One score a document, in order, or why it has none.
+    """One outcome per document, in order: its score, or why it has none.
 
     A list that finds the server's queue full, or 503 again and again, or that holds a document which the server
     refuses, is halved, so that no document costs another its score. A refusal is explained by asking what is served.
@@ -134,6 +138,10 @@ def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps
         call: what all lists of the call share.
         documents: this list, each document once.
         where: a place in this list -> the document's indices in the caller's list.
+
+    Raises:
+        ServerError: one of its subclasses, unless the call collects them.
+        QueryError: no document fits beside the query; as well.
     """
     try:
         work = _Work(call, where, *(yield from _texts(call, documents)))
@@ -250,7 +258,12 @@ def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], C
 
 
 def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
-    """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
+    """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible.
+
+    Raises:
+        ServerError: one of its subclasses.
+        QueryError: no document fits beside the query.
+    """
     counter = _counter(call)
     fitted = yield from counter.fit(call.head, documents, call.max_length)
     counts = yield from counter.count(call.head.prompts([document.text for document in fitted]))

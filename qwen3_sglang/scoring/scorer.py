@@ -132,7 +132,7 @@ class Scorer:
             return _failed(asked, failure)
 
     async def ascore(self, asked: Asked) -> list[Outcome]:
-        """`score` on the running event loop."""
+        """`score` on the running event loop. Raises: as `score`."""
         try:
             return await self.arun(self._outcomes(asked), asked.size)
         except (errors.ServerError, errors.QueryError) as failure:

@@ -73,6 +73,7 @@ class _BearerAuth(AuthBase):
 
 
 def make_session(settings: Settings) -> requests.Session:
+    """The requests session of a client, with its connection pool, TLS settings and headers."""
     session = _Session()
     session.headers.update({**HEADERS, PATIENCE: f"{settings.timeout:g}"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads

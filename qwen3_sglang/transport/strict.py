@@ -66,7 +66,7 @@ class StrictResponse(HTTPResponse):
         self.fp: io.BufferedReader = io.BufferedReader(self._reads)
 
     def begin(self) -> None:
-        """Read the status and the headers of the answer itself."""
+        """Read the status and the headers of the answer itself. Raises: HTTPException where it isn't plainly framed."""
         super().begin()
         self._reads.head = False
         self._check_framing()
