@@ -158,8 +158,8 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         How many requests are in flight is this reranker's `max_concurrency`, not the config's.
 
         Args:
-            inputs: one a query.
-            config: one for all, or one an input.
+            inputs: one per query.
+            config: one for all, or one per input.
             return_exceptions: an input that can't be used has its error in the result, and costs the others
                 nothing; a failure of the server is every input's.
             kwargs: `top_n`, `min_score` and `instruction` of this call alone, for each query.

@@ -73,7 +73,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         min_score: float | Unset | None = UNSET,
         instruction: str | Unset | None = UNSET,
     ) -> list[NodeWithScore]:
-        """Do as `postprocess_nodes`, with other limits or another instruction for this call.
+        """`postprocess_nodes`, with other limits or another instruction for this call.
 
         Args:
             query: what nodes are judged against; a RerankQueryBundle may bring its own instruction.

@@ -54,7 +54,7 @@ def option(name: str, **more: Any) -> Any:
 
 
 def masked(data: dict[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments, what may be a key (misspelled too) wrapped: a traceback with locals shows them."""
+    """A constructor's arguments, possible keys (misspelled ones too) wrapped: tracebacks can show locals."""
     return {
         name: SecretStr(value) if "key" in name and isinstance(value, str) else value for name, value in data.items()
     }

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What somebody published for one pair, asked with the model's own template and its default instruction.
+    """The published answer for one pair, asked with the model's own template and default instruction.
 
     Attributes:
         query: the query.
         document: the document.
         p_yes: P(yes) as published.
-        tokens: tokens of the prompt; None where nobody published them.
+        tokens: tokens of the prompt; None where they weren't published.
     """
 
     query: str
@@ -45,7 +45,7 @@ class Published:
         source: who published the answers, and what computed them.
         answers: the pairs.
         tolerance: by how much a logit may differ where the weights are the same.
-        reason: why by so much.
+        reason: why the tolerance is that large.
     """
 
     checkpoint: str

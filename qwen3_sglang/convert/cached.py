@@ -39,7 +39,7 @@ class Place:
 
 
 def is_converted(folder: Path) -> bool:
-    """Is there a checkpoint in the folder that SGLang serves rightly as it is?"""
+    """Whether the folder holds a checkpoint that SGLang serves correctly as it is."""
     return folder.is_dir() and judge(folder).verdict is Verdict.READY
 
 
@@ -80,12 +80,12 @@ def keep(place: Place, progress: Progress | None = None, note: Callable[[str], N
 
 
 def cache() -> Path:
-    """The folder of the conversions that nobody named a folder for."""
+    """The folder for conversions without a folder of their own."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "qwen3-sglang" / "converted"
 
 
 def fingerprint(source: Path) -> str:
-    """Changes when the source is another folder, or its weights or settings do; no weight is read."""
+    """A string that changes when the source folder, its weights or its settings change; no weight is read."""
     files = sorted([*source.glob("*.safetensors"), *source.glob("*.json")])
     stats = [(path.name, (info := path.stat()).st_size, info.st_mtime_ns) for path in files]
     return hashlib.sha256(repr((LAYOUT, str(source.resolve()), stats)).encode()).hexdigest()[:12]

@@ -73,8 +73,9 @@ def read_any_json(path: Path) -> Any:
 def open_shards(folder: Path) -> list[Shard]:
     """The headers of all of the folder's weight files.
 
-    Raises ConversionError when there are none, one is missing or broken, two hold the same tensor, or one lacks
-    a tensor that the index says it has.
+    Raises:
+        ConversionError: there are none, one is missing or broken, two hold the same tensor, or one lacks a tensor that
+            the index says it has.
     """
     names, promised = _shard_names(folder)
     shards = [read_shard(folder / name) for name in names]
@@ -100,7 +101,7 @@ def _shard_names(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _instead(folder: Path) -> str:
-    """What a folder without weights holds in their place, and what to do."""
+    """What a folder without weights holds instead, and what to do."""
 
     def has(*patterns: str) -> bool:
         return any(any(folder.glob(pattern)) for pattern in patterns)
@@ -206,13 +207,13 @@ def read_bytes(shard: Shard, begin: int, length: int) -> bytes:
 
 
 def find_tensor(shards: Iterable[Shard], name: str) -> tuple[Shard, Entry]:
-    """Where the tensor `name` is; one of `shards` has it."""
+    """The shard that has the tensor `name`, and its entry; one of `shards` must have it."""
     shard = next(shard for shard in shards if name in shard.tensors)
     return shard, shard.tensors[name]
 
 
 def read_tensor(shards: Iterable[Shard], name: str) -> tuple[Entry, bytes]:
-    """The tensor `name`, which one of `shards` has."""
+    """The entry and the bytes of the tensor `name`; one of `shards` must have it. Raises: as `read_bytes`."""
     shard, entry = find_tensor(shards, name)
     return entry, read_bytes(shard, entry.begin, entry.end - entry.begin)
 
@@ -234,7 +235,7 @@ def copy_shard(shard: Shard, target: Path, dropped: Collection[str], report: Rep
 
 
 def without(tensors: Mapping[str, Entry], dropped: Collection[str]) -> dict[str, Entry]:
-    """The other tensors, those behind a gap moved up to close it."""
+    """The entries of the other tensors, moved up to close the gaps."""
     gone = [entry for name, entry in tensors.items() if name in dropped]
     kept = {}
     for name, entry in tensors.items():

@@ -114,7 +114,7 @@ class Classifier:
 
 
 def score_rows(model: Classifier) -> Rows:
-    """Where P(yes) of a classifier without faults comes from; label 1 of two is yes unless something says otherwise."""
+    """The rows behind P(yes) of a classifier without faults; label 1 of two is yes unless the folder says otherwise."""
     bias = BIAS if BIAS in model.found else None
     if model.labels == 1:
         return Rows(WEIGHT, None, 0, bias) if model.yes == 0 else Rows(WEIGHT, 0, None, bias)
@@ -122,7 +122,7 @@ def score_rows(model: Classifier) -> Rows:
 
 
 def head_remarks(model: Classifier) -> Iterator[Remark]:
-    """What is right and what is wrong with the head; the first of what can't be mended ends the list."""
+    """Remarks on the head, good and bad; the first fault that can't be repaired ends the list."""
     broken = _shape_fault(model.config, model.found) or _value_fault(model)
     if broken:
         yield fault(broken)
@@ -162,7 +162,7 @@ def _unreadable(entry: Entry) -> bool:
 
 
 def _value_fault(model: Classifier) -> str:
-    """Why the numbers of a head make no scores."""
+    """Why the numbers of a head give no scores."""
     length = math.hypot(*model.direction)
     if not math.isfinite(length):
         return f"head: the rows of {WEIGHT} are not finite numbers, so no document gets a score; {ORIGINAL}"

@@ -86,7 +86,8 @@ def check_apart(folder: Path, goal: Path) -> None:
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a language model or a classifier, as far as that file tells.
 
-    Raises ConversionError when there is none, or it is that of something else.
+    Raises:
+        ConversionError: there is none, or it is that of something else.
     """
     path, adapter = folder / "config.json", folder / "adapter_config.json"
     if adapter.is_file():
@@ -128,7 +129,8 @@ def classifier_config(source: Mapping[str, Any], pad: int | None, template: bool
 
     `template` says whether the model was trained with Qwen's, as far as is known; None where nobody has to note it.
 
-    Raises ConversionError when neither config nor tokenizer has a padding token.
+    Raises:
+        ConversionError: neither config nor tokenizer has a padding token.
     """
     new = {key: value for key, value in source.items() if key != "num_labels"}  # id2label says it
     new["architectures"] = [TARGET_CLASS]

@@ -134,7 +134,7 @@ async def _body(request: Request) -> checks.Body:
 
 
 def _until(stopped: Stopped, encode: checks.Encode) -> checks.Encode:
-    """`encode`, for as long as somebody waits."""
+    """`encode`, which stops when the caller hangs up."""
 
     def watched(text: str) -> list[int]:
         stopped()
@@ -153,7 +153,7 @@ def _patience(value: str | None) -> float | None:
 
 
 def _too_slow(prompts: int, error: TooSlowError) -> checks.RejectedError:
-    """503. Retry-After tells a client that it would wait for longer than it can, so that it gives up at once."""
+    """503. Its Retry-After is longer than the client can wait, so the client gives up at once."""
     needed = math.ceil(error.needed)
     message = f"{prompts} prompts take about {needed} s here, and the client waits {error.given:g} s"
     return checks.RejectedError(

@@ -33,7 +33,7 @@ class Option:
     """One thing that a connection is made of.
 
     Attributes:
-        default: what is passed by those who pass nothing.
+        default: what counts where nothing is passed.
         help: what it does, for docstrings, field descriptions, docs/options.md and the command's help.
         check: refuses a value that can't be used.
         read: what is passed -> what is kept.
@@ -71,7 +71,7 @@ def optional(check: Check) -> Check:
 
 
 def at_least(least: int) -> Check:
-    """A check for an integer of at least `least`. Raises: it raises InvalidInputError otherwise."""
+    """A check for an integer of at least `least`. The check raises InvalidInputError otherwise."""
 
     def check(name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -81,7 +81,7 @@ def at_least(least: int) -> Check:
 
 
 def one_of(*values: str) -> Check:
-    """A check for one of these strings. Raises: it raises InvalidInputError otherwise."""
+    """A check for one of these strings. The check raises InvalidInputError otherwise."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, str) or value not in values:
@@ -121,7 +121,7 @@ def secret(name: str, value: Any) -> None:
 
 
 def read_secret(value: Any) -> Any:
-    """A string, or another library's secret, as ours; None for an empty one."""
+    """A string, or another library's secret, as our SecretStr; None for an empty one."""
     key = SecretStr(value) if isinstance(value, str) else value
     del value  # from here on no local shows it
     if isinstance(key, SecretLike):
@@ -130,7 +130,7 @@ def read_secret(value: Any) -> Any:
 
 
 def read_url(value: Any) -> Any:
-    """Without trailing slashes; the default where there is none."""
+    """The address without trailing slashes; the default where there is none."""
     url = DEFAULT_BASE_URL if value is None else value
     return url.rstrip("/") if isinstance(url, str) else url
 

@@ -27,7 +27,7 @@ _ALONE = re.compile("[\x00-\u02ff\u0400-\u0482\u3041-\u3096\u30a1-\u30fa\u4e00-\
 
 
 def check_text(field: str, value: object) -> None:
-    """Refuse what can't be asked about: not a string, or nothing but white space.
+    """Refuse a value that is no string, or only white space.
 
     Raises:
         InvalidInputError: names `field`; a QueryError where a query is blank.

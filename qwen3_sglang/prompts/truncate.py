@@ -182,7 +182,7 @@ def _has_more_bytes(text: str, room: int) -> bool:
 
 
 def _given_back(body: str, decoded: str) -> str:
-    """The start of `body`, or of its NFC, that a tokenizer gives back in whole characters.
+    """The longest start of `body`, or of its NFC, that a tokenizer decodes to whole characters.
 
     Raises:
         InvalidInputError: what it gives back isn't this text.

@@ -85,14 +85,14 @@ def is_success(status: int) -> bool:
 
 
 class Names:
-    """The name that one client's answers give their model; a gateway may answer under another than was asked."""
+    """The model name in one client's answers; a gateway may use another name than the one in the request."""
 
     def __init__(self) -> None:
         self._first: str | None = None
         self._lock = threading.Lock()
 
     def confirm(self, url: str, *names: object) -> None:
-        """One of these is still the first name that was given. None at all says nothing.
+        """Check that one of `names` is the first name that was seen. Without names nothing is checked.
 
         Raises:
             ModelReplacedError: another model answers now.
@@ -154,7 +154,7 @@ def _rows(response: Response, key: str, count: int, names: Names | None = None) 
 
 
 def _class_scores(url: str, rows: list[Any]) -> list[Score]:
-    """One pass over the rows; any that isn't plainly right goes through the checks that say what is wrong.
+    """One pass over the rows; a row that isn't plainly correct gets the detailed checks, which say what is wrong.
 
     It is the client's only loop over every row of an answer, hence without a call for a row that is right.
     """

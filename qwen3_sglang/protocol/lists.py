@@ -51,7 +51,7 @@ class Call:
         head: the prompts' common start, and with it the template that they are made by.
         max_length: tokens that a prompt may have.
         patience: whether and when to send a request again.
-        tokenizer: finds out how many it has; None asks the server.
+        tokenizer: counts a prompt's tokens; None asks the server.
         endpoint: which of ENDPOINTS is asked.
         collect: whether to go on after a document that the server refuses; else that raises.
         answered: names that the answers to this client gave.
@@ -95,7 +95,7 @@ def _listed(response: Response) -> list[Served]:
 
 
 def _check_served(call: Call) -> Steps[None]:
-    """The server still serves what it did, as far as it says so; asked once, and with no retry.
+    """Check, once and without retry, that the server still serves the same model, as far as it says so.
 
     Raises:
         ModelReplacedError: another model, or less context than the call counts on.
@@ -115,7 +115,10 @@ def _check_served(call: Call) -> Steps[None]:
 
 
 def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
-    """What is served; where the server has no usable model list, `model`, if the user named it."""
+    """The served model; where the server has no usable model list, `model`, if the user named it.
+
+    Raises: ServerError, one of its subclasses, as `ask_served`.
+    """
     try:
         return (yield from ask_served(patience))
     except errors.ServerError as failure:
@@ -166,13 +169,13 @@ class _Work:
     """How far a list has come.
 
     Attributes:
-        texts: what is sent of its documents.
-        cut: the places of those of which that isn't all.
+        texts: its documents as they are sent.
+        cut: indices of truncated documents.
         waiting: ranges of its documents, still to be sent.
         found: outcomes by place in the list.
         times_full: how often the queue was full.
-        tried: how often what comes next was sent in larger lists.
-        explained: whether a refusal was.
+        tried: how often the next documents were sent before, in larger lists.
+        explained: whether a refusal has been diagnosed.
     """
 
     def __init__(self, call: Call, where: Where, texts: Sequence[str], cut: Collection[int]) -> None:
@@ -222,7 +225,7 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
 
 
 def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
-    """Whatever is left goes in lists of half that size, after a pause."""
+    """After a pause, send the rest in lists of half that size."""
     if queue_is_full(failure):  # its lists were never taken, so nothing is sent again
         work.times_full += 1
         seconds = work.call.patience.pause(work.times_full, failure.retry_after)
@@ -238,7 +241,7 @@ def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Step
 
 
 def _too_long(refusal: errors.ServerError) -> bool:
-    """Whether it may be for a context length: each server has words of its own."""
+    """Whether the refusal may be about the context length: servers word it differently."""
     return any(word in refusal.message.lower() for word in ("length", "token", "long"))
 
 
@@ -250,7 +253,7 @@ _BY_DOCUMENT = {400, 413}  # what one document of a list can be the cause of
 
 
 def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:
-    """What is sent of the documents, and which are cut."""
+    """The documents as they are sent, and which are cut."""
     if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
         return documents, ()
     fitted = yield from _counter(call).fit(call.head, documents, call.max_length)

@@ -25,8 +25,8 @@ _MOST_DOUBLINGS = 30
 class Backoff:
     """How long to wait: before retry n up to base * 2^(n - 1) seconds, but never more than `cap`.
 
-    The defaults wait about 4 s between two tries once it takes long. A server that restarts takes 10 to 60 s; that
-    is few enough requests not to hold it up, and often enough to notice within seconds that it is back.
+    Once it takes long, the defaults wait about 4 s between two tries. A server that restarts takes 10 to 60 s: that
+    is seldom enough not to load it, and often enough to notice within seconds that it is back.
     """
 
     base: float = 0.5
@@ -65,7 +65,7 @@ class Patience:
         return self.pause(attempt, failure.retry_after)
 
     def pause(self, attempt: int, retry_after: float | None = None) -> float | None:
-        """Seconds to wait after `attempt` refusals; None where so much time isn't left."""
+        """Seconds to wait after `attempt` refusals; None where the call ends before."""
         least = retry_after or 0.0
         room = self.left() - least
         if room < LEAST_LEFT:

@@ -31,5 +31,5 @@ def size_of_rows(rows: object) -> int:
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:
-    """What it returns; done in a thread where there is much to do."""
+    """The function's result; it runs in a thread where `size` is large."""
     return await in_thread(work) if size > MUCH else work()

@@ -204,7 +204,7 @@ class Scorer:
         return served
 
     def _forget_served(self, *, ask: bool = False) -> None:
-        """The server may have come back with another model; `ask`: it has, so that what was told is wrong too."""
+        """Forget what is served. `ask`: another model is, so that what the user told is wrong too."""
         self._served = None if ask else _told(self._settings)
         self._answered, self._listed = Names(), Names()
         self._empty_cache()
@@ -234,7 +234,7 @@ def _begun(work: Work[T]) -> _Step[T]:
 
 
 def _resumed(work: Work[T], reply: list[Any] | errors.ModelReplacedError | None) -> _Step[T]:
-    """What is to be sent now that this came of the last sending; or the result."""
+    """The next lists to send, given what the last ones came to; or the result."""
     try:
         if isinstance(reply, errors.ModelReplacedError):
             return _Step(work.throw(reply))
@@ -287,7 +287,7 @@ def _some(indices: list[int], most: int = 10) -> str:
 
 
 def _told(settings: Settings) -> Served | None:
-    """What the server needn't be asked, where the user has said both."""
+    """The model and limit, where the user gave both, so that the server needn't be asked."""
     if settings.model is None or settings.max_length is None:
         return None
     return Served(settings.model)

@@ -11,7 +11,7 @@ from qwen3_sglang.transport.bounds import Budget
 
 
 def most(request: Request, status: int) -> int:
-    """Bytes of the body that are read: one too many of an answer shows that it is too long."""
+    """The most bytes of a body to read: one more than allowed, which shows that it is too long."""
     return request.limit + 1 if is_success(status) else MOST_OF_A_FAILURE
 
 
@@ -34,7 +34,7 @@ async def aread(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 def is_stale(budget: Budget, body: bytes) -> bool:
-    """Whether this is the answer to an earlier request, which came twice.
+    """Whether this is a late, second copy of the answer to an earlier request.
 
     One with an identifier is never the same twice; another may be, by chance, and then no other follows it.
     """

@@ -20,7 +20,7 @@ _KEPT = 2**18  # bytes of a request that a connection remembers; of a longer one
 
 
 class BrokenHTTPError(Exception):
-    """What came isn't HTTP/1.1, or isn't the answer to what was asked: the connection can't be used any more."""
+    """The data is not HTTP/1.1, or not the answer to this request: the connection can't be used any more."""
 
 
 class TooMuchError(Exception):
@@ -117,7 +117,7 @@ class Bounds(Budget):
         return max(LEAST_TIMEOUT, left)
 
     def hold(self, sock: socket.socket, last: Last) -> None:
-        """The connection that is used from now on, and what it carried last.
+        """Note the connection in use from now on, and what it carried last.
 
         Raises:
             TimeoutError: the call was stopped.
@@ -134,7 +134,7 @@ class Bounds(Budget):
             self._socket = None
 
     def end(self) -> None:
-        """Make whatever waits for the connection return."""
+        """Make the current wait on the connection return."""
         with self._lock:
             self._over = True
             if self._socket is not None:

@@ -35,7 +35,7 @@ class Deadline:
 
     @contextmanager
     def ending(self, end: Callable[[], object]) -> Iterator[None]:
-        """Inside, `stop` calls `end`, which must make the wait inside return; at once where it was stopped before."""
+        """Inside, `stop` calls `end`, which must end the wait inside; at once where the deadline was stopped before."""
         mark = object()
         with self._lock:
             self._ends[mark] = end

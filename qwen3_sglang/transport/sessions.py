@@ -40,7 +40,7 @@ class LoopSession:
         await asyncio.sleep(0)  # sockets are closed in the loop's next turn
 
     def abandon(self) -> None:
-        """Nobody uses it any more, and this may be any thread: close it where the loop runs, or when it is closed."""
+        """Close it where its loop runs, or when that loop is closed; this may be any thread."""
         if self._loop.is_closed():
             self.session.detach()  # its sockets were closed with the loop
         elif self._loop.is_running():
@@ -49,7 +49,7 @@ class LoopSession:
 
 
 def abandon_all(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
-    """Nobody uses these any more."""
+    """Let go of these sessions: no client uses them any more."""
     for loop in loops.values():
         loop.abandon()
 

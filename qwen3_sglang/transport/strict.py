@@ -212,7 +212,7 @@ class _Strict:
 
 
 def _check_unasked(connection: Any) -> None:
-    """Nothing may have come before it is asked for, not even on a new connection."""
+    """Refuse a connection that has data before any request, even a new one."""
     sock = connection.sock
     if _pending(sock) or (wait_for_read(sock, timeout=0) and _readable(sock)):
         connection.close()
