@@ -12,7 +12,7 @@ from qwen3_sglang.names import API_KEY_VARIABLE
 MASK = "**********"
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "(?:apos|#39)"}
 _ASCII = 127
-_UNMISTAKABLE = 8  # characters of base64: fewer stand in many a word by chance
+_UNMISTAKABLE = 8  # characters of base64: fewer occur in ordinary words by chance
 _LEAST_PART = 4  # characters of a secret that a quotation ends in
 _CUT_OFF = re.compile(r"[\\%&]?[\w#\\]{0,7}(?=…|\Z)")
 _NEVER_PICKLED = f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs"

@@ -56,8 +56,8 @@ class Published:
 
 
 ROUNDING = "two runs of one network in 16 bits differ by up to 0.2 in the logit, as measured on random weights"
-# To add a model or a pair: figures that somebody published, asked with Qwen's own template. Pairs that were made with
-# another one stay out: it moves P(yes).
+# To add a model or a pair: figures that somebody published, asked with Qwen's own template. Leave out pairs that were
+# made with another template: it changes P(yes).
 PUBLISHED = {
     "0.6B": Published(
         "Qwen/Qwen3-Reranker-0.6B",

@@ -15,7 +15,7 @@ from qwen3_sglang.convert.remarks import Verdict
 from qwen3_sglang.convert.write import Progress
 from qwen3_sglang.errors import ConversionError
 
-LAYOUT = "2"  # another number makes every earlier conversion in the cache one that isn't found any more
+LAYOUT = "2"  # another number invalidates every earlier conversion in the cache
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def _copy_in_kernel(source: int, sink: int, begin: int, length: int, report: Rep
             if error.errno not in NOT_HERE:
                 raise
             break
-        if count == 0:  # the file's end, or a file system that says so wrongly: reading tells which
+        if count == 0:  # the file's end, or a file system that wrongly reports it: reading tells which
             break
         done += count
         report(count)

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID
 """
 _APPLICATION = 0x51335247  # "Q3RG", in the file's header; stores of version 0.1 have 0 there
-_AT_ONCE = 500  # SQLite's older builds take 999 variables a statement
+_AT_ONCE = 500  # SQLite's older builds take 999 variables per statement
 _PATIENCE = 5.0  # seconds to wait for another evaluation that is writing
 _SLICE = 0.25  # of these, waited inside SQLite, where Ctrl-C isn't heard
 _BUSY = ("locked", "busy")

@@ -175,7 +175,7 @@ def backoff(name: str, value: Any) -> None:
     if not isinstance(value, Backoff):
         raise InvalidInputError(name, value, "pass a qwen3_sglang.Backoff")
     for field in ("base", "cap"):
-        if getattr(value, field) != 0:  # which waits not at all
+        if getattr(value, field) != 0:  # 0: no wait
             seconds(f"{name}.{field}", getattr(value, field))
 
 

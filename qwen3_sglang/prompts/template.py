@@ -159,7 +159,7 @@ class Template:
         """
         check_text("instruction", instruction)
         check_documents(documents)
-        check_text("query", query)  # last: a blank one may cost no more than its scores
+        check_text("query", query)  # last: on_error="passthrough" tolerates a blank query, but no other mistake
         most = (limit or self.max_length) * self.longest_token
         head = self.head(query, instruction, escape=escape, most=most)
         texts = all_readable(documents, most)

@@ -15,9 +15,9 @@ from email.utils import parsedate_to_datetime
 from qwen3_sglang.errors import ServerError, ServerTimeoutError, ServerUnreachableError
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-FIRST_CONTACT_RETRIES = 2  # who has never answered is more likely a wrong address than a server that restarts
-FAILURE_RETRIES = 4  # a 500 passes at once (a gateway that lost a worker), or comes from what was sent and stays
-LEAST_LEFT = 0.05  # seconds: no answer can be hoped for in less
+FIRST_CONTACT_RETRIES = 2  # a server that never answered is more likely a wrong address than one that restarts
+FAILURE_RETRIES = 4  # a 500 either passes at once (a gateway lost a worker), or comes from the request and stays
+LEAST_LEFT = 0.05  # seconds: too short for any answer
 _MOST_DOUBLINGS = 30
 
 

@@ -15,7 +15,7 @@ from qwen3_sglang.transport.deadline import Deadline
 LEAST_TIMEOUT = 0.001  # seconds: 0 would make a socket non-blocking
 MOST_HEAD = 2**18  # bytes of status lines and headers, those of interim answers included
 _FRAMING = 6  # a chunk of one byte takes six
-DOUBT = 0.1  # seconds that an answer which came before is doubted: the right one would follow it
+DOUBT = 0.1  # seconds to wait for the real answer behind a repeated one
 _KEPT = 2**18  # bytes of a request that a connection remembers; of a longer one it remembers a hash
 
 

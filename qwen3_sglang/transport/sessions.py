@@ -94,7 +94,7 @@ def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
         auto_decompress=False,
         connector=StrictConnector(limit=settings.max_concurrency, ssl=tls_for(settings.base_url, settings.verify)),
         cookie_jar=aiohttp.DummyCookieJar(),
-        # Not trust_env: it chooses proxies otherwise than requests, and in a thread before every request, which takes
-        # longer than the rest of it.
+        # Not trust_env: it chooses proxies by other rules than requests does, in a thread before every request, which
+        # takes longer than the request itself.
         proxy=proxy_for(settings.base_url),
     )

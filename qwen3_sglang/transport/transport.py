@@ -42,7 +42,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._met = False
-        self._doubts = True  # until the server has given two requests the same answer, and rightly
+        self._doubts = True  # until the server has proved to give two requests the same answer
         self._parents: list[object] = []
         self._start()
         restart_in_child(self, Transport._restart)
