@@ -1,6 +1,8 @@
 """`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again.
 
 Where a conversion is kept, convert/cached.py, is tested here too.
+
+Tests of `cli/start.py`, `convert/cached.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""qwen3-sglang evaluate, through the real parser."""
+"""qwen3-sglang evaluate, through the real parser.
+
+Tests of `cli/evaluate.py`, `evaluate/tables.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""The embedded engine: what it loads, what it computes, and how fast it says it is.
+
+Tests of `local/checkpoint.py`, `local/warm_up.py`.
+"""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,7 @@
-"""Where long documents are cut: by tokens, at a character's boundary, never into the suffix."""
+"""Where long documents are cut: by tokens, at a character's boundary, never into the suffix.
+
+Tests of `prompts/tokenizer.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is asked, in which order, without a server."""
+"""What is asked, in which order, without a server.
+
+Tests of `protocol/diagnosis.py`, `protocol/endpoints.py`, `protocol/exchange.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""However a peer writes a secret that it repeats, it is hidden."""
+"""However a peer writes a secret that it repeats, it is hidden.
+
+Tests of `secret.py`.
+"""
 
 from __future__ import annotations
 
