@@ -109,8 +109,8 @@ class Settings:
     max_length: int | None = field(
         metadata=option(
             None,
-            "Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is lower. "
-            "A longer document loses its tail, and its result says truncated.",
+            "Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is "
+            "lower. A longer document loses its tail, and its result says truncated.",
             optional(bounds.at_least(1)),
         )
     )

@@ -39,7 +39,7 @@ class Place:
 
 
 def is_converted(folder: Path) -> bool:
-    """Whether the folder holds a checkpoint that SGLang serves correctly as it is."""
+    """Whether the folder holds a checkpoint that SGLang serves correctly as it is. Raises: as `judge`."""
     return folder.is_dir() and judge(folder).verdict is Verdict.READY
 
 

@@ -137,7 +137,7 @@ def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
 
 
 def fit_with(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
-    """`fit`, answered by a tokenizer at hand."""
+    """`fit`, answered by a tokenizer at hand. Raises: as `fit`, and what the tokenizer raises."""
     steps = fit(head, documents, limit)
     try:
         asked = next(steps)

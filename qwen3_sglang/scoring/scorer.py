@@ -101,7 +101,7 @@ class Scorer:
         return cast(T, step.result)
 
     async def arun(self, work: Work[T], size: int = 0) -> T:
-        """`run` on the running event loop, which isn't held by work of that `size`."""
+        """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
         try:
             return await self._transport.within(self._drive(work, size))
         except errors.ModelNotFoundError:

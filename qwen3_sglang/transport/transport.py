@@ -82,7 +82,7 @@ class Transport:
         return run.result
 
     def drive_all(self, several: Sequence[Steps[T]], deadline: Deadline) -> list[T]:
-        """`drive` for each, at most `max_concurrency` at once; the first failure ends them all."""
+        """`drive` for each, at most `max_concurrency` at once; the first failure ends them all. Raises: as `drive`."""
         if len(several) <= 1:
             return [self.drive(steps, deadline) for steps in several]
         return self._in_threads([partial(self.drive, steps, deadline) for steps in several], deadline)
@@ -96,7 +96,7 @@ class Transport:
         raise late
 
     async def adrive(self, steps: Steps[T]) -> T:
-        """`drive` on the running event loop; the caller bounds the time."""
+        """`drive` on the running event loop; the caller bounds the time. Raises: as `drive`."""
         run = Run(steps)
         first = [await self._auntil_pause(run)]
 
@@ -108,7 +108,7 @@ class Transport:
         return run.result
 
     async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
-        """`drive_all` on the running event loop; the first failure cancels the others."""
+        """`drive_all` on the running event loop; the first failure cancels the others. Raises: as `drive`."""
         if len(several) <= 1:  # the usual case, without a task of its own
             return [await self.adrive(steps) for steps in several]
         found: dict[int, T] = {}
