@@ -1,4 +1,4 @@
-"""Fields that a call's config may set, without a new connection for each call."""
+"""Fields that a call's config may set, without new connections per call."""
 
 from __future__ import annotations
 

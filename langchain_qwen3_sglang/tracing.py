@@ -1,4 +1,4 @@
-"""A run for each query, for LangChain's callbacks and tracers: what was asked, and what came of it."""
+"""One run per query for LangChain's callbacks and tracers, with its inputs and outputs."""
 
 from __future__ import annotations
 

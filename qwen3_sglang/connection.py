@@ -1,4 +1,4 @@
-"""What both adapters know of the server, as a pydantic model. Only the adapters import it: they bring pydantic."""
+"""The options of a connection as a pydantic model. Only the adapters import it: they bring pydantic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check found, of a server or of a folder, and the check of a server, as `qwen3-sglang check` prints them."""
+"""One finding of a check, of a server or of a folder; and the check of a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A converted checkpoint for whatever names a model: the folder itself, or a conversion that is kept."""
+"""Finds the converted checkpoint of a model, or converts the model and keeps the result."""
 
 from __future__ import annotations
 

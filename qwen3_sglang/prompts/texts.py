@@ -1,7 +1,7 @@
-"""What callers pass as texts: which of it can be asked about, and as what it is read.
+"""Checks of the texts that callers pass, and how they are read.
 
-A text's type is the programmer's business, and a wrong one is refused. What a string holds is data that comes at run
-time: a lone surrogate, which UTF-8 can't hold, is read as U+FFFD.
+A wrong type is a programmer's mistake, and is refused. The content of a string is data that comes at run time: a lone
+surrogate, which UTF-8 can't hold, is read as U+FFFD.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What takes long is left to a thread, so that an event loop isn't held by it."""
+"""Runs long computations in a thread, so that they don't block the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller passes -> what one call asks, checked. No I/O."""
+"""A caller's arguments -> what one call asks, checked. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work for a caller who may hang up: it ends then, in the event loop and in threads."""
+"""Work for a caller: it is cancelled when the caller hangs up, in the event loop and in threads."""
 
 from __future__ import annotations
 

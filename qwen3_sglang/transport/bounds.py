@@ -1,4 +1,4 @@
-"""What a request that is under way may take: seconds, and bytes. Read by both HTTP libraries' connections."""
+"""The limits of a request in flight, in seconds and bytes. Both HTTP libraries' connections keep to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a call must be over, and how whatever it is waiting for is ended."""
+"""When a call must end, and how to end what it is waiting for."""
 
 from __future__ import annotations
 
