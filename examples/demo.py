@@ -185,7 +185,8 @@ def report(outcomes: Sequence[Outcome]) -> int:
     differing = [outcome for outcome in outcomes if not outcome.agree]
     before, after = (sum(values) / count for values in zip(*((o.before, o.after) for o in outcomes), strict=True))
     change = "raised" if after > before else "lowered" if after < before else "kept"
-    print(f"Verdict: reranking {change} MRR@10, from {before:.3f} to {after:.3f} (dropped counts as not found).")
+    print(f"Verdict: reranking {change} MRR@10, from {before:.3f} to {after:.3f}.")
+    print("A relevant passage that reranking drops counts as not found.")
     print(f"LangChain and LlamaIndex agree on {count - len(differing)} of {count} questions.")
     for outcome in differing:
         print(f"  they DIFFER on {outcome.question.text!r}: {outcome.ours} / {outcome.theirs}")
@@ -202,7 +203,7 @@ def what_next(options: argparse.Namespace) -> None:
     print(f"""
 What next
   your own texts    qwen3-sglang demo --keep-serving --port 30000
-                    and open http://127.0.0.1:30000/playground
+                    and open http://127.0.0.1:30000 in a browser
   the real model    make demo MODEL={REAL}
   your own server   qwen3-sglang serve {options.model or REAL}
                     and base_url="http://<that machine>:30000" in your code""")

@@ -18,6 +18,7 @@ from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.answers import Names
+from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call, Served
 from qwen3_sglang.ranking import Failure, Outcome, Score
@@ -81,11 +82,7 @@ class Scorer:
         return self._settings.model or (None if self._served is None else self._served.model)
 
     def run(self, work: Work[T]) -> T:
-        """What the work comes to, over the sync connections.
-
-        Raises:
-            ServerError: one of its subclasses.
-        """
+        """What the work comes to, over the sync connections. Raises: ServerError, one of its subclasses."""
         step = _begun(work)
         try:
             while step.sending is not None:
@@ -172,7 +169,15 @@ class Scorer:
         for group in groups:
             outcomes = yield from self._group(group, served, deadline.rest(), asked)
             answers.append(outcomes)
+        yield from self._confirm(groups, served, deadline)
         return answers[0] if len(answers) == 1 else restore(groups, answers)
+
+    def _confirm(self, groups: Sequence[Group], served: Served, deadline: Deadline) -> Work[None]:
+        """After answers that don't say which model gave them: the same one is listed. A proxy hides a restart."""
+        size = self._settings.batch_size
+        several = self._cache is not None or sum(-(-len(group.texts) // size) for group in groups) > 1
+        if several and ENDPOINTS[self._settings.endpoint].echoes:
+            yield Sending([lists.check_served(self._call(groups[0].head, served, deadline))], deadline.rest())
 
     def _group(self, group: Group, served: Served, deadline: Deadline, asked: Asked) -> Work[list[Outcome]]:
         if group.failure is not None:
