@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -72,7 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send({"object": "error", "message": "not this one", "code": 400}, 400)
             return
         data = [_item(index, prompt, self.server.scores) for index, prompt in enumerate(body["input"])]
-        self._send({"object": "list", "data": data, "usage": {}})
+        name = f"classify-{uuid.uuid4().hex}"  # as SGLang's, no answer is like another
+        self._send({"id": name, "object": "list", "data": data, "usage": {}})
 
     def _send(self, body: dict[str, Any], status: int = 200) -> None:
         content = json.dumps(body).encode()

@@ -55,6 +55,8 @@ ROOMS = {
             "environment",
             "failures",
             "forks",
+            "framing",
+            "layers",
             "loops",
             "sessions",
             "slots",
@@ -66,7 +68,7 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "progress", "queries", "scorer"},
+        {"aside", "asked", "batching", "cache", "learned", "progress", "queries", "scorer", "work"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic

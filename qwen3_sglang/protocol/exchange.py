@@ -73,6 +73,23 @@ class Run(Generic[T]):
         return None
 
 
+def computed(do: Callable[[], T]) -> Steps[T]:
+    """What it returns, or raises, done as Compute."""
+    found: list[T] = []
+    failed: list[Exception] = []
+
+    def compute() -> None:
+        try:
+            found.append(do())
+        except Exception as error:  # it belongs to the steps, not to who drives them
+            failed.append(error)
+
+    yield Compute(compute)
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
 def ask(request: Request, patience: Patience, *, splits: bool = False, tried: int = 0) -> Steps[Response]:
     """The response, once it is no transient failure.
 

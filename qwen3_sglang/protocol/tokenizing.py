@@ -6,7 +6,7 @@ What computes for long is yielded as Compute, so that whoever drives these steps
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from logging import getLogger
@@ -20,7 +20,7 @@ from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Decode, Encode, Fitted
 from qwen3_sglang.protocol.answers import Response, read_json, short
-from qwen3_sglang.protocol.exchange import Compute, Request, Steps, ask
+from qwen3_sglang.protocol.exchange import Request, Steps, ask, computed
 from qwen3_sglang.protocol.retry import Patience
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class TokenCounter:
             except _NobodyCountsError as reason:
                 _log.warning(_CUT_BY_BYTES, reason)
                 rest = documents[len(fitted) :]
-                return fitted + (yield from _computed(partial(truncate.fit_bytes, head, rest, limit)))
+                return fitted + (yield from computed(partial(truncate.fit_bytes, head, rest, limit)))
         return fitted
 
     def count(self, prompts: Sequence[str]) -> Steps[list[int] | list[None]]:
@@ -91,7 +91,7 @@ class TokenCounter:
         steps, answer = truncate.fit(head, documents, limit), None
         while True:
             try:
-                asked, fitted = yield from _computed(partial(_next, steps, answer))
+                asked, fitted = yield from computed(partial(_next, steps, answer))
             except errors.QueryError:
                 raise
             except errors.InvalidInputError as error:
@@ -108,8 +108,8 @@ class TokenCounter:
             return (yield from self._from_server(asked))
         try:
             if isinstance(asked, Encode):
-                return (yield from _computed(partial(self.tokenizer.encode, asked.texts)))
-            return (yield from _computed(partial(self.tokenizer.decode, asked.ids)))
+                return (yield from computed(partial(self.tokenizer.encode, asked.texts)))
+            return (yield from computed(partial(self.tokenizer.decode, asked.ids)))
         except TokenizerFailedError as failure:
             raise _NobodyCountsError(failure) from None
 
@@ -143,23 +143,6 @@ def _next(
         return steps.send(answer), []
     except StopIteration as stop:
         return None, stop.value
-
-
-def _computed(work: Callable[[], T]) -> Steps[T]:
-    """What it returns, or raises, done as Compute."""
-    found: list[T] = []
-    failed: list[BaseException] = []
-
-    def do() -> None:
-        try:
-            found.append(work())
-        except (errors.Qwen3SGLangError, TokenizerFailedError) as error:
-            failed.append(error)
-
-    yield Compute(do)
-    if failed:
-        raise failed[0]
-    return found[0]
 
 
 def _encoding(model: str, texts: list[str]) -> Request:

@@ -7,27 +7,26 @@ drives it over the sync transport, `Scorer.arun` over the async one. They differ
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
-from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
-from qwen3_sglang.protocol.exchange import Steps
+from qwen3_sglang.protocol.exchange import Steps, computed
 from qwen3_sglang.protocol.lists import Call, Served
 from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
-from qwen3_sglang.scoring.cache import ScoreCache
+from qwen3_sglang.scoring.learned import Learned
 from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.queries import Group, restore, told_by_query
+from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
@@ -38,62 +37,43 @@ _log = logging.getLogger(__name__)
 _TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
 
 
-class Sending(NamedTuple):
-    """Lists to send together, and when they must be done."""
-
-    steps: Sequence[Steps[Any]]
-    deadline: Deadline
-
-
-Work = Generator[Sending, list[Any], T]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step(Generic[T]):
-    """How far work has come.
-
-    Attributes:
-        sending: what is to be sent next; None at the end.
-        result: what it came to, at the end.
-    """
-
-    sending: Sending | None
-    result: T | None = None
-
-
 class Scorer:
     """Asks for the outcomes of prompts, through one client's connections."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
-        self._served = _told(settings)
-        self._answered, self._listed = Names(), Names()
+        self._learned = Learned(_told(settings), settings.cache_size)
         self._tokenizer: LocalTokenizer | None = None
-        self._empty_cache()
-        restart_in_child(self, Scorer._empty_cache)  # another thread may have held its lock
+        restart_in_child(self, Scorer._restart)
 
-    def _empty_cache(self) -> None:
-        self._cache = ScoreCache(self._settings.cache_size) if self._settings.cache_size else None
+    def _restart(self) -> None:
+        """In a forked child: another thread may have held the old locks."""
+        self._learned = Learned(self._learned.served, self._settings.cache_size)
 
     @property
     def known_model(self) -> str | None:
         """The served model's name, as far as it is known without asking."""
-        return self._settings.model or (None if self._served is None else self._served.model)
+        served = self._learned.served
+        return self._settings.model or (None if served is None else served.model)
 
     def run(self, work: Work[T]) -> T:
-        """What the work comes to, over the sync connections. Raises: ServerError, one of its subclasses."""
-        step = _begun(work)
+        """What the work comes to, over the sync connections.
+
+        Raises:
+            ServerError: one of its subclasses.
+        """
+        step = begun(work)
         try:
             while step.sending is not None:
                 try:
                     found = self._transport.drive_all(step.sending.steps, step.sending.deadline)
                 except errors.ModelReplacedError as replaced:
-                    step = _resumed(work, replaced)
+                    step = resumed(work, replaced)
                 else:
-                    step = _resumed(work, found)
+                    step = resumed(work, found)
         except errors.ModelNotFoundError:
-            self._forget_served()
+            self._forget(self._learned, _told(self._settings))
             raise
         return cast(T, step.result)
 
@@ -102,18 +82,18 @@ class Scorer:
         try:
             return await self._transport.within(self._drive(work, size))
         except errors.ModelNotFoundError:
-            self._forget_served()
+            self._forget(self._learned, _told(self._settings))
             raise
 
     async def _drive(self, work: Work[T], size: int) -> T:
-        step = await aside(size, partial(_begun, work))
+        step = await aside(size, partial(begun, work))
         while step.sending is not None:
             try:
                 found = await self._transport.adrive_all(step.sending.steps)
             except errors.ModelReplacedError as replaced:
-                step = _resumed(work, replaced)
+                step = resumed(work, replaced)
             else:
-                step = await aside(size, partial(_resumed, work, found))
+                step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
     def score(self, asked: Asked) -> list[Outcome]:
@@ -139,14 +119,15 @@ class Scorer:
         """The served model's name: the one given, or what the server answers."""
         if self._settings.model is not None:
             return self._settings.model
-        return (yield from self._known(self._deadline())).model
+        return (yield from self._known(self._learned, self._deadline())).model
 
     def prompts(self, group: Group) -> Work[list[Prompt]]:
         """What the model reads for each document."""
         if not group.texts:
             return []
-        deadline = self._deadline()
-        call = self._call(group.head, (yield from self._known(deadline)), deadline)
+        deadline, learned = self._deadline(), self._learned
+        yield from self._load(deadline)
+        call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, self._settings.batch_size)
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
@@ -155,37 +136,40 @@ class Scorer:
             raise asked.failure
         if not any(asked.counts):
             return []
-        deadline = self._deadline()
+        deadline, learned = self._deadline(), self._learned
+        yield from self._load(deadline)
         try:
-            return (yield from self._outcomes_of_one_model(asked, deadline.rest()))
+            return (yield from self._outcomes_of_one_model(asked, learned, deadline.rest()))
         except errors.ModelReplacedError:
-            self._forget_served(ask=True)
-        return (yield from self._outcomes_of_one_model(asked, deadline))
+            self._forget(learned, None)  # what the user told is wrong too
+        return (yield from self._outcomes_of_one_model(asked, self._learned, deadline))
 
-    def _outcomes_of_one_model(self, asked: Asked, deadline: Deadline) -> Work[list[Outcome]]:
-        served = yield from self._known(deadline)
+    def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[list[Outcome]]:
+        served = yield from self._known(learned, deadline)
         groups = asked.groups(self._max_length(served))
         answers = []
         for group in groups:
-            outcomes = yield from self._group(group, served, deadline.rest(), asked)
+            outcomes = yield from self._group(group, learned, served, deadline.rest(), asked)
             answers.append(outcomes)
-        yield from self._confirm(groups, served, deadline)
+        yield from self._confirm(groups, learned, served, deadline)
         return answers[0] if len(answers) == 1 else restore(groups, answers)
 
-    def _confirm(self, groups: Sequence[Group], served: Served, deadline: Deadline) -> Work[None]:
+    def _confirm(self, groups: Sequence[Group], learned: Learned, served: Served, deadline: Deadline) -> Work[None]:
         """After answers that don't say which model gave them: the same one is listed. A proxy hides a restart."""
-        size = self._settings.batch_size
-        several = self._cache is not None or sum(-(-len(group.texts) // size) for group in groups) > 1
-        if several and ENDPOINTS[self._settings.endpoint].echoes:
-            yield Sending([lists.check_served(self._call(groups[0].head, served, deadline))], deadline.rest())
+        sent, size = [group for group in groups if group.failure is None], self._settings.batch_size
+        several = learned.cache is not None or sum(-(-len(group.texts) // size) for group in sent) > 1
+        if sent and several and ENDPOINTS[self._settings.endpoint].echoes:
+            call = self._call(sent[0].head, learned, served, deadline)
+            yield Sending([lists.check_served(call)], deadline.rest())
 
-    def _group(self, group: Group, served: Served, deadline: Deadline, asked: Asked) -> Work[list[Outcome]]:
+    def _group(
+        self, group: Group, learned: Learned, served: Served, deadline: Deadline, asked: Asked
+    ) -> Work[list[Outcome]]:
         if group.failure is not None:
             failed: list[Outcome] = [group.failure] * len(group.texts)
             _tell(failed, group.places, 0)
             return failed
-        # What is learned of a model that is replaced meanwhile belongs to the cache that is forgotten.
-        call, cache = self._call(group.head, served, deadline, collect=asked.collect), self._cache
+        call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
         plan = batching.split(group.texts, self._settings.batch_size, known)
         parts = yield Sending(_steps(call, plan, group.places, asked.on_progress), deadline)
@@ -199,28 +183,31 @@ class Scorer:
     def _deadline(self) -> Deadline:
         return Deadline(self._settings.timeout)
 
-    def _known(self, deadline: Deadline) -> Work[Served]:
-        served = self._served  # another thread may forget it meanwhile
+    def _known(self, learned: Learned, deadline: Deadline) -> Work[Served]:
+        served = learned.served
         if served is None:
             asking = lists.served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
-            self._listed.confirm(self._settings.base_url, served.model)
-            self._served = served
+            learned.listed.confirm(self._settings.base_url, served.model)
+            learned.served = served
         return served
 
-    def _forget_served(self, *, ask: bool = False) -> None:
-        """Forget what is served. `ask`: another model is, so that what the user told is wrong too."""
-        self._served = None if ask else _told(self._settings)
-        self._answered, self._listed = Names(), Names()
-        self._empty_cache()
+    def _forget(self, learned: Learned, served: Served | None) -> None:
+        """Forget what is known of the model, which was or may be replaced; unless another thread already has."""
+        if self._learned is learned:
+            self._learned = Learned(served, self._settings.cache_size)
+
+    def _load(self, deadline: Deadline) -> Work[None]:
+        """Load the tokenizer, where there is one to load: half a second, in a thread."""
+        path = self._settings.tokenizer
+        if path is not None and self._tokenizer is None:
+            [self._tokenizer] = yield Sending([computed(partial(load_tokenizer, path))], deadline)
 
     def _max_length(self, served: Served) -> int:
         wanted = self._settings.max_length or self._settings.template.max_length
         return wanted if served.max_length is None else min(wanted, served.max_length)
 
-    def _call(self, head: Head, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
-        if self._tokenizer is None and self._settings.tokenizer is not None:
-            self._tokenizer = load_tokenizer(self._settings.tokenizer)
+    def _call(self, head: Head, learned: Learned, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
         return Call(
             self._settings.model or served.model,
             head,
@@ -229,23 +216,9 @@ class Scorer:
             self._tokenizer,
             self._settings.endpoint,
             collect,
-            self._answered,
-            self._listed,
+            learned.answered,
+            learned.listed,
         )
-
-
-def _begun(work: Work[T]) -> _Step[T]:
-    return _resumed(work, None)
-
-
-def _resumed(work: Work[T], reply: list[Any] | errors.ModelReplacedError | None) -> _Step[T]:
-    """The next lists to send, given what the last ones came to; or the result."""
-    try:
-        if isinstance(reply, errors.ModelReplacedError):
-            return _Step(work.throw(reply))
-        return _Step(work.send(cast(list[Any], reply)))
-    except StopIteration as done:
-        return _Step(None, done.value)
 
 
 def _steps(

@@ -7,7 +7,6 @@ import urllib3
 
 from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE, is_success
 from qwen3_sglang.protocol.exchange import Request
-from qwen3_sglang.transport.bounds import Budget
 
 
 def most(request: Request, status: int) -> int:
@@ -31,11 +30,3 @@ async def aread(content: aiohttp.StreamReader, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
     return b"".join(parts)[:limit]
-
-
-def is_stale(budget: Budget, body: bytes) -> bool:
-    """Whether this is a late, second copy of the answer to an earlier request.
-
-    One with an identifier is never the same twice; another may be, by chance, and then no other follows it.
-    """
-    return budget.repeated and (budget.surplus or b'"id"' in body)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 from zlib import crc32
 
 from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.layers import shut_down
 
 LEAST_TIMEOUT = 0.001  # seconds: 0 would make a socket non-blocking
 MOST_HEAD = 2**18  # bytes of status lines and headers, those of interim answers included
 _FRAMING = 6  # a chunk of one byte takes six
-DOUBT = 0.1  # seconds to wait for the real answer behind a repeated one
 _KEPT = 2**18  # bytes of a request that a connection remembers; of a longer one it remembers a hash
 
 
@@ -48,13 +48,12 @@ class Budget:
     Attributes:
         fresh: whether a connection was opened for it.
         repeated: whether the connection's last answer came again.
-        surplus: whether more than an answer came.
     """
 
     def __init__(self, limit: int, asked: bytes | None = None, *, doubts: bool = True) -> None:
         """`limit`: bytes of the answer's body. `asked`: the request's. `doubts`: whether a repeated answer is one."""
         self._doubts = doubts
-        self.fresh = self.repeated = self.surplus = False
+        self.fresh = self.repeated = False
         self._asked = asked
         self._size = self._checksum = 0
         self._head = MOST_HEAD
@@ -138,13 +137,24 @@ class Bounds(Budget):
         with self._lock:
             self._over = True
             if self._socket is not None:
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+                shut_down(self._socket)
 
 
 under_way: ContextVar[Budget | None] = ContextVar("under_way", default=None)
 
 B = TypeVar("B", bound=Budget)
+
+
+def blocking() -> Bounds:
+    """The bounds of this thread's request.
+
+    Raises:
+        BrokenHTTPError: there is none, so nothing may be read or sent.
+    """
+    bounds = under_way.get()
+    if not isinstance(bounds, Bounds):
+        raise BrokenHTTPError("nothing is asked for")
+    return bounds
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from urllib3.util.wait import wait_for_read
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.transport.addresses import find
 from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Last, TooMuchError, under_way
 from qwen3_sglang.transport.threads import outcome
@@ -35,25 +37,21 @@ class _Protocol(ResponseHandler):
     def is_connected(self) -> bool:
         """Whether another request may be sent: asked by the pool before each."""
         doubted = self._budget is not None and self._budget.repeated
-        return super().is_connected() and not (self.should_close or doubted or self._unread())
+        return super().is_connected() and not (self.should_close or doubted or self.spoke())
 
     def set_response_params(self, **options: Any) -> None:
-        """A request is about to be sent."""
+        """A request is about to be sent; that for a tunnel was sent just now."""
         budget, self._answer = under_way.get(), None
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget
         super().set_response_params(**options)
-        if self._tail or self._buffer or self._unread():
-            self._fail(UnaskedError("something came before it was asked for"))
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; any others end the connection."""
         if self._budget is not None and not self._whole():
             self._received(data, self._budget)
         elif data:  # none is aiohttp's own way to go on after a pause
-            if self._budget is not None:
-                self._budget.surplus = True
             self.force_close()
             self._abort()
 
@@ -66,7 +64,6 @@ class _Protocol(ResponseHandler):
         super().data_received(data)
         if self._good and self._whole():
             budget.whole(self._last)
-            budget.surplus = bool(self._buffer or self._tail)
 
     def _whole(self) -> bool:
         return self._answer is not None and self._answer.is_eof()
@@ -90,10 +87,16 @@ class _Protocol(ResponseHandler):
             self._answer.set_exception(error)
         self._abort()
 
-    def _unread(self) -> bool:
-        """Whether the system has bytes, or the connection's end, that the event loop hasn't seen yet."""
+    def spoke(self) -> bool:
+        """Whether there is something that wasn't asked for, or the connection's end; also where only the system has it.
+
+        The event loop may have been held since the last request. New TLS connections are sent tickets, which are
+        neither.
+        """
+        if self._tail or self._buffer:
+            return True
         transport = self.transport
-        if transport is None or transport.get_extra_info("sslcontext") is not None:  # TLS sends more than answers
+        if transport is None or (self._budget is None and transport.get_extra_info("sslcontext") is not None):
             return False
         sock = transport.get_extra_info("socket")
         return sock is not None and wait_for_read(sock, timeout=0)
@@ -128,6 +131,25 @@ class StrictConnector(aiohttp.TCPConnector):
     def __init__(self, **options: Any) -> None:
         super().__init__(resolver=Resolver(), use_dns_cache=False, **options)
         self._factory: Any = partial(_Protocol, loop=asyncio.get_running_loop())
+
+    async def connect(self, *args: Any, **options: Any) -> Connection:
+        """A connection on which nothing came before it was asked for.
+
+        Raises:
+            UnaskedError: something came.
+            InvalidInputError: this aiohttp makes connections of another kind.
+        """
+        connection = await super().connect(*args, **options)
+        protocol: Any = connection.protocol
+        if not isinstance(protocol, _Protocol):  # it has another name for `_factory`
+            connection.close()
+            raise InvalidInputError(
+                "aiohttp", aiohttp.__version__, "install an older one, whose connections can be guarded"
+            )
+        if protocol.spoke():
+            connection.close()
+            raise UnaskedError("something came before it was asked for")
+        return connection
 
     def __del__(self, *_: object) -> None:
         """Without aiohttp's complaint: its sockets are closed with the loop, or by the collector."""

@@ -21,8 +21,8 @@ from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
-from qwen3_sglang.transport.bodies import aread, is_stale, most, read
-from qwen3_sglang.transport.bounds import DOUBT, Bounds, Budget, bounded
+from qwen3_sglang.transport.bodies import aread, most, read
+from qwen3_sglang.transport.bounds import Bounds, Budget, bounded
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.environment import secrets_of
 from qwen3_sglang.transport.failures import bare, cleaned, described, timed_out
@@ -222,8 +222,8 @@ class Transport:
             )
             with deadline.ending(bounds.end), bounded(bounds):
                 response = self._once(request, bounds)
-            if not is_stale(bounds, response.body):  # else on another connection
-                self._doubts = self._doubts and not bounds.repeated and response.body != stale
+            if not bounds.repeated:  # else on another connection
+                self._doubts = self._doubts and response.body != stale
                 return response
             stale = response.body
 
@@ -251,10 +251,8 @@ class Transport:
                     with bounded(Budget(request.limit, request.body, doubts=self._doubts)) as budget:
                         async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
                             body = await aread(got.content, most(request, got.status))
-                    if budget.repeated:
-                        await asyncio.sleep(DOUBT)
-                    if not is_stale(budget, body):  # else on another connection
-                        self._doubts = self._doubts and not budget.repeated and body != stale
+                    if not budget.repeated:  # else on another connection
+                        self._doubts = self._doubts and body != stale
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
                     stale = body
         except errors.ServerError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,16 +70,20 @@ def chunked(body: bytes, *headers: bytes, status: bytes = b"200 OK", size: int =
 
 
 class Peer:
-    """Listens on loopback; `behave` says what each request meets. It keeps how many connections there were."""
+    """Listens on loopback; `behave` says what each request meets. It keeps how many connections there were.
 
-    def __init__(self, behave: Callable[[Asked], object]) -> None:
+    With a `context` it speaks TLS.
+    """
+
+    def __init__(self, behave: Callable[[Asked], object], context: ssl.SSLContext | None = None) -> None:
         self.behave = behave
+        self.context = context
         self.paths: list[str] = []
         self.connections = 0
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def hang_up(self) -> None:
         """Close every connection, as a restart does."""
@@ -99,6 +104,11 @@ class Peer:
                 threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
+        if self.context is not None:
+            try:
+                connection = self.context.wrap_socket(connection, server_side=True)
+            except OSError:  # it was closed within the handshake
+                return
         with suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
             number = 0
             while (read := _read(stream)) is not None:
@@ -128,9 +138,9 @@ def _read(stream: Any) -> tuple[str, bytes] | None:
 
 
 @contextmanager
-def peer(behave: Callable[[Asked], object]) -> Iterator[Peer]:
+def peer(behave: Callable[[Asked], object], context: ssl.SSLContext | None = None) -> Iterator[Peer]:
     """One that behaves so, until left."""
-    running = Peer(behave)
+    running = Peer(behave, context)
     thread = threading.Thread(target=running.accept)
     thread.start()
     try:

@@ -1,6 +1,6 @@
 """No answer of another request, ever: what came unasked is never taken for an answer, and ends its connection.
 
-Tests of `transport/strict.py`, `transport/strict_async.py`.
+Tests of `transport/framing.py`, `transport/layers.py`, `transport/strict.py`, `transport/strict_async.py`.
 """
 
 from __future__ import annotations
@@ -105,13 +105,25 @@ def test_an_answer_that_comes_again_while_the_next_is_awaited(ask: Ask, number: 
         assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
 
 
+def test_an_answer_that_comes_again_long_before_the_right_one(ask: Ask) -> None:
+    """However slow the server is with the right one: nothing is decided by a wait."""
+
+    def behave(asked: Asked) -> None:
+        LATER.wait(0.3 if asked.number > 1 else 0)
+        right(asked)
+        LATER.wait(0.02)
+        right(asked)
+
+    with peer(behave) as server:
+        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+
+
 def test_answers_that_are_alike(ask: Ask) -> None:
-    """By chance, to different texts: no request is sent twice."""
+    """By chance, to different texts: a client sends one request a second time, and no more."""
     with peer(right) as server:
-        assert ask(RerankClient(server.url, timeout=20), [0.25, 0.5], [0.25, 0.50]) == [[0.25, 0.5]] * 2
-        client = RerankClient(server.url, timeout=20, instruction="another")
-        assert ask(client, [0.25], [0.250]) == [[0.25]] * 2
-        assert len(server.paths) == 6
+        alike = ["0.25"], ["0.250"], ["0.2500"], ["0.25000"]
+        assert ask(RerankClient(server.url, timeout=20), *alike) == [[0.25]] * 4
+        assert server.paths == ["/v1/models"] + ["/v1/classify"] * 5
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)

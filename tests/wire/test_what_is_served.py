@@ -1,4 +1,7 @@
-"""All answers of one call come from one model; what was known of another is forgotten."""
+"""All answers of one call come from one model; what was known of another is forgotten.
+
+Tests of `scoring/learned.py`.
+"""
 
 from __future__ import annotations
 
@@ -162,3 +165,31 @@ def test_a_context_length_that_went_down(ask: Ask, told: dict[str, object]) -> N
         assert client.score("q", texts) == of(0, 0.1, 0.2)
         assert client.rerank("q", texts)[1].truncated
         assert ask(client, [0.3]) == [of(0, 0.3)]
+
+
+def test_a_model_that_another_call_finds_replaced(ask: Ask) -> None:
+    """A call goes on with what it began with: a second list of prompts is never another model's."""
+    model, client = Model(), None
+    long = "long " * 80
+
+    def behave(asked: Asked) -> None:
+        if client is not None and asked.body and model.name == "first" and long.encode() not in asked.body:
+            said: list[object] = []  # this list is answered by the first model, when another call has seen the second
+            old = framed(asked.good[:-1].replace(b'"model": "toy", ', b"") + b', "model": "first"}')
+            model.replace("second")
+            thread = threading.Thread(target=lambda: said.append(client.score("other", ["p=0.5"])))
+            thread.start()
+            thread.join()
+            assert said == [of(0.001, 0.5)]
+            asked.say(old)
+        else:
+            model.behave(asked)
+
+    with peer(behave) as server:
+        client = RerankClient(server.url, max_length=600)
+        first = client
+        client = None
+        assert first.score("q", ["p=0.1"]) == [0.1]
+        client = first
+        pairs = [("q", "p=0.1"), ("r", f"p=0.2 {long}"), ("s", "p=0.3")]
+        assert first.score_pairs(pairs) == of(0.001, 0.1, 0.2, 0.3)
