@@ -156,14 +156,14 @@ def ratio(timed: list[Timed], bare: list[Timed], field: str) -> float:
 
 
 async def by_size(entries: dict[str, Entry], texts: Texts) -> dict[str, list[float]]:
-    """CPU microseconds a document of our own ways, by the number of documents."""
+    """CPU microseconds per document of our own ways, by the number of documents."""
     ours = {name: entries[name] for name in ("score", "ascore", "rerank", "arerank")}
     found: dict[str, list[float]] = defaultdict(list)
     for count in FLAT_COUNTS:
         runs = await interleaved(ours, count, max(5, 2000 // count), texts)
         for name, timed in runs.items():
             found[name].append(median(timed, "cpu") / count * 1e6)
-    print("\nCPU microseconds a document " + "".join(f"{count:>9,}" for count in FLAT_COUNTS))
+    print("\nCPU microseconds per document " + "".join(f"{count:>9,}" for count in FLAT_COUNTS))
     for name, costs in found.items():
         print(f"  {name:26}" + "".join(f"{cost:9.2f}" for cost in costs))
     return found

@@ -58,7 +58,7 @@ def one_by_one(urls: dict[str, str], repeat: int) -> None:
             f"{name} {statistics.median(t):.2f} ({sorted(t)[int(0.99 * len(t))]:.2f})" for name, t in found.items()
         ]
         hop = statistics.median(found["through smg"]) - statistics.median(found["direct"])
-        print(f"  {size:>4} documents a list: {', '.join(cells)}; the hop {hop:.2f}")
+        print(f"  {size:>4} documents per list: {', '.join(cells)}; the hop {hop:.2f}")
 
 
 async def at_once(urls: dict[str, str], repeat: int) -> None:

@@ -155,7 +155,7 @@ def grown(rows: list[Counts], allow_mb: float) -> list[str]:
     names = [
         name for name in ("descriptors", "sockets", "threads", "tasks") if getattr(last, name) > getattr(first, name)
     ]
-    # A few objects come and go with the interpreter's own caches; a leak adds one a call at the least.
+    # A few objects come and go with the interpreter's own caches; a leak adds one per call at the least.
     if last.objects - first.objects > (last.calls - first.calls) / 2:
         names.append("objects")
     if last.megabytes - first.megabytes > allow_mb:

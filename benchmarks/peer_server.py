@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 class PeerServer(ThreadingHTTPServer):
     """It keeps what it was asked.
 
-    ``faults`` are used up one a request; ``order`` is "sorted" (as the real ones answer) or "given";
+    ``faults`` are used up one per request; ``order`` is "sorted" (as the real ones answer) or "given";
     ``spoil`` is "", "missing" (a document is left out) or "nan" (a score isn't a number); ``hold`` is how many
     seconds an answer takes; ``most`` is how many requests were in flight at once; ``watch`` is called with each.
     """

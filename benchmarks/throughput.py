@@ -169,7 +169,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("url", help="the server's address, such as http://127.0.0.1:30000")
-    add("--documents", type=numbers, default=[20, 100, 1000], help="documents a query, comma-separated")
+    add("--documents", type=numbers, default=[20, 100, 1000], help="documents per query, comma-separated")
     add("--words", type=numbers, default=[60, 250], help="words a document, comma-separated")
     add("--clients", type=numbers, default=[1, 8, 32], help="clients at once, comma-separated")
     add("--ways", type=names, default=list(WAYS), help=f"comma-separated: {', '.join(WAYS)}")

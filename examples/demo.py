@@ -203,7 +203,7 @@ def what_next(options: argparse.Namespace) -> None:
     print(f"""
 What next
   your own texts    qwen3-sglang demo --keep-serving --port 30000
-                    and open http://127.0.0.1:30000/playground
+                    and open http://127.0.0.1:30000 in a browser
   the real model    make demo MODEL={REAL}
   your own server   qwen3-sglang serve {options.model or REAL}
                     and base_url="http://<that machine>:30000" in your code""")

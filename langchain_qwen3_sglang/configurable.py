@@ -1,4 +1,4 @@
-"""Fields that a call's config may set, without a new connection for each call."""
+"""Fields that a call's config may set, without new connections per call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Prepared = tuple[Runnable[RerankInput, list[Document]], RunnableConfig]
 
 
 class ConfigurableRerank(RunnableConfigurableFields[RerankInput, list[Document]]):
-    """LangChain makes a new reranker for each call with a config of its own; this lets it keep the connections."""
+    """Keeps the connections where LangChain makes a new reranker for each call with a config of its own."""
 
     @classmethod
     def lc_id(cls) -> list[str]:
@@ -38,7 +38,10 @@ class ConfigurableRerank(RunnableConfigurableFields[RerankInput, list[Document]]
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """As the reranker's own `batch`, in shared lists, where every input has the same settings."""
+        """The reranker's own `batch`, in shared lists, where all inputs have the same settings.
+
+        Raises: as `Qwen3SGLangRerank.batch`.
+        """
         one, configs = self._shared(inputs, config)
         batch = super().batch if one is None else one.batch
         return batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
@@ -51,7 +54,7 @@ class ConfigurableRerank(RunnableConfigurableFields[RerankInput, list[Document]]
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """`batch`, without blocking the event loop."""
+        """`batch`, without blocking the event loop. Raises: as `batch`."""
         one, configs = self._shared(inputs, config)
         batch = super().abatch if one is None else one.abatch
         return await batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)

@@ -30,5 +30,8 @@ class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
         return self._connect().score_pairs(text_pairs, instruction=self.instruction)
 
     async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
-        """`score`, on the running event loop, with no thread; LangChain's interface has no such method yet."""
+        """`score`, on the running event loop, with no thread; LangChain's interface has no such method yet.
+
+        Raises: as `score`.
+        """
         return await self._connect().ascore_pairs(text_pairs, instruction=self.instruction)

@@ -35,7 +35,7 @@ class Overrides(TypedDict, total=False):
 
 
 def as_input(query: str, documents: object) -> RerankInput:
-    """Both together, not checked yet; what can be read only once is read here, since a tracer reads it too."""
+    """Query and documents as an input, unchecked; an iterator is read here, since a tracer reads it too."""
     read = list(documents) if isinstance(documents, Iterator) else documents
     return cast("RerankInput", {"query": query, "documents": read})
 

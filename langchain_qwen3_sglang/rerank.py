@@ -95,7 +95,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         callbacks: Callbacks = None,
         **overrides: Unpack[Overrides],
     ) -> list[Document]:
-        """`rerank`, on the running event loop, with no thread."""
+        """`rerank`, on the running event loop, with no thread. Raises: as `rerank`."""
         asked = as_input(query, documents)
         return await self.ainvoke(asked, {"callbacks": callbacks}, **overrides)
 
@@ -121,7 +121,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         callbacks: Callbacks | None = None,
         **overrides: Unpack[Overrides],
     ) -> list[Document]:
-        """`compress_documents`, on the running event loop, with no thread."""
+        """`compress_documents`, on the running event loop, with no thread. Raises: as `rerank`."""
         return await self.arerank(query, documents, callbacks=callbacks, **overrides)
 
     def invoke(
@@ -130,7 +130,10 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """`rerank`, as a Runnable; keyword arguments are the overrides, so `bind(top_n=1)` works."""
+        """`rerank`, as a Runnable; keyword arguments are the overrides, so `bind(top_n=1)` works.
+
+        Raises: as `rerank`.
+        """
         return self.batch([input], config, **kwargs)[0]
 
     async def ainvoke(
@@ -139,7 +142,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> list[Document]:
-        """`invoke`, on the running event loop, with no thread."""
+        """`invoke`, on the running event loop, with no thread. Raises: as `rerank`."""
         return (await self.abatch([input], config, **kwargs))[0]
 
     def batch(
@@ -155,11 +158,15 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         How many requests are in flight is this reranker's `max_concurrency`, not the config's.
 
         Args:
-            inputs: one a query.
-            config: one for all, or one an input.
+            inputs: one per query.
+            config: one for all, or one per input.
             return_exceptions: an input that can't be used has its error in the result, and costs the others
                 nothing; a failure of the server is every input's.
             kwargs: `top_n`, `min_score` and `instruction` of this call alone, for each query.
+
+        Raises:
+            InvalidInputError: as `rerank`, for the first such input, unless `return_exceptions` is True.
+            ServerError: as `rerank`, unless `return_exceptions` is True.
         """
         limits, configs = self._limits(kwargs), get_config_list(config, len(inputs))
         with observed(self.get_name(), inputs, limits, configs) as outcomes:
@@ -174,7 +181,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[list[Document]]:
-        """`batch`, on the running event loop, with no thread."""
+        """`batch`, on the running event loop, with no thread. Raises: as `batch`."""
         limits, configs = self._limits(kwargs), get_config_list(config, len(inputs))
         async with aobserved(self.get_name(), inputs, limits, configs) as outcomes:
             outcomes.extend(await self._aoutcomes(inputs, limits, apart=return_exceptions))

@@ -1,4 +1,4 @@
-"""A run for each query, for LangChain's callbacks and tracers: what was asked, and what came of it."""
+"""One run per query for LangChain's callbacks and tracers, with its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ranked_with_outputs(
 def observed(
     name: str, inputs: Sequence[object], limits: Overrides, configs: Sequence[RunnableConfig]
 ) -> Iterator[list[Outcome]]:
-    """A run an input; the caller fills the list that is yielded, one outcome an input."""
+    """One run per input; the caller fills the list that is yielded, one outcome per input."""
     outcomes: list[Outcome] = []
     runs: list[CallbackManagerForChainRun] = [
         get_callback_manager_for_config(config).on_chain_start(None, **_started(name, given, limits, config))

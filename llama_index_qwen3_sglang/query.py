@@ -1,4 +1,4 @@
-"""What one call asks: LlamaIndex's query in, text, limits and instruction out. No I/O."""
+"""LlamaIndex's query -> the text, limits and instruction of one call. No I/O."""
 
 from __future__ import annotations
 

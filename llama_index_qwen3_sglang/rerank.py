@@ -73,7 +73,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         min_score: float | Unset | None = UNSET,
         instruction: str | Unset | None = UNSET,
     ) -> list[NodeWithScore]:
-        """Do as `postprocess_nodes`, with other limits or another instruction for this call.
+        """`postprocess_nodes`, with other limits or another instruction for this call.
 
         Args:
             query: what nodes are judged against; a RerankQueryBundle may bring its own instruction.
@@ -101,7 +101,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         min_score: float | Unset | None = UNSET,
         instruction: str | Unset | None = UNSET,
     ) -> list[NodeWithScore]:
-        """Do the same as `rerank` on the running event loop, with no thread."""
+        """Do the same as `rerank` on the running event loop, with no thread. Raises: as `rerank`."""
         return await self._arerank(as_list(nodes), self._asked(query, top_n, min_score, instruction))
 
     @_span

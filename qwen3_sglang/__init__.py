@@ -75,7 +75,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The client when it is first asked for: aiohttp and requests take ten times as long to import as the rest."""
+    """Import the client when it is first asked for: aiohttp and requests take ten times as long as the rest."""
     if name != "RerankClient":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from qwen3_sglang.client import RerankClient  # noqa: PLC0415 - the reason is above

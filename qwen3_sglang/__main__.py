@@ -8,9 +8,9 @@ from qwen3_sglang.errors import MissingDependencyError
 
 
 def main() -> None:
-    """Run the command; where the extra `cli` is missing, say so in one line."""
+    """Run the command; an install without its dependencies ends with one line that says so."""
     try:
-        from qwen3_sglang.cli import app  # noqa: PLC0415 - it can't be loaded without its extra
+        from qwen3_sglang.cli import app  # noqa: PLC0415 - it can't be loaded without typer and rich
     except MissingDependencyError as error:
         sys.exit(f"error {error}")
     app.main()

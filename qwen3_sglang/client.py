@@ -40,26 +40,26 @@ class RerankClient:
         timeout: Seconds that one call may take in all, every retry included.
         connect_timeout: Seconds to get a connection, and to send a request over a new one.
         read_timeout: Seconds that a server may be silent before the request is sent again; None: what is left of
-            timeout. Set it where a machine can vanish without closing its connections.
-        max_retries: How often a request is sent again that met a dropped connection, a timeout, or status 408, 429,
-            500, 502, 503 or 504; None: while timeout lasts. A server that never answered this client is tried at most
-            3 times, a 500 at most 5 times.
+            timeout. Set it if a machine can vanish without closing its connections.
+        max_retries: How often to send a request again after a dropped connection, a timeout, or status 408, 429, 500,
+            502, 503 or 504; None: until timeout ends. A server that never answered this client is tried at most 3
+            times, a 500 at most 5 times.
         on_error: "raise", or "passthrough": documents that the server didn't score are returned in the order given,
-            marked by an error, with one warning logged. A blank or over-long query is passed through too; any other
-            InvalidInputError always raises, and so do score and score_pairs.
+            marked by an error, with one warning logged. So are those of a blank or over-long query. Any other
+            InvalidInputError always raises, and so do all errors in score and score_pairs.
         backoff: How long to wait before a retry.
-        max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's where that
-            is lower. A longer document loses its tail, and its result says truncated.
-        tokenizer: Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None:
-            the server is asked. Name it behind a gateway.
-        escape_special_tokens: Break special tokens such as "<|im_end|>" inside query, instruction and documents, by a
-            space after the "<", so that no text can leave its place in the template.
+        max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is
+            lower. A longer document loses its tail, and its result says truncated.
+        tokenizer: Folder of the served model, or its tokenizer.json, for cutting long documents (extra tokenizer);
+            None: the server is asked. Set it behind a gateway.
+        escape_special_tokens: Put a space after the "<" of special tokens such as "<|im_end|>" inside query,
+            instruction and documents, so that no text can leave its place in the template.
         endpoint: How documents are scored: v1/classify (SGLang, the only one that its gateway routes); v1/score
             (SGLang, sends and tokenises the query once per list); classify (vLLM).
-        cache_size: Scores to remember, by model, instruction, query and document; 0 remembers none.
+        cache_size: Number of scores to remember, by model, instruction, query and document; 0 remembers none.
         verify: True checks TLS certificates by requests' CA bundle, or the one that REQUESTS_CA_BUNDLE names; a path
             names a bundle (file or folder); False checks none.
-        template: The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
+        template: The served model's prompt, if that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
 
     Raises:
         InvalidInputError: an argument can't be used.
@@ -126,7 +126,7 @@ class RerankClient:
         instruction: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[float]:
-        """`score`, without blocking the event loop."""
+        """`score`, without blocking the event loop. Raises: as `score`."""
         read = partial(self._reader.query, query, documents, instruction, on_progress)
         outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
@@ -163,7 +163,7 @@ class RerankClient:
         instruction: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[RerankResult]:
-        """`rerank`, without blocking the event loop."""
+        """`rerank`, without blocking the event loop. Raises: as `rerank`."""
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
@@ -179,7 +179,7 @@ class RerankClient:
         return p_yes(self._scorer.score(self._reader.pairs(pairs, instruction)))
 
     async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
-        """`score_pairs`, without blocking the event loop."""
+        """`score_pairs`, without blocking the event loop. Raises: as `score_pairs`."""
         read = partial(self._reader.pairs, pairs, instruction)
         outcomes = await self._scorer.ascore(await aside(size_of_rows(pairs), read))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
@@ -214,7 +214,7 @@ class RerankClient:
         *,
         instruction: str | None = None,
     ) -> list[list[RerankResult]]:
-        """`rerank_many`, without blocking the event loop."""
+        """`rerank_many`, without blocking the event loop. Raises: as `rerank_many`."""
         check_limits(top_n, min_score)
         asked = await aside(size_of_rows(queries), partial(self._reader.queries, queries, instruction))
         outcomes = await self._scorer.ascore(asked)
@@ -235,7 +235,7 @@ class RerankClient:
         return self._scorer.run(self._scorer.prompts(self._reader.group(query, documents, instruction)))
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
-        """`prompts`, without blocking the event loop."""
+        """`prompts`, without blocking the event loop. Raises: as `prompts`."""
         size = size_of_all(query, instruction, documents)
         group = await aside(size, partial(self._reader.group, query, documents, instruction))
         return await self._scorer.arun(self._scorer.prompts(group), size)

@@ -1,4 +1,4 @@
-"""What both adapters know of the server, as a pydantic model. Only the adapters import it: they bring pydantic."""
+"""The options of a connection as a pydantic model. Only the adapters import it: they bring pydantic."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def option(name: str, **more: Any) -> Any:
 
 
 def masked(data: dict[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments, what may be a key (misspelled too) wrapped: a traceback with locals shows them."""
+    """A constructor's arguments, possible keys (misspelled ones too) wrapped: tracebacks can show locals."""
     return {
         name: SecretStr(value) if "key" in name and isinstance(value, str) else value for name, value in data.items()
     }

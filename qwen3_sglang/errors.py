@@ -60,7 +60,7 @@ class InvalidInputError(Qwen3SGLangError, ValueError):
 class QueryError(InvalidInputError):
     """The query is blank, or so long that no document has room beside it.
 
-    Queries come at run time, so `on_error="passthrough"` covers this, other than an argument of the wrong type.
+    Queries come at run time, so `on_error="passthrough"` covers this error, but not an argument of the wrong type.
     """
 
 

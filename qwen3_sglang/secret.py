@@ -16,7 +16,7 @@ for _name, _char in html5.items():
     if _name.endswith(";"):
         _NAMED.setdefault(_char, []).append(_name)
 _ASCII = 127
-_UNMISTAKABLE = 8  # characters of base64: fewer stand in many a word by chance
+_UNMISTAKABLE = 8  # characters of base64: fewer occur in ordinary words by chance
 _LEAST_PART = 4  # characters of a secret that a quotation ends in
 _CUT_OFF = re.compile(r"[\\%&]?[\w#\\]{0,7}(?=…|\Z)")
 _NEVER_PICKLED = f"a secret is never pickled: set {API_KEY_VARIABLE} where the copy runs"

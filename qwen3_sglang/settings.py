@@ -81,16 +81,16 @@ class Settings:
         metadata=option(
             None,
             "Seconds that a server may be silent before the request is sent again; None: what is left of timeout. "
-            "Set it where a machine can vanish without closing its connections.",
+            "Set it if a machine can vanish without closing its connections.",
             optional(bounds.seconds),
         )
     )
     max_retries: int | None = field(
         metadata=option(
             None,
-            "How often a request is sent again that met a dropped connection, a timeout, or status 408, 429, 500, "
-            "502, 503 or 504; None: while timeout lasts. A server that never answered this client is tried at most "
-            "3 times, a 500 at most 5 times.",
+            "How often to send a request again after a dropped connection, a timeout, or status 408, 429, 500, 502, "
+            "503 or 504; None: until timeout ends. A server that never answered this client is tried at most 3 "
+            "times, a 500 at most 5 times.",
             optional(bounds.at_least(0)),
         )
     )
@@ -98,8 +98,8 @@ class Settings:
         metadata=option(
             "raise",
             '"raise", or "passthrough": documents that the server didn\'t score are returned in the order given, '
-            "marked by an error, with one warning logged. A blank or over-long query is passed through too; any "
-            "other InvalidInputError always raises, and so do score and score_pairs.",
+            "marked by an error, with one warning logged. So are those of a blank or over-long query. Any other "
+            "InvalidInputError always raises, and so do all errors in score and score_pairs.",
             bounds.one_of(*get_args(OnError)),
         )
     )
@@ -109,7 +109,7 @@ class Settings:
     max_length: int | None = field(
         metadata=option(
             None,
-            "Tokens per prompt, template included; None: the template's limit (8192), or the server's where that is "
+            "Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is "
             "lower. A longer document loses its tail, and its result says truncated.",
             optional(bounds.at_least(1)),
         )
@@ -117,8 +117,8 @@ class Settings:
     tokenizer: str | None = field(
         metadata=option(
             None,
-            "Folder of the served model, or its tokenizer.json, to cut long documents by (extra tokenizer); None: the "
-            "server is asked. Name it behind a gateway.",
+            "Folder of the served model, or its tokenizer.json, for cutting long documents (extra tokenizer); None: "
+            "the server is asked. Set it behind a gateway.",
             optional(bounds.path),
             bounds.read_path,
             takes="str | os.PathLike[str] | None",
@@ -127,8 +127,8 @@ class Settings:
     escape_special_tokens: bool = field(
         metadata=option(
             True,
-            'Break special tokens such as "<|im_end|>" inside query, instruction and documents, by a space after the '
-            '"<", so that no text can leave its place in the template.',
+            'Put a space after the "<" of special tokens such as "<|im_end|>" inside query, instruction and documents, '
+            "so that no text can leave its place in the template.",
             bounds.switch,
         )
     )
@@ -142,7 +142,7 @@ class Settings:
     cache_size: int = field(
         metadata=option(
             0,
-            "Scores to remember, by model, instruction, query and document; 0 remembers none.",
+            "Number of scores to remember, by model, instruction, query and document; 0 remembers none.",
             bounds.at_least(0),
         )
     )
@@ -159,7 +159,7 @@ class Settings:
     template: Template = field(
         metadata=option(
             QWEN3,
-            "The served model's prompt, where that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.",
+            "The served model's prompt, if that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.",
             bounds.template,
             shown="`QWEN3`",
             adapters=False,

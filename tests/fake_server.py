@@ -31,7 +31,7 @@ class FakeServer(ThreadingHTTPServer):
         self.asked: list[tuple[str, str | None]] = []
         self.prompts: list[str] = []
         self.scores: dict[str, float] = {}  # P(yes) of prompts that don't say it themselves
-        self.ports: list[int] = []  # the client's, one a request: who shares a connection
+        self.ports: list[int] = []  # the client's, one per request: who shares a connection
         self.arrived = threading.Event()  # a request waits at the barrier
 
     def handle_error(self, request: Any, client_address: Any) -> None:

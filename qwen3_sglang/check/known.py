@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What somebody published for one pair, asked with the model's own template and its default instruction.
+    """The published answer for one pair, asked with the model's own template and default instruction.
 
     Attributes:
         query: the query.
         document: the document.
         p_yes: P(yes) as published.
-        tokens: tokens of the prompt; None where nobody published them.
+        tokens: tokens of the prompt; None where they weren't published.
     """
 
     query: str
@@ -45,7 +45,7 @@ class Published:
         source: who published the answers, and what computed them.
         answers: the pairs.
         tolerance: by how much a logit may differ where the weights are the same.
-        reason: why by so much.
+        reason: why the tolerance is that large.
     """
 
     checkpoint: str
@@ -56,8 +56,8 @@ class Published:
 
 
 ROUNDING = "two runs of one network in 16 bits differ by up to 0.2 in the logit, as measured on random weights"
-# To add a model or a pair: figures that somebody published, asked with Qwen's own template. Pairs that were made with
-# another one stay out: it moves P(yes).
+# To add a model or a pair: figures that somebody published, asked with Qwen's own template. Leave out pairs that were
+# made with another template: it changes P(yes).
 PUBLISHED = {
     "0.6B": Published(
         "Qwen/Qwen3-Reranker-0.6B",
@@ -107,7 +107,11 @@ def find(name: str) -> Published:
 
 
 def check_answers(client: RerankClient, published: Published) -> Iterator[Finding]:
-    """Each published pair with both figures, then the verdict; stops where the server fails."""
+    """Compare each published pair with the server's answer, then give the verdict; stop where the server fails.
+
+    Raises:
+        InvalidInputError: `max_length` has no room for a pair. A ServerError is a finding, and isn't raised.
+    """
     apart = []
     try:
         for answer in published.answers:

@@ -1,4 +1,4 @@
-"""What a check found, of a server or of a folder, and the check of a server, as `qwen3-sglang check` prints them."""
+"""One finding of a check, of a server or of a folder; and the check of a server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class Finding:
 
 
 def check_server(client: RerankClient) -> Iterator[Finding]:
-    """Reachable, right model with two labels, a relevant text above an irrelevant one; stops at the first fault."""
+    """Reachable, right model with two labels, a relevant text above an irrelevant one; stops at the first fault.
+
+    Raises: nothing; a ServerError is a finding.
+    """
     try:
         model = client.model()
         yield Finding(True, f"reachable: {client.settings.base_url} serves {model}")

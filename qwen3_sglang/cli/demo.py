@@ -28,7 +28,7 @@ def demo(
         out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
         documents = [IRRELEVANT, RELEVANT]
         print_table(client.rerank(QUERY, documents), [Document(text) for text in documents])
-        out.print(f"the real model: qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B\nthe playground: {base_url}/playground")
+        out.print(f"the real model: qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B\nthe playground: {base_url}")
         if keep_serving:
             out.print("serving; stop with Ctrl-C")
             threading.Event().wait()

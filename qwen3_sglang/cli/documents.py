@@ -56,7 +56,7 @@ def read_documents(text: str, field: str = "text") -> list[Document]:
 
 
 def _array(text: str) -> list[Any] | None:
-    """The text as one JSON array of strings or objects; None where it is something else."""
+    """The text as one JSON array of strings or objects; None where it is no such array."""
     if not text.lstrip().startswith("["):
         return None
     whole = _parsed(text)

@@ -32,7 +32,7 @@ _REMEDIES = {
 
 
 def explain(error: BaseException) -> str | None:
-    """One line with the remedy, as rich markup; None where the error isn't one that a user can do something about."""
+    """The error as one line with its remedy, in rich markup; None for an error that no user can remedy."""
     if isinstance(error, InvalidInputError):
         return escape(f"{_flag(error.field)} {_value(error.value)}: {in_words(error.remedy)}")
     if isinstance(error, Qwen3SGLangError):
@@ -55,7 +55,7 @@ def in_words(text: str) -> str:
 
 
 def hints(error: BaseException) -> list[str]:
-    """What else helps: how to start a server where none listens."""
+    """Further help, such as how to start a server where none listens."""
     return [f"({START})"] if isinstance(error, ServerUnreachableError) and "refused" in error.message else []
 
 

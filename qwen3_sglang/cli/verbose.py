@@ -22,7 +22,7 @@ class _Notes(logging.Handler):
 
 
 def listen() -> None:
-    """From here on, warnings are shown."""
+    """Show warnings from here on."""
     if not _log.handlers:
         _log.addHandler(_Notes())
 

@@ -1,4 +1,4 @@
-"""A converted checkpoint for whatever names a model: the folder itself, or a conversion that is kept."""
+"""Finds the converted checkpoint of a model, or converts the model and keeps the result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qwen3_sglang.convert.remarks import Verdict
 from qwen3_sglang.convert.write import Progress
 from qwen3_sglang.errors import ConversionError
 
-LAYOUT = "2"  # another number makes every earlier conversion in the cache one that isn't found any more
+LAYOUT = "2"  # another number invalidates every earlier conversion in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Place:
 
 
 def is_converted(folder: Path) -> bool:
-    """Is there a checkpoint in the folder that SGLang serves rightly as it is?"""
+    """Whether the folder holds a checkpoint that SGLang serves correctly as it is. Raises: as `judge`."""
     return folder.is_dir() and judge(folder).verdict is Verdict.READY
 
 
@@ -63,7 +63,11 @@ def locate(model: str, target: Path | None = None, *, offline: bool = False) -> 
 
 
 def keep(place: Place, progress: Progress | None = None, note: Callable[[str], None] | None = None) -> bool:
-    """Convert into the place; were the weights linked? They are copied where linking fails."""
+    """Convert into the place. True where the weights were linked; they are copied where linking fails.
+
+    Raises:
+        ConversionError: as `convert`.
+    """
     try:
         convert(place.source, place.folder, link=True, verify=False, progress=progress, note=note)
     except ConversionError as error:
@@ -76,12 +80,12 @@ def keep(place: Place, progress: Progress | None = None, note: Callable[[str], N
 
 
 def cache() -> Path:
-    """The folder of the conversions that nobody named a folder for."""
+    """The folder for conversions without a folder of their own."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "qwen3-sglang" / "converted"
 
 
 def fingerprint(source: Path) -> str:
-    """Changes when the source is another folder, or its weights or settings do; no weight is read."""
+    """A string that changes when the source folder, its weights or its settings change; no weight is read."""
     files = sorted([*source.glob("*.safetensors"), *source.glob("*.json")])
     stats = [(path.name, (info := path.stat()).st_size, info.st_mtime_ns) for path in files]
     return hashlib.sha256(repr((LAYOUT, str(source.resolve()), stats)).encode()).hexdigest()[:12]

@@ -45,7 +45,7 @@ class Shard:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`; ConversionError when it is missing or isn't one."""
+    """The JSON object in `path`. Raises: as `read_any_json`, and ConversionError where it is no object."""
     data = read_any_json(path)
     if not isinstance(data, dict):
         raise ConversionError(f"{path}: a JSON object is expected; {REFETCH}")
@@ -53,7 +53,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_any_json(path: Path) -> Any:
-    """What `path` holds; ConversionError when it is missing, no ordinary file, too large, or no JSON."""
+    """What the JSON file `path` holds.
+
+    Raises:
+        ConversionError: it is missing, no ordinary file, over MAX_JSON bytes, or no JSON.
+    """
     if not path.is_file():  # a pipe would be waited for
         raise ConversionError(f"{path}: can't be read as JSON (no such file); {REFETCH}")
     try:
@@ -69,8 +73,9 @@ def read_any_json(path: Path) -> Any:
 def open_shards(folder: Path) -> list[Shard]:
     """The headers of all of the folder's weight files.
 
-    Raises ConversionError when there are none, one is missing or broken, two hold the same tensor, or one lacks
-    a tensor that the index says it has.
+    Raises:
+        ConversionError: there are none, one is missing or broken, two hold the same tensor, or one lacks a tensor that
+            the index says it has.
     """
     names, promised = _shard_names(folder)
     shards = [read_shard(folder / name) for name in names]
@@ -96,7 +101,7 @@ def _shard_names(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _instead(folder: Path) -> str:
-    """What a folder without weights holds in their place, and what to do."""
+    """What a folder without weights holds instead, and what to do."""
 
     def has(*patterns: str) -> bool:
         return any(any(folder.glob(pattern)) for pattern in patterns)
@@ -136,7 +141,12 @@ def _indexed_names(folder: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def read_shard(path: Path) -> Shard:
-    """The header of one file, checked against the file's size; ConversionError when they disagree."""
+    """The header of one file, checked against the file's size.
+
+    Raises:
+        ConversionError: the header is damaged, or the two disagree.
+        OSError: the file can't be read.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -183,7 +193,11 @@ def _check_layout(path: Path, tensors: Mapping[str, Entry], size: int) -> None:
 
 
 def read_bytes(shard: Shard, begin: int, length: int) -> bytes:
-    """`length` bytes of the data part, from `begin`; ConversionError when the file ends before."""
+    """`length` bytes of the data part, from byte `begin` of it.
+
+    Raises:
+        ConversionError: the file ends before.
+    """
     with shard.path.open("rb") as file:
         file.seek(shard.data_start + begin)
         data = file.read(length)
@@ -193,19 +207,19 @@ def read_bytes(shard: Shard, begin: int, length: int) -> bytes:
 
 
 def find_tensor(shards: Iterable[Shard], name: str) -> tuple[Shard, Entry]:
-    """Where the tensor `name` is; one of `shards` has it."""
+    """The shard that has the tensor `name`, and its entry; one of `shards` must have it."""
     shard = next(shard for shard in shards if name in shard.tensors)
     return shard, shard.tensors[name]
 
 
 def read_tensor(shards: Iterable[Shard], name: str) -> tuple[Entry, bytes]:
-    """The tensor `name`, which one of `shards` has."""
+    """The entry and the bytes of the tensor `name`; one of `shards` must have it. Raises: as `read_bytes`."""
     shard, entry = find_tensor(shards, name)
     return entry, read_bytes(shard, entry.begin, entry.end - entry.begin)
 
 
 def copy_shard(shard: Shard, target: Path, dropped: Collection[str], report: Report) -> None:
-    """Stream `shard` to `target`, without those of its tensors that are in `dropped`."""
+    """Stream `shard` to `target`, without those of its tensors that are in `dropped`. Raises: as `copy_range`."""
     gone = sorted((entry.begin, entry.end) for name, entry in shard.tensors.items() if name in dropped)
     with shard.path.open("rb", buffering=0) as source, target.open("wb", buffering=0) as sink:
         size = os.fstat(source.fileno()).st_size
@@ -221,7 +235,7 @@ def copy_shard(shard: Shard, target: Path, dropped: Collection[str], report: Rep
 
 
 def without(tensors: Mapping[str, Entry], dropped: Collection[str]) -> dict[str, Entry]:
-    """The other tensors, those behind a gap moved up to close it."""
+    """The entries of the other tensors, moved up to close the gaps."""
     gone = [entry for name, entry in tensors.items() if name in dropped]
     kept = {}
     for name, entry in tensors.items():

@@ -51,12 +51,15 @@ class Classifier:
 
     @cached_property
     def rows(self) -> list[list[float]]:
-        """The head's."""
+        """The rows of the head, one list of numbers per label.
+
+        Raises: ConversionError where the file ends too early.
+        """
         return self._read(WEIGHT, range(self.labels)) or []
 
     @cached_property
     def bias(self) -> list[float]:
-        """One number per label, or none."""
+        """One number per label, or none. Raises: as `rows`."""
         if BIAS not in self.found:
             return []
         shard, entry = self.found[BIAS]
@@ -69,7 +72,10 @@ class Classifier:
 
     @cached_property
     def likeness(self) -> float | None:
-        """The cosine of `direction` and w_yes - w_no; None where the folder doesn't have those rows any more."""
+        """The cosine of `direction` and w_yes - w_no; None where the folder doesn't have those rows any more.
+
+        Raises: as `rows`.
+        """
         name = EMBEDDINGS if self.config.get("tie_word_embeddings") else LM_HEAD
         pair = None if self.tokens is None else self._read(name, [self.tokens.no, self.tokens.yes])
         return None if pair is None else cosine(self.direction, minus(pair[1], pair[0]))
@@ -108,7 +114,7 @@ class Classifier:
 
 
 def score_rows(model: Classifier) -> Rows:
-    """Where P(yes) of a classifier without faults comes from; label 1 of two is yes unless something says otherwise."""
+    """The rows behind P(yes) of a classifier without faults; label 1 of two is yes unless the folder says otherwise."""
     bias = BIAS if BIAS in model.found else None
     if model.labels == 1:
         return Rows(WEIGHT, None, 0, bias) if model.yes == 0 else Rows(WEIGHT, 0, None, bias)
@@ -116,7 +122,7 @@ def score_rows(model: Classifier) -> Rows:
 
 
 def head_remarks(model: Classifier) -> Iterator[Remark]:
-    """What is right and what is wrong with the head; the first of what can't be mended ends the list."""
+    """Remarks on the head, good and bad; the first fault that can't be repaired ends the list."""
     broken = _shape_fault(model.config, model.found) or _value_fault(model)
     if broken:
         yield fault(broken)
@@ -156,7 +162,7 @@ def _unreadable(entry: Entry) -> bool:
 
 
 def _value_fault(model: Classifier) -> str:
-    """Why the numbers of a head make no scores."""
+    """Why the numbers of a head give no scores."""
     length = math.hypot(*model.direction)
     if not math.isfinite(length):
         return f"head: the rows of {WEIGHT} are not finite numbers, so no document gets a score; {ORIGINAL}"

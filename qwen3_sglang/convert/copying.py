@@ -19,7 +19,12 @@ Report = Callable[[int], None]  # told how many bytes were just copied
 
 
 def copy_range(source: IO[bytes], sink: IO[bytes], begin: int, length: int, report: Report) -> None:
-    """Append `length` bytes of `source`, from `begin`, to `sink`. Both are unbuffered."""
+    """Append `length` bytes of `source`, from `begin`, to `sink`. Both are unbuffered.
+
+    Raises:
+        ConversionError: the source got shorter meanwhile.
+        OSError: the disk is full, or another failure of the file system.
+    """
     done = _copy_in_kernel(source.fileno(), sink.fileno(), begin, length, report)
     _copy_by_hand(source, sink, begin + done, length - done, report)
 
@@ -35,7 +40,7 @@ def _copy_in_kernel(source: int, sink: int, begin: int, length: int, report: Rep
             if error.errno not in NOT_HERE:
                 raise
             break
-        if count == 0:  # the file's end, or a file system that says so wrongly: reading tells which
+        if count == 0:  # the file's end, or a file system that wrongly reports it: reading tells which
             break
         done += count
         report(count)
@@ -61,7 +66,11 @@ def write_all(sink: IO[bytes], data: bytes) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """Make `target` another name of the file `source`; a symbolic link is followed to its file."""
+    """Make `target` another name of the file `source`; a symbolic link is followed to its file.
+
+    Raises:
+        ConversionError: the file system refuses it; the message says what to do.
+    """
     try:
         os.link(source.resolve(), target)
     except OSError as error:

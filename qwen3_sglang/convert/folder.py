@@ -30,7 +30,12 @@ COPIED = [
 
 
 def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
-    """The local folder of `source`; `download` is asked for a hub name that isn't one."""
+    """The local folder of `source`; `download` is asked for a hub name that isn't one.
+
+    Raises:
+        ConversionError: `source` is neither a folder nor a hub name, or the hub gave no model.
+        MissingDependencyError: as `download`.
+    """
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
@@ -48,7 +53,11 @@ def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
 
 
 def download(name: str) -> str:
-    """The folder of hub model `name` in the hub's cache; pickled weights are not fetched."""
+    """The folder of hub model `name` in the hub's cache; pickled weights are not fetched.
+
+    Raises:
+        MissingDependencyError: the extra `convert` isn't installed.
+    """
     try:
         from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
     except ImportError as error:
@@ -77,7 +86,8 @@ def check_apart(folder: Path, goal: Path) -> None:
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a language model or a classifier, as far as that file tells.
 
-    Raises ConversionError when there is none, or it is that of something else.
+    Raises:
+        ConversionError: there is none, or it is that of something else.
     """
     path, adapter = folder / "config.json", folder / "adapter_config.json"
     if adapter.is_file():
@@ -119,7 +129,8 @@ def classifier_config(source: Mapping[str, Any], pad: int | None, template: bool
 
     `template` says whether the model was trained with Qwen's, as far as is known; None where nobody has to note it.
 
-    Raises ConversionError when neither config nor tokenizer has a padding token.
+    Raises:
+        ConversionError: neither config nor tokenizer has a padding token.
     """
     new = {key: value for key, value in source.items() if key != "num_labels"}  # id2label says it
     new["architectures"] = [TARGET_CLASS]

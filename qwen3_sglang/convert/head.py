@@ -29,7 +29,7 @@ class Rows:
 
     Attributes:
         weight: the tensor [*, hidden] that holds the rows.
-        no: the number of the row of "no"; None, in a head of one label, stands for zeros.
+        no: the number of the row of "no"; None, in a head of one label, means zeros.
         yes: the number of the row of "yes"; None as before.
         bias: the tensor [*] of their bias; None where there is none.
     """
@@ -51,9 +51,10 @@ class Head:
 
 
 def build_head(shards: Sequence[Shard], rows: Rows) -> Head:
-    """The head for a checkpoint without faults (`tensor_faults`).
+    """The head for a checkpoint without faults (see `tensor_faults`).
 
-    Raises ConversionError when a row isn't there, holds values no head can be made of, or both rows are equal.
+    Raises:
+        ConversionError: a row isn't there, holds values no head can be made of, or both rows are equal.
     """
     shard, entry = find_tensor(shards, rows.weight)
     try:
@@ -92,13 +93,17 @@ def _bias(shards: Sequence[Shard], rows: Rows) -> tuple[list[float], list[float]
 
 
 def read_values(shards: Sequence[Shard], name: str) -> list[float]:
-    """All numbers of a small tensor."""
+    """All numbers of a small tensor.
+
+    Raises:
+        ConversionError: there is no such tensor, or the file ends too early.
+    """
     shard, entry = find_tensor(shards, name)
     return decode(read_bytes(shard, entry.begin, entry.end - entry.begin), entry.dtype)
 
 
 def head_rows(w_no: Sequence[float], w_yes: Sequence[float], dtype: str) -> tuple[list[float], list[float]]:
-    """([hidden], [hidden]): rows of "no" and "yes", every value representable in `dtype`."""
+    """([hidden], [hidden]): rows of "no" and "yes", every value representable in `dtype`. Raises: as `round_to`."""
     difference = [yes - no for no, yes in zip(w_no, w_yes, strict=True)]
     row1 = [round_to(round_to(d, "BF16"), dtype) for d in difference]
     # From the ROUNDED row1, so that the rounding of the one is made good by the other.
@@ -107,7 +112,12 @@ def head_rows(w_no: Sequence[float], w_yes: Sequence[float], dtype: str) -> tupl
 
 
 def round_to(value: float, dtype: str) -> float:
-    """The nearest value of type `dtype`, ties to even; ValueError or OverflowError when there is none."""
+    """The nearest value of type `dtype`, ties to even.
+
+    Raises:
+        ValueError: `value` is not finite.
+        OverflowError: it is too large for `dtype`.
+    """
     if not math.isfinite(value):
         raise ValueError(f"{value} is not finite")
     if dtype != "BF16":

@@ -76,7 +76,8 @@ class Judgement:
     def convertible(self) -> Source:
         """What a conversion starts from.
 
-        Raises ConversionError when the folder can't be converted, or a conversion would change nothing.
+        Raises:
+            ConversionError: the folder can't be converted, or a conversion would change nothing.
         """
         if self.verdict is Verdict.UNUSABLE:
             reason = next(remark.text for remark in self.remarks if not remark.ok and not remark.mended)
@@ -90,7 +91,8 @@ class Judgement:
 def judge(folder: str | Path) -> Judgement:
     """What is to be done with the checkpoint in `folder`.
 
-    Raises ConversionError when `folder` is no folder; all that is wrong inside becomes a remark.
+    Raises:
+        ConversionError: `folder` is no folder; all that is wrong inside becomes a remark.
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -105,15 +107,16 @@ def judge(folder: str | Path) -> Judgement:
 
 
 def inspect_checkpoint(folder: str | Path) -> list[Finding]:
-    """What is right, and what is wrong, with the checkpoint in `folder`; it is usable if every finding is ok.
+    """Findings on the checkpoint in `folder`, good and bad; it is usable if every finding is ok.
 
-    Raises ConversionError when `folder` is no folder.
+    Raises:
+        ConversionError: `folder` is no folder.
     """
     return judge(folder).findings
 
 
 def _language_model(folder: Path, config: Mapping[str, Any]) -> Judgement:
-    """All that a conversion needs is looked at, so that `check` doesn't recommend one that would be refused."""
+    """Check all that a conversion needs, so that `check` never recommends one that would be refused."""
     check_links(folder, DOWNLOADED)
     if quantized_by(config):
         raise ConversionError(f"{folder / 'config.json'}: {quantized_by(config)} is set; {UNQUANTIZED}")
@@ -244,7 +247,7 @@ def _weights(folder: Path, config: Mapping[str, Any], found: Found, tokens: Toke
 
 
 def _unmendable(remarks: list[Remark], reason: str) -> list[Remark]:
-    """The remarks on a folder that can't be converted: no trouble unless it needs to be."""
+    """Remarks on a folder that can't be converted; they are faults only where it would need to be."""
     if verdict_of(remarks) is Verdict.CONVERTIBLE:
         return [*remarks, fault(reason)]
     return [replace(remark, mended=False) for remark in remarks]

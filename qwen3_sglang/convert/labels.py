@@ -29,7 +29,7 @@ def label_names(config: Mapping[str, Any]) -> list[str]:
 
 
 def said_yes(config: Mapping[str, Any], labels: int) -> int | None:
-    """The label that the names in a config call yes, of `labels` labels; None where they don't say.
+    """Which of `labels` labels the names in a config call yes; None where they don't say.
 
     `id2label` counts; `label2id` where that says nothing.
     """
@@ -39,7 +39,7 @@ def said_yes(config: Mapping[str, Any], labels: int) -> int | None:
 
 
 def says_no(config: Mapping[str, Any]) -> bool:
-    """Is the name of the first label a word for no?"""
+    """Whether the name of the first label is a word for no."""
     return _plain((label_names(config) or [""])[0]) in NO_WORDS
 
 
@@ -76,7 +76,7 @@ def dot(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def cosine(one: Sequence[float], other: Sequence[float] | None) -> float | None:
-    """Of the angle between two rows; None where one is missing, zero, not finite, or of another length."""
+    """Cosine of the angle between two rows; None where one is missing, zero, not finite, or of another length."""
     if other is None or len(one) != len(other):
         return None
     lengths = math.hypot(*one) * math.hypot(*other)

@@ -89,7 +89,7 @@ class Parity:
 
 
 def obstacle(verify: bool | None, shards: Sequence[Shard]) -> str:
-    """Why the full check is not to be run; empty when it is.
+    """Why the full check can't be run; empty when it can.
 
     Raises, where `verify` is True, MissingDependencyError or ConversionError (too little memory) instead.
     """
@@ -156,7 +156,8 @@ def _sysconf() -> int | None:
 def compare(source: Path, converted: Path, rows: Rows) -> Parity:
     """P(yes) of both on the same prompts; `rows` says where the source's comes from.
 
-    Raises ConversionError when transformers can't load one of them.
+    Raises:
+        ConversionError: transformers can't load one of them.
     """
     load = _classifier_forward if rows.weight == WEIGHT else _causal_forward
     with _quiet_transformers():
@@ -167,7 +168,7 @@ def compare(source: Path, converted: Path, rows: Rows) -> Parity:
 
 
 def check_parity(parity: Parity, folder: Path) -> None:
-    """Raise ConversionError when the converted checkpoint scores otherwise than its source."""
+    """Raise ConversionError when the converted checkpoint's scores differ from its source's."""
     for probe in parity.probes:
         if not probe.difference <= TOLERANCE:  # not >, which NaN would pass
             raise ConversionError(

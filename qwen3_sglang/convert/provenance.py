@@ -19,7 +19,7 @@ NOTHING_SAYS = (
 
 
 def template_known(folder: Path, config: Mapping[str, Any]) -> bool | None:
-    """Whether the model was trained with Qwen's template, by a chat template or by what a conversion noted."""
+    """Whether the model was trained with Qwen's template, by a chat template or by a conversion's note."""
     if config.get(MARK) == KNOWN or any(_is_qwens(folder / name) for name in FILES):
         return True
     return False if config.get(MARK) == UNKNOWN else None

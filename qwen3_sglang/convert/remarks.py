@@ -36,22 +36,22 @@ class Remark:
 
 
 def fine(text: str) -> Remark:
-    """As it should be."""
+    """A remark that all is as it should be."""
     return Remark(text, ok=True)
 
 
 def note(text: str, *, mended: bool = False) -> Remark:
-    """Usable, but not as it should be."""
+    """A remark: usable, but not as it should be."""
     return Remark(text, ok=True, note=True, mended=mended)
 
 
 def fault(text: str, *, mended: bool = False) -> Remark:
-    """Not usable as it is."""
+    """A remark: not usable as it is."""
     return Remark(text, mended=mended)
 
 
 def verdict_of(remarks: list[Remark]) -> Verdict:
-    """The worst of the remarks decides."""
+    """The verdict; the worst remark decides."""
     faults = [remark for remark in remarks if not remark.ok]
     if not faults:
         return Verdict.READY

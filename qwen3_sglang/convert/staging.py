@@ -29,10 +29,11 @@ TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 @contextmanager
 def staged(goal: Path, *, force: bool) -> Iterator[Path]:
-    """A temporary folder that becomes `goal` when the block ends well, and is gone when it doesn't.
+    """A temporary folder that becomes `goal` when the block succeeds, and is removed when it fails.
 
-    Raises ConversionError when another conversion writes `goal`, or `goal` is there, now or at the end, and may not be
-    replaced.
+    Raises:
+        ConversionError: another conversion writes `goal`, or `goal` is there, now or at the end, and may not be
+            replaced.
     """
     with _ended_by_signals(), _parents(goal), _locked(goal):
         check_target(goal, force=force)  # the last holder of the lock may have made it
@@ -52,7 +53,7 @@ class _Ended(BaseException):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block with SystemExit, so that it cleans up; who handles them already still does."""
+    """SIGTERM and SIGHUP end the block with SystemExit, so that it cleans up; handlers set before are kept."""
     if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
         yield
         return

@@ -41,7 +41,7 @@ def by_name(shards: Sequence[Shard]) -> Found:
 
 
 def tensor_faults(folder: Path, found: Found, config: Mapping[str, Any], *, lm_head: bool) -> Iterator[str]:
-    """Why these weights can't be used, the most telling reason first; none where all tensors are there and right.
+    """Why these weights can't be used, the most telling reason first; nothing where all tensors are correct.
 
     `lm_head` says whether they are a language model's, whose head is needed unless the embeddings serve as one.
     """
@@ -66,7 +66,10 @@ def tensor_faults(folder: Path, found: Found, config: Mapping[str, Any], *, lm_h
 
 
 def expected_shapes(path: Path, config: Mapping[str, Any]) -> Shapes:
-    """The tensors of a Qwen3ForCausalLM with this config (read from `path`), and their shapes."""
+    """The tensors of a Qwen3ForCausalLM with this config (read from `path`), and their shapes.
+
+    Raises: ConversionError, while iterating, where the config lacks a size.
+    """
     hidden, rows = _size(path, config, "hidden_size"), _size(path, config, "vocab_size")
     yield EMBEDDINGS, (rows, hidden)
     yield "model.norm.weight", (hidden,)

@@ -188,7 +188,11 @@ def _cuts(recall_at: Sequence[int]) -> tuple[int, ...]:
 
 @contextmanager
 def needs_extra() -> Iterator[None]:
-    """Around an import: a package that isn't there becomes MissingDependencyError."""
+    """Around an import: a package that isn't there becomes MissingDependencyError.
+
+    Raises:
+        MissingDependencyError: it names that package and the extra.
+    """
     try:
         yield
     except ModuleNotFoundError as missing:

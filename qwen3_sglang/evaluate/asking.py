@@ -45,7 +45,7 @@ class Answer:
 
 
 class Asking:
-    """Answers in the order in which they come; leaving the block drops what is in flight.
+    """Answers in the order in which they arrive; leaving the block cancels the requests in flight.
 
     A query that can't be asked (blank, or so long that no document fits) is an answer, not a failure.
 
@@ -54,7 +54,7 @@ class Asking:
     """
 
     def __init__(self, client: RerankClient, asks: Sequence[Ask]) -> None:
-        """Ask nothing yet; `max_concurrency` of the client's settings says how many at once."""
+        """Send nothing yet; the client's `max_concurrency` limits the requests in flight."""
         self._client = client
         self._asks = asks
         self._arrived: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
@@ -82,7 +82,7 @@ class Asking:
             yield came
 
     def stop(self) -> list[Answer]:
-        """Drop what is in flight; what came before that and wasn't read yet."""
+        """Cancel the requests in flight; answers that arrived before but weren't read are dropped too."""
         self._stopped = True
         self._cancel()
         self._thread.join(_LEAVE)

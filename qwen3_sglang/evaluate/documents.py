@@ -19,7 +19,7 @@ class Given:
     """A document as a row gives it.
 
     Attributes:
-        text: what the model reads; a title stands before it, as BEIR joins them.
+        text: what the model reads; title and text, as BEIR joins them.
         id: None where the row names none.
         judged: what the document itself says of its relevance, unchecked; None where it says nothing.
     """

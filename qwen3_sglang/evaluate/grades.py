@@ -16,7 +16,7 @@ def grade_of(where: str, value: object, least: int = 0) -> int:
 
     Args:
         where: file, line and which judgement, for the message.
-        value: what stands there.
+        value: what the file says.
         least: the lowest that is allowed; TREC marks spam by grades below 0.
 
     Raises:
@@ -34,7 +34,7 @@ def grade_of(where: str, value: object, least: int = 0) -> int:
 
 
 def as_grade(value: object) -> int | None:
-    """The whole number that `value` says, of whatever size; None where it says none."""
+    """`value` as a whole number of any size; None where it is none."""
     if isinstance(value, int):  # True and False are 1 and 0
         return int(value)
     if isinstance(value, float):

@@ -186,7 +186,7 @@ def _merged(found: Sequence[_Row]) -> list[_Row]:
 
 
 def _check_same_text(row: _Row) -> None:
-    """A text twice under two grades; where documents have ids they are two, whatever they say."""
+    """Refuse a text with two grades; documents with different ids may have the same text."""
     seen: dict[str, int] = {}
     for document, grade in zip(row.documents, row.grades, strict=True):
         first = seen.setdefault(document.text, grade)

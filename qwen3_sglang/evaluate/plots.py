@@ -53,7 +53,7 @@ def place(threshold: float) -> float:
 
 
 def distribution(variant: Variant) -> str:
-    """P(yes) of the relevant above the axis, of the others below it, each as a share of its own."""
+    """P(yes) of the relevant above the axis, of the others below it, each as a share of its own group."""
     documents = [document for query in variant.queries for document in query.documents]
     places = [(number + 0.5) / _HISTOGRAM_BINS for number in range(_HISTOGRAM_BINS)]
 

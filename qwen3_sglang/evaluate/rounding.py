@@ -17,9 +17,9 @@ def roundest(below: float, highest: float) -> float:
 
 
 def rounded(exact: float, low: float, high: float, meets: Callable[[float], bool]) -> float:
-    """`exact` in as few decimals as leave it in [low, high] and meet the goal; no less than that is known of it.
+    """`exact` with as few decimals as keep it in [low, high] and meet the goal: the data tell no more than that.
 
-    Never 0: a threshold that drops nothing is another advice than one that drops little.
+    Never 0: dropping nothing is different advice from dropping little.
     """
     for shorter in _shorter(exact):
         if shorter > 0 and low <= shorter <= high and meets(shorter):

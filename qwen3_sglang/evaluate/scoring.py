@@ -39,7 +39,7 @@ class Scored:
 
 @dataclass(slots=True)
 class _State:
-    """What is known so far; `store` has the scores as well."""
+    """The scores known so far, which `store` has too."""
 
     store: ScoreStore
     known: dict[bytes, Score]

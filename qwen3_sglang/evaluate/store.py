@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS scores (
 ) WITHOUT ROWID
 """
 _APPLICATION = 0x51335247  # "Q3RG", in the file's header; stores of version 0.1 have 0 there
-_AT_ONCE = 500  # SQLite's older builds take 999 variables a statement
+_AT_ONCE = 500  # SQLite's older builds take 999 variables per statement
 _PATIENCE = 5.0  # seconds to wait for another evaluation that is writing
 _SLICE = 0.25  # of these, waited inside SQLite, where Ctrl-C isn't heard
 _BUSY = ("locked", "busy")
@@ -81,7 +81,10 @@ class ScoreStore:
         self._db.close()
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, Score]:
-        """What is known of these keys; a row that no server can have given is refused."""
+        """The scores known for these keys.
+
+        Raises: as the class; a row that no server can have given counts as damage.
+        """
         wanted = list(keys)
         known: dict[bytes, Score] = {}
         for start in range(0, len(wanted), _AT_ONCE):
@@ -93,12 +96,12 @@ class ScoreStore:
         return known
 
     def forget(self, keys: Iterable[bytes]) -> None:
-        """These are unknown from now on."""
+        """These are unknown from now on. Raises: as the class."""
         rows = [(key,) for key in keys]
         self._do(lambda: self._write("DELETE FROM scores WHERE key = ?", rows))
 
     def add(self, scores: Mapping[bytes, Score]) -> None:
-        """Keep these; they are on disk when this returns."""
+        """Keep these; they are on disk when this returns. Raises: as the class."""
         rows = [(key, *score) for key, score in scores.items()]
         self._do(lambda: self._write("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows))
 

@@ -30,7 +30,7 @@ def print_figures(report: Report, console: Console) -> None:
 
 
 def print_suggestions(report: Report, console: Console) -> None:
-    """Which `min_score` to take, by each goal; what speaks against one stands before it."""
+    """The suggested `min_score` for each goal, after any warning against it."""
     for number, variant in enumerate(report.variants, 1):
         console.print()
         if len(report.variants) > 1:

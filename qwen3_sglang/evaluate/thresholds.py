@@ -179,7 +179,7 @@ class Thresholds:
         )
 
     def _spread(self, pick: Pick) -> tuple[float, float]:
-        """Where the threshold lies for resampled queries: nothing shorter than this interval is known of it."""
+        """The interval of the threshold over resampled queries: it is known no better than that."""
         random, found = np.random.default_rng(SEED), []
         query, relevant = self._query[self._order], self._relevant[self._order]
         for _ in range(_RESAMPLES):

@@ -71,7 +71,9 @@ def run_in_thread(
 ) -> AbstractContextManager[str]:
     """Serve `model_dir` from a thread of this process; yields the base URL, stops on exit.
 
-    Arguments and errors are those of `serve`; the default port, 0, takes a free one.
+    Arguments are those of `serve`; the default port, 0, takes a free one.
+
+    Raises: as `serve`, and StartupError where it stops while it starts.
     """
     server: AbstractContextManager[str] = _server().run_in_thread(model_dir, options, say)
     return server

@@ -68,7 +68,7 @@ class _Job:
 
 
 class Batcher:
-    """Feeds `begin` with what is waiting, from one event loop.
+    """Passes waiting prompts to `begin`, from one event loop.
 
     Attributes:
         speed: tokens per second, as measured; None before the first pass.
@@ -139,7 +139,7 @@ class Batcher:
                 raise
 
     def _take(self) -> list[_Job]:
-        """What waits, up to the limit; who has hung up is left out."""
+        """Jobs that wait, up to the limit, without those whose callers hung up."""
         jobs: list[_Job] = []
         while self._queue and sum(len(job.prompts) for job in jobs) < self._max_together:
             job = self._queue.popleft()

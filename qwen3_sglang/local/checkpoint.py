@@ -19,6 +19,11 @@ LABELS = 2
 
 
 def read_config(folder: Path) -> dict[str, Any]:
+    """The checkpoint's config.json.
+
+    Raises:
+        ConversionError: it can't be read, or the checkpoint isn't converted.
+    """
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -32,6 +37,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_labels(config: dict[str, Any], folder: Path) -> tuple[str, str]:
+    """The names of labels 0 and 1.
+
+    Raises:
+        ConversionError: there aren't two labels.
+    """
     names = config.get("id2label")
     if names is None:  # transformers leaves the default pair out of the file
         names = {"0": "LABEL_0", "1": "LABEL_1"}
@@ -47,7 +57,11 @@ def _remedy(folder: Path, *, original: bool = False) -> str:
 
 
 def read_head(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """`score.weight` and `score.bias` in float32; no bias in the file means zeros."""
+    """`score.weight` (2, hidden) and `score.bias` (2) in float32; no bias in the file means zeros.
+
+    Raises:
+        ConversionError: there is no such weight, or it hasn't two rows.
+    """
     weight = _read_tensor(folder, WEIGHT)
     if weight is None or weight.dim() != LABELS or weight.shape[0] != LABELS:
         shape = None if weight is None else tuple(weight.shape)
@@ -69,12 +83,20 @@ def _read_tensor(folder: Path, name: str) -> torch.Tensor | None:
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer."""
+    """The folder's tokenizer, as transformers loads it.
+
+    Raises:
+        ConversionError: transformers can't load it.
+    """
     return _quietly(folder, lambda: AutoTokenizer.from_pretrained(folder))
 
 
 def load_model(folder: Path) -> Any:
-    """The model in memory, in the checkpoint's own precision, without its head: transformers can't load its bias."""
+    """The model in memory, in the checkpoint's own precision, without its head: transformers can't load its bias.
+
+    Raises:
+        ConversionError: transformers can't load it.
+    """
     return _quietly(folder, lambda: AutoModel.from_pretrained(folder, dtype="auto")).eval()
 
 

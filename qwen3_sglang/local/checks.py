@@ -42,7 +42,11 @@ class RejectedError(Exception):
 
 
 def parse_body(raw: bytes, content_type: str) -> Body:
-    """The JSON object in `raw`."""
+    """The JSON object in `raw`.
+
+    Raises:
+        RejectedError: the request is refused; it holds the status and the message that SGLang would answer.
+    """
     if content_type.lower().split(";", maxsplit=1)[0] != "application/json":
         reason = "Unsupported Media Type: Only 'application/json' is allowed"
         raise _malformed(reason, "header", "content-type")
@@ -58,7 +62,10 @@ def parse_body(raw: bytes, content_type: str) -> Body:
 
 
 def classify_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
-    """The prompts of a /v1/classify request: one text, a list of texts, or one list of token ids."""
+    """The prompts of a /v1/classify request: one text, a list of texts, or one list of token ids.
+
+    Raises: as `parse_body`; for single prompts while iterating.
+    """
     given = _field(body, "input")
     if not (_is_text(given) or _all_str(given) or _all_int(given)):
         raise _malformed("Input should be a valid string, list[str] or list[int]", "body", "input")
@@ -79,7 +86,10 @@ def classify_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
 
 
 def score_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
-    """The prompts of a /v1/score request: the query joined with each item, as texts or as token ids."""
+    """The prompts of a /v1/score request: the query joined with each item, as texts or as token ids.
+
+    Raises: as `parse_body`; for single prompts while iterating.
+    """
     query, items = body.get("query"), body.get("items")
     if not (query is None or _is_text(query) or _all_int(query)):
         raise _malformed("Input should be a valid string or list[int]", "body", "query")
@@ -108,7 +118,7 @@ def _join(query: Any, items: list[Any], encode: Encode, *, item_first: bool) -> 
 
 
 def tokenize_prompt(body: Body, encode: Encode) -> tuple[Any, Any]:
-    """The (tokens, count) of a /tokenize request."""
+    """The (tokens, count) of a /tokenize request. Raises: as `parse_body`."""
     prompt = body.get("prompt")
     if not (prompt is None or _is_text(prompt) or _all_str(prompt)):
         raise _malformed("Input should be a valid string or list[str]", "body", "prompt")
@@ -141,7 +151,7 @@ def _counted(lists: Iterable[list[int]]) -> Iterator[list[int]]:
 
 
 def detokenize_tokens(body: Body, decode: Decode) -> Any:
-    """The text, or texts, of a /detokenize request."""
+    """The text, or texts, of a /detokenize request. Raises: as `parse_body`."""
     tokens: Any = body.get("tokens")
     skip = bool(body.get("skip_special_tokens", True))
     if not (_all_int(tokens) or _all_ids(tokens)):
@@ -159,6 +169,8 @@ def check_prompts(prompts: Iterable[list[int]], max_length: int, vocab_size: int
     """The prompts; refuses the whole list at the first that can't be scored, as SGLang does.
 
     An empty prompt and an id outside the vocabulary take SGLang 0.5.23 on a CPU down; here they are a 400.
+
+    Raises: RejectedError, while iterating.
     """
     for prompt in _counted(prompts):
         if len(prompt) >= max_length:  # SGLang keeps room for a token after the prompt

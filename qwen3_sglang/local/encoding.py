@@ -51,7 +51,7 @@ class Encoder:
         return self.longest * self.max_length * (1 if text.isascii() else _NFC_SHRINKS)
 
     def _least(self, text: str) -> int:
-        """How many tokens it has at least, counted until they are too many."""
+        """A lower bound of the text's tokens; counting stops once they are too many."""
         if len(text) > self._most_characters(text):
             return self.max_length
         found = 0

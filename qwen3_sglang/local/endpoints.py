@@ -53,7 +53,7 @@ class Endpoints:
         self._encoder = Encoder(engine.encode, engine.max_length, engine.longest_token)
 
     async def classify(self, request: Request) -> Response:
-        """POST /v1/classify."""
+        """POST /v1/classify. Raises: RejectedError, which the application answers."""
         body = await _body(request)
         scored = await self._scored(request, body, checks.classify_prompts)
         data = [self._class(index, pair) for index, pair in enumerate(scored.logits)]
@@ -61,7 +61,7 @@ class Endpoints:
         return JSONResponse({**head, "model": self.name, "data": data, "usage": scored.usage})
 
     async def score(self, request: Request) -> Response:
-        """POST /v1/score."""
+        """POST /v1/score. Raises: RejectedError, which the application answers."""
         body = await _body(request)
         scored = await self._scored(request, body, checks.score_prompts)
         scores = [_softmax(pair) if body.get("apply_softmax") else list(pair) for pair in scored.logits]
@@ -70,7 +70,7 @@ class Endpoints:
         return JSONResponse({**head, "model": model, "usage": scored.usage, "object": "scoring"})
 
     async def tokenize(self, request: Request) -> Response:
-        """POST /tokenize."""
+        """POST /tokenize. Raises: RejectedError, which the application answers."""
         body = await _body(request)
 
         def work(stopped: Stopped) -> tuple[Any, Any]:
@@ -80,7 +80,7 @@ class Endpoints:
         return JSONResponse({"tokens": tokens, "count": count, "max_model_len": self.engine.max_length})
 
     async def detokenize(self, request: Request) -> Response:
-        """POST /detokenize."""
+        """POST /detokenize. Raises: RejectedError, which the application answers."""
         body = await _body(request)
         work = in_thread(lambda _: checks.detokenize_tokens(body, self.engine.decode))
         return JSONResponse({"text": await while_connected(request.receive, work)})
@@ -134,7 +134,7 @@ async def _body(request: Request) -> checks.Body:
 
 
 def _until(stopped: Stopped, encode: checks.Encode) -> checks.Encode:
-    """`encode`, for as long as somebody waits."""
+    """`encode`, which stops when the caller hangs up."""
 
     def watched(text: str) -> list[int]:
         stopped()
@@ -153,7 +153,7 @@ def _patience(value: str | None) -> float | None:
 
 
 def _too_slow(prompts: int, error: TooSlowError) -> checks.RejectedError:
-    """503. Retry-After tells a client that it would wait for longer than it can, so that it gives up at once."""
+    """503. Its Retry-After is longer than the client can wait, so the client gives up at once."""
     needed = math.ceil(error.needed)
     message = f"{prompts} prompts take about {needed} s here, and the client waits {error.given:g} s"
     return checks.RejectedError(

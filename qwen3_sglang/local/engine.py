@@ -108,14 +108,14 @@ class Engine:
     def run(
         self, work: Pass, held: Held, wanted: Callable[[], bool], layers: Iterable[Any], dtype: torch.dtype
     ) -> list[Logits]:
-        """Raw logits of the leaves of one pass."""
+        """Raw logits of the leaves of one pass. Raises: AbandonedError where no prompt is wanted."""
         with torch.inference_mode():
             hidden = forward(self._model, layers, work, held, device=self.device, dtype=dtype, wanted=wanted)
             logits = hidden @ self._weight.T + self._bias
         return [(float(no), float(yes)) for no, yes in logits.tolist()]
 
     def run_loaded(self, work: Pass, held: Held, wanted: Callable[[], bool]) -> list[Logits]:
-        """`run` with the model as it is loaded."""
+        """`run` with the model as it is loaded. Raises: as `run`."""
         return self.run(work, held, wanted, self._model.layers, self.dtype)
 
     def _check(self, index: int, prompt: Sequence[int]) -> None:

@@ -25,7 +25,7 @@ QUERIES = 512  # attended to at once: they bound the mask, which grows with quer
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the pass any more."""
+    """No caller waits for the pass any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from qwen3_sglang.serving.callers import Stopped, in_thread
 
 @dataclass(frozen=True)
 class _Tokenizer:
-    """The engine's, for as long as somebody waits; what can't fit anyway isn't tokenised."""
+    """The engine's tokenizer, which stops when the caller hangs up; text that can't fit isn't tokenised."""
 
     engine: Engine
     stopped: Stopped

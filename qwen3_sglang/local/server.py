@@ -59,7 +59,10 @@ class Config:
         return read_hosts(self.host, self.allow_hosts, keyed=self.api_key is not None)
 
     def load(self, model_dir: str | Path, say: Say) -> Starlette:
-        """The application, with the model loaded and its speed measured."""
+        """The application, with the model loaded and its speed measured.
+
+        Raises: InvalidInputError or ConversionError, as `qwen3_sglang.local.serve`.
+        """
         hosts = self.hosts()
         engine = Engine(model_dir, threads=self.threads, device=self.device, dtype=self.dtype)
         speed = warm_up(engine, say)

@@ -108,7 +108,7 @@ class Plan:
         return free
 
     def forget(self, broken: Pass) -> list[Node]:
-        """`release` for a pass that was broken off: what it shares isn't there, its leaves are dropped."""
+        """`release` for a pass that was broken off: its shared nodes are not computed, its leaves are dropped."""
         self.held.difference_update(broken.shared)
         free = self.release(broken)
         self.tokens += sum(len(node.tokens) for node in broken.shared if node.waiting)

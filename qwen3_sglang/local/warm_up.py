@@ -16,7 +16,7 @@ _CPU_SAMPLE, _GPU_SAMPLE = 4, 100  # documents: 4 keep a CPU busy for seconds, a
 
 
 def warm_up(engine: Engine, say: Callable[[str], object]) -> float:
-    """Score a sample; say what was picked and what to expect. Returns tokens per second."""
+    """Score a sample; report device, precision and expected speed. Returns tokens per second."""
     say(f"{picked(engine)}; warming up")
     documents = _CPU_SAMPLE if engine.device.type == "cpu" else _GPU_SAMPLE
     prompts = [engine.encode(text)[: engine.max_length] for text in sample(documents)]

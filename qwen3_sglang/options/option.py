@@ -33,7 +33,7 @@ class Option:
     """One thing that a connection is made of.
 
     Attributes:
-        default: what is passed by those who pass nothing.
+        default: what counts where nothing is passed.
         help: what it does, for docstrings, field descriptions, docs/options.md and the command's help.
         check: refuses a value that can't be used.
         read: what is passed -> what is kept.
@@ -71,7 +71,7 @@ def optional(check: Check) -> Check:
 
 
 def at_least(least: int) -> Check:
-    """An integer that isn't smaller."""
+    """A check for an integer of at least `least`. The check raises InvalidInputError otherwise."""
 
     def check(name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -81,7 +81,7 @@ def at_least(least: int) -> Check:
 
 
 def one_of(*values: str) -> Check:
-    """One of these strings."""
+    """A check for one of these strings. The check raises InvalidInputError otherwise."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, str) or value not in values:
@@ -91,25 +91,25 @@ def one_of(*values: str) -> Check:
 
 
 def seconds(name: str, value: Any) -> None:
-    """A number of seconds, of any kind but bool."""
+    """Check for a number of seconds above 0; bool is no number. Raises: InvalidInputError otherwise."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value <= _MOST_SECONDS:
         raise InvalidInputError(name, value, f"pass a number of seconds above 0, {_MOST_SECONDS:,} at most")
 
 
 def switch(name: str, value: Any) -> None:
-    """True or False, and nothing that is merely true or false."""
+    """Check for True or False, and nothing that is merely truthy. Raises: InvalidInputError otherwise."""
     if not isinstance(value, bool):
         raise InvalidInputError(name, value, "pass True or False")
 
 
 def text(name: str, value: Any) -> None:
-    """A text that isn't blank."""
+    """Check for a text that isn't blank. Raises: InvalidInputError otherwise."""
     check_text(name, value)
 
 
 def secret(name: str, value: Any) -> None:
-    """A key that fits into a header."""
+    """Check for a key that fits into a header: printable ASCII. Raises: InvalidInputError otherwise."""
     if not isinstance(value, SecretStr) or not isinstance(value.get_secret_value(), str):
         raise InvalidInputError(name, type(value), "pass a string or a SecretStr")
     plain = value.get_secret_value()
@@ -121,7 +121,7 @@ def secret(name: str, value: Any) -> None:
 
 
 def read_secret(value: Any) -> Any:
-    """A string, or another library's secret, as ours; None for an empty one."""
+    """A string, or another library's secret, as our SecretStr; None for an empty one."""
     key = SecretStr(value) if isinstance(value, str) else value
     del value  # from here on no local shows it
     if isinstance(key, SecretLike):
@@ -130,13 +130,16 @@ def read_secret(value: Any) -> Any:
 
 
 def read_url(value: Any) -> Any:
-    """Without trailing slashes; the default where there is none."""
+    """The address without trailing slashes; the default where there is none."""
     url = DEFAULT_BASE_URL if value is None else value
     return url.rstrip("/") if isinstance(url, str) else url
 
 
 def url(name: str, value: Any) -> None:
-    """Scheme, host, port and an optional path; what may hold a password isn't shown."""
+    """Check for scheme, host, port and an optional path; what may hold a password isn't shown.
+
+    Raises: InvalidInputError otherwise.
+    """
     if not isinstance(value, str):
         raise InvalidInputError(name, value, f"pass a string such as {DEFAULT_BASE_URL}")
     shown = "…@…" if "@" in value else value.partition("?")[0].partition("#")[0]
@@ -162,28 +165,28 @@ def read_path(value: Any) -> Any:
 
 
 def path(name: str, value: Any) -> None:
-    """A path, which isn't looked at yet."""
+    """Check for a path, without looking at the disk. Raises: InvalidInputError otherwise."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidInputError(name, value, "pass a path, or None")
 
 
 def backoff(name: str, value: Any) -> None:
-    """Times to wait, each 0 or a number of seconds."""
+    """Check for a Backoff whose times are 0 or a number of seconds. Raises: InvalidInputError otherwise."""
     if not isinstance(value, Backoff):
         raise InvalidInputError(name, value, "pass a qwen3_sglang.Backoff")
     for field in ("base", "cap"):
-        if getattr(value, field) != 0:  # which waits not at all
+        if getattr(value, field) != 0:  # 0: no wait
             seconds(f"{name}.{field}", getattr(value, field))
 
 
 def template(name: str, value: Any) -> None:
-    """A prompt that a model reads."""
+    """Check for a Template. Raises: InvalidInputError otherwise."""
     if not isinstance(value, Template):
         raise InvalidInputError(name, value, "pass a qwen3_sglang.prompts.template.Template")
 
 
 def bundle(name: str, value: Any) -> None:
-    """True, False, or the path of certificates that can be loaded."""
+    """Check for True, False, or the path of certificates that can be loaded. Raises: InvalidInputError otherwise."""
     if isinstance(value, bool):
         return
     remedy = "pass True, False, or the path of a CA bundle: a file of PEM certificates, or a folder c_rehash made"

@@ -1,4 +1,4 @@
-"""What the playground's page asks, and what it is answered; no I/O, no framework."""
+"""Requests of the playground's page and their answers, as data; no I/O, no framework."""
 
 from __future__ import annotations
 

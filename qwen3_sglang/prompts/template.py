@@ -29,9 +29,9 @@ class Parts(NamedTuple):
     """A prompt in pieces: their texts, joined in this order, are what is sent.
 
     Attributes:
-        before: what stands before the document.
+        before: the prompt up to the document.
         document: the document, cut where it is too long.
-        after: what follows it.
+        after: the rest of the prompt.
     """
 
     before: tuple[Part, ...]
@@ -45,7 +45,7 @@ class Prompt:
 
     Attributes:
         text: the whole prompt, as it is sent.
-        tokens: how many tokens it has; None where nobody could count them.
+        tokens: how many tokens it has; None where they could not be counted.
         truncated: the document lost its tail, so that the prompt fits.
         parts: the same text in pieces; None where a prompt was made without them.
     """
@@ -111,7 +111,7 @@ class Template:
         suffix: what follows the document. It asks the question, so it is never cut.
         joint: stands between `start` and the document, and is tokenised together with the document's first word.
         special_tokens: strings that the tokenizer reads as one token each. They are broken inside texts.
-        instruction: the task, where a call names none.
+        instruction: the task of a call that names none.
         max_length: tokens that a prompt may have, `suffix` included, where nothing sets less.
         longest_token: characters of text that one token stands for at most. Of a text longer than `max_length` of
             these nothing more can count.
@@ -159,7 +159,7 @@ class Template:
         """
         check_text("instruction", instruction)
         check_documents(documents)
-        check_text("query", query)  # last: a blank one may cost no more than its scores
+        check_text("query", query)  # last: on_error="passthrough" tolerates a blank query, but no other mistake
         most = (limit or self.max_length) * self.longest_token
         head = self.head(query, instruction, escape=escape, most=most)
         texts = all_readable(documents, most)

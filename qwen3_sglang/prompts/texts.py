@@ -1,7 +1,7 @@
-"""What callers pass as texts: which of it can be asked about, and as what it is read.
+"""Checks of the texts that callers pass, and how they are read.
 
-A text's type is the programmer's business, and a wrong one is refused. What a string holds is data that comes at run
-time: a lone surrogate, which UTF-8 can't hold, is read as U+FFFD.
+A wrong type is a programmer's mistake, and is refused. The content of a string is data that comes at run time: a lone
+surrogate, which UTF-8 can't hold, is read as U+FFFD.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ALONE = re.compile("[\x00-\u02ff\u0400-\u0482\u3041-\u3096\u30a1-\u30fa\u4e00-\
 
 
 def check_text(field: str, value: object) -> None:
-    """Refuse what can't be asked about: not a string, or nothing but white space.
+    """Refuse a value that is no string, or only white space.
 
     Raises:
         InvalidInputError: names `field`; a QueryError where a query is blank.

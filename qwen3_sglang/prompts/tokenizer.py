@@ -13,7 +13,7 @@ _PANIC = "PanicException"  # what Rust's panics become: a BaseException that can
 
 
 class TokenizerFailedError(Exception):
-    """The library failed on these texts; says why. Nobody outside sees it: documents are cut by bytes then."""
+    """The library failed on these texts; says why. It never leaves the client: documents are cut by bytes then."""
 
 
 class LocalTokenizer:

@@ -141,7 +141,7 @@ def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
 
 
 def fit_with(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
-    """`fit`, answered by a tokenizer at hand."""
+    """`fit`, answered by a tokenizer at hand. Raises: as `fit`, and what the tokenizer raises."""
     steps = fit(head, documents, limit)
     try:
         asked = next(steps)
@@ -186,7 +186,7 @@ def _has_more_bytes(text: str, room: int) -> bool:
 
 
 def _given_back(body: str, decoded: str) -> str:
-    """The start of `body`, or of its NFC, that a tokenizer gives back in whole characters.
+    """The longest start of `body`, or of its NFC, that a tokenizer decodes to whole characters.
 
     Raises:
         InvalidInputError: what it gives back isn't this text.

@@ -89,18 +89,19 @@ def _coding(header: str | None) -> str:
 
 
 def is_success(status: int) -> bool:
+    """Whether an HTTP status says that the request succeeded."""
     return 200 <= status < 300  # noqa: PLR2004 - the range that means success
 
 
 class Names:
-    """The name that one client's answers give their model; a gateway may answer under another than was asked."""
+    """The model name in one client's answers; a gateway may use another name than the one in the request."""
 
     def __init__(self) -> None:
         self._first: str | None = None
         self._lock = threading.Lock()
 
     def confirm(self, url: str, *names: object) -> None:
-        """One of these is still the first name that was given. None at all says nothing.
+        """Check that one of `names` is the first name that was seen. Without names nothing is checked.
 
         Raises:
             ModelReplacedError: another model answers now.
@@ -161,7 +162,7 @@ def _rows(response: Response, key: str, count: int, names: Names | None = None) 
 
 
 def _class_scores(url: str, rows: list[Any]) -> list[Score]:
-    """One pass over the rows; any that isn't plainly right goes through the checks that say what is wrong.
+    """One pass over the rows; a row that isn't plainly correct gets the detailed checks, which say what is wrong.
 
     It is the client's only loop over every row of an answer, hence without a call for a row that is right.
     """
@@ -226,6 +227,7 @@ def _wrong_classes(url: str, index: int, probs: list[Any], label: object) -> err
 
 
 def read_json(response: Response, what: str) -> dict[str, Any]:
+    """The JSON object in a response's body; `what` names it in messages. Raises: as `failure_of`, or NotSGLangError."""
     if not is_success(response.status):
         raise failure_of(response)
     try:
@@ -286,6 +288,7 @@ def server_words(body: bytes) -> str:
 
 
 def short(value: object, limit: int = 120) -> str:
+    """The start of a body, for a message."""
     try:
         text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
     except RecursionError:  # JSON may be nested deeper than Python prints

@@ -13,10 +13,10 @@ _TOO_LARGE = 413
 
 
 def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.ServerError]:
-    """The failure, or a better one by what the server says of itself.
+    """The failure, or a more precise one from what the server says about itself.
 
-    Asked are only refusals and answers that don't fit the protocol, once, and with no retry: an overloaded server
-    must not be asked more questions.
+    The server is asked once, without retry, and only after a refusal or an answer that breaks the protocol: an
+    overloaded server must not get more requests.
     """
     if isinstance(failure, errors.NotSGLangError):
         return _other_endpoint(failure, (yield Request(MODELS)), endpoint) or failure
@@ -37,7 +37,7 @@ def _owner_of(endpoint: str) -> str:
 
 
 def _other_endpoint(failure: errors.ServerError, models: object, endpoint: str) -> errors.ServerError | None:
-    """The path isn't there: which one is, by who answers."""
+    """The endpoint that exists on this server, where the one that was asked doesn't."""
     right = endpoint_of(_owner(models))
     if _read(models, "data") is None or right == endpoint:
         return None

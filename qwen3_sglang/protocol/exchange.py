@@ -48,7 +48,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Do this, then go on: it computes for so long that an event loop leaves it to a thread."""
+    """Do this, then go on: it takes so long that an event loop runs it in a thread."""
 
     do: Callable[[], None]
 
@@ -91,13 +91,13 @@ def computed(do: Callable[[], T]) -> Steps[T]:
 
 
 def ask(request: Request, patience: Patience, *, splits: bool = False, tried: int = 0) -> Steps[Response]:
-    """The answer, of whatever status but one that passes.
+    """The response, once it is no transient failure.
 
     Args:
         request: what to send.
         patience: whether and when to send it again.
-        splits: the caller can send less at once, so what asks for that is its business at once.
-        tried: how often the same was sent before, as part of more.
+        splits: raise at once what asks for a smaller list: the caller will split.
+        tried: how often the same documents were sent before, in larger lists.
 
     Raises:
         ServerError: the last failure, when there is no more patience.
@@ -125,7 +125,7 @@ def _passing(reply: Response | errors.ServerError) -> errors.ServerError | None:
 
 
 def asks_for_less(failure: errors.ServerError) -> bool:
-    """Whether a smaller list may be taken: the queue is full, or may be behind every second 503 in a row.
+    """Whether a smaller list may be accepted: the queue is full, or may be the cause of every second 503 in a row.
 
     A gateway whose circuit breaker opened over a full queue says "no available workers" instead, and every list that
     is too long when it tries again opens it anew. Not so 429: it limits requests, and smaller lists are more of them.

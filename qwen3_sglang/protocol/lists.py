@@ -51,7 +51,7 @@ class Call:
         head: the prompts' common start, and with it the template that they are made by.
         max_length: tokens that a prompt may have.
         patience: whether and when to send a request again.
-        tokenizer: finds out how many it has; None asks the server.
+        tokenizer: counts a prompt's tokens; None asks the server.
         endpoint: which of ENDPOINTS is asked.
         collect: whether to go on after a document that the server refuses; else that raises.
         answered: names that the answers to this client gave.
@@ -70,7 +70,11 @@ class Call:
 
 
 def ask_served(patience: Patience, model: str | None = None) -> Steps[Served]:
-    """The name of the model that is served, and its limit; `model` says which, where there are several."""
+    """The name of the model that is served, and its limit; `model` says which, where there are several.
+
+    Raises:
+        ServerError: one of its subclasses; NotSGLangError where the list names no model.
+    """
     response = yield from ask(Request(MODELS), patience)
     served = _listed(response)
     if not served:
@@ -98,7 +102,7 @@ def _listed(response: Response) -> list[Served]:
 
 
 def check_served(call: Call) -> Steps[None]:
-    """The server still serves what it did, as far as it says so; asked once, and with no retry.
+    """Check, once and without retry, that the server still serves the same model, as far as it says so.
 
     Raises:
         ModelReplacedError: another model, or less context than the call counts on.
@@ -118,7 +122,10 @@ def check_served(call: Call) -> Steps[None]:
 
 
 def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
-    """What is served; where the server has no usable model list, `model`, if the user named it."""
+    """The served model; where the server has no usable model list, `model`, if the user named it.
+
+    Raises: ServerError, one of its subclasses, as `ask_served`.
+    """
     try:
         return (yield from ask_served(patience, model))
     except errors.ServerError as failure:
@@ -136,7 +143,7 @@ _MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, e
 
 
 def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
-    """One score a document, in order, or why it has none.
+    """One outcome per document, in order: its score, or why it has none.
 
     A list that finds the server's queue full, or 503 again and again, or that holds a document which the server
     refuses, is halved, so that no document costs another its score. A refusal is explained by asking what is served.
@@ -145,6 +152,10 @@ def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps
         call: what all lists of the call share.
         documents: this list, each document once.
         where: a place in this list -> the document's indices in the caller's list.
+
+    Raises:
+        ServerError: one of its subclasses, unless the call collects them.
+        QueryError: no document fits beside the query; as well.
     """
     try:
         work = _Work(call, where, *(yield from _texts(call, documents)))
@@ -169,13 +180,13 @@ class _Work:
     """How far a list has come.
 
     Attributes:
-        texts: what is sent of its documents.
-        cut: the places of those of which that isn't all.
+        texts: its documents as they are sent.
+        cut: indices of truncated documents.
         waiting: ranges of its documents, still to be sent.
         found: outcomes by place in the list.
         times_full: how often the queue was full.
-        tried: how often what comes next was sent in larger lists.
-        explained: whether a refusal was.
+        tried: how often the next documents were sent before, in larger lists.
+        explained: whether a refusal has been diagnosed.
     """
 
     def __init__(self, call: Call, where: Where, texts: Sequence[str], cut: Collection[int]) -> None:
@@ -225,7 +236,7 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
 
 
 def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
-    """Whatever is left goes in lists of half that size, after a pause."""
+    """After a pause, send the rest in lists of half that size."""
     if queue_is_full(failure):  # its lists were never taken, so nothing is sent again
         work.times_full += 1
         seconds = work.call.patience.pause(work.times_full, failure.retry_after)
@@ -241,7 +252,7 @@ def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Step
 
 
 def _too_long(refusal: errors.ServerError) -> bool:
-    """Whether it may be for a context length: each server has words of its own."""
+    """Whether the refusal may be about the context length: servers word it differently."""
     return any(word in refusal.message.lower() for word in ("length", "token", "long"))
 
 
@@ -253,7 +264,7 @@ _BY_DOCUMENT = {400, 413}  # what one document of a list can be the cause of
 
 
 def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:
-    """What is sent of the documents, and which are cut."""
+    """The documents as they are sent, and which are cut."""
     if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
         return documents, ()
     fitted = yield from _counter(call).fit(call.head, documents, call.max_length)
@@ -261,7 +272,12 @@ def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], C
 
 
 def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:
-    """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible."""
+    """The prompts that `score_documents` sends, in order, with their tokens counted where that is possible.
+
+    Raises:
+        ServerError: one of its subclasses.
+        QueryError: no document fits beside the query.
+    """
     counter = _counter(call)
     fitted = yield from counter.fit(call.head, documents, call.max_length)
     counts = yield from counter.count(call.head.prompts([document.text for document in fitted]))

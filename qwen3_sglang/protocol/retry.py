@@ -15,9 +15,9 @@ from email.utils import parsedate_to_datetime
 from qwen3_sglang.errors import ServerError, ServerTimeoutError, ServerUnreachableError
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-FIRST_CONTACT_RETRIES = 2  # who has never answered is more likely a wrong address than a server that restarts
-FAILURE_RETRIES = 4  # a 500 passes at once (a gateway that lost a worker), or comes from what was sent and stays
-LEAST_LEFT = 0.05  # seconds: no answer can be hoped for in less
+FIRST_CONTACT_RETRIES = 2  # a server that never answered is more likely a wrong address than one that restarts
+FAILURE_RETRIES = 4  # a 500 either passes at once (a gateway lost a worker), or comes from the request and stays
+LEAST_LEFT = 0.05  # seconds: too short for any answer
 _MOST_DOUBLINGS = 30
 
 
@@ -25,8 +25,8 @@ _MOST_DOUBLINGS = 30
 class Backoff:
     """How long to wait: before retry n up to base * 2^(n - 1) seconds, but never more than `cap`.
 
-    The defaults wait about 4 s between two tries once it takes long. A server that restarts takes 10 to 60 s; that
-    is few enough requests not to hold it up, and often enough to notice within seconds that it is back.
+    Once it takes long, the defaults wait about 4 s between two tries. A server that restarts takes 10 to 60 s: that
+    is seldom enough not to load it, and often enough to notice within seconds that it is back.
     """
 
     base: float = 0.5
@@ -65,7 +65,7 @@ class Patience:
         return self.pause(attempt, failure.retry_after)
 
     def pause(self, attempt: int, retry_after: float | None = None) -> float | None:
-        """Seconds to wait after `attempt` refusals; None where so much time isn't left."""
+        """Seconds to wait after `attempt` refusals; None where the call ends before."""
         least = retry_after or 0.0
         room = self.left() - least
         if room < LEAST_LEFT:

@@ -52,7 +52,7 @@ class TokenCounter:
     tokenizer: truncate.Tokenizer | None = None
 
     def fit(self, head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]:
-        """The documents, cut where a prompt would have more than `limit` tokens; by bytes where nobody counts tokens.
+        """The documents, cut where a prompt would have more than `limit` tokens; by bytes where no tokenizer can count.
 
         Raises:
             QueryError: the query and the instruction leave no room for a document.
@@ -70,7 +70,7 @@ class TokenCounter:
         return fitted
 
     def count(self, prompts: Sequence[str]) -> Steps[list[int] | list[None]]:
-        """Tokens of each prompt; None where nobody counts them.
+        """Number of tokens of each prompt; None where no tokenizer can count.
 
         Raises:
             ServerError: as `fit`.
@@ -132,7 +132,7 @@ class TokenCounter:
 
 
 class _NobodyCountsError(Exception):
-    """There is nobody to ask for tokens; says why."""
+    """No tokenizer can count; says why."""
 
 
 def _next(

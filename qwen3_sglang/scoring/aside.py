@@ -1,4 +1,4 @@
-"""What takes long is left to a thread, so that an event loop isn't held by it."""
+"""Runs long computations in a thread, so that they don't block the event loop."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def size_of_rows(rows: object) -> int:
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:
-    """What it returns; done in a thread where there is much to do."""
+    """The function's result; it runs in a thread where `size` is large."""
     return await in_thread(work) if size > MUCH else work()

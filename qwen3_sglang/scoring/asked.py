@@ -1,4 +1,4 @@
-"""What a caller passes -> what one call asks, checked. No I/O."""
+"""A caller's arguments -> what one call asks, checked. No I/O."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reader:
         self._collects = settings.on_error == "passthrough"
 
     def group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
-        """The prompts of one query."""
+        """The prompts of one query. Raises: see the class."""
         settings, task = self._settings, self._task(instruction)
         head, texts = settings.template.prepare(
             query, documents, task, escape=settings.escape_special_tokens, limit=settings.max_length
@@ -63,7 +63,7 @@ class Reader:
         *,
         collect: bool = False,
     ) -> Asked:
-        """One query and its documents."""
+        """One query and its documents. Raises: see the class."""
         check_listener(on_progress)
         if isinstance(documents, str) and not isinstance(query, str):
             raise InvalidInputError("query", query, "the query comes first: pass (query, documents)")
@@ -78,12 +78,12 @@ class Reader:
         return Asked([len(group.texts)], lambda _: [group], collect, on_progress=on_progress, size=size)
 
     def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None) -> Asked:
-        """(query, document) pairs."""
+        """(query, document) pairs. Raises: see the class."""
         rows = [(query, [document]) for query, document in read_rows("pairs", pairs, "(query, document)")]
         return self._asked("pairs", rows, instruction)
 
     def queries(self, queries: Iterable[tuple[str, Sequence[str]]], instruction: str | None) -> Asked:
-        """Several (query, its documents)."""
+        """Several (query, its documents). Raises: see the class."""
         rows = read_rows("queries", queries, "(query, its documents)")
         return self._asked("queries", rows, instruction, collect=self._collects, by_query=True)
 

@@ -28,7 +28,7 @@ class Batches(Generic[T]):
         return [index for index, document in enumerate(self.documents) if document == part[place]]
 
     def restore(self, answers: Sequence[Sequence[T]]) -> list[T]:
-        """One answer a document, in the order the documents were given."""
+        """One answer per document, in the order the documents were given."""
         if sum(map(len, self.lists)) == len(self.documents):  # all are distinct, none is known
             return [one for answer in answers for one in answer]
         found = dict(self.known)
@@ -38,7 +38,7 @@ class Batches(Generic[T]):
 
 
 def split(documents: Sequence[str], batch_size: int, known: Mapping[str, T] | None = None) -> Batches[T]:
-    """Lists of at most `batch_size`; a document that occurs twice is sent once, one that is known never."""
+    """Lists of at most `batch_size`; a repeated document is sent once, a known one never."""
     known = known or {}
     distinct = list(dict.fromkeys(documents))
     if known:

@@ -14,7 +14,11 @@ OnProgress = Callable[[int, int], None]
 
 
 def check_listener(on_progress: object) -> None:
-    """Refuse, before anything is asked, what can't be called."""
+    """Refuse a listener that can't be called, before anything is sent.
+
+    Raises:
+        InvalidInputError: `on_progress` is neither a function nor None.
+    """
     if on_progress is not None and not callable(on_progress):
         raise InvalidInputError("on_progress", on_progress, "pass a function of (scored, to score), or None")
 
@@ -28,7 +32,7 @@ class Progress:
         self._lock = threading.Lock()
 
     def watch(self, steps: Steps[list[T]]) -> Steps[list[T]]:
-        """The same steps; their end is counted."""
+        """The same steps; reports to the listener when the list is done."""
         scores = yield from steps
         with self._lock:
             self._done += len(scores)

@@ -26,7 +26,7 @@ class Group:
 
     Attributes:
         head: the start that its prompts share.
-        texts: what follows it, one a prompt.
+        texts: what follows it, one per prompt.
         places: each prompt's place among all of the call.
         failure: why nothing is scored; None where it is.
     """
@@ -134,7 +134,7 @@ def prepare_many(
 
 
 def restore(groups: Sequence[Group], answers: Sequence[Sequence[Outcome]]) -> list[Outcome]:
-    """One score a prompt, in the order the prompts were given."""
+    """One score per prompt, in the order the prompts were given."""
     found = {
         place: score
         for group, scores in zip(groups, answers, strict=True)

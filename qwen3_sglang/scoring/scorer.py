@@ -78,7 +78,7 @@ class Scorer:
         return cast(T, step.result)
 
     async def arun(self, work: Work[T], size: int = 0) -> T:
-        """`run` on the running event loop, which isn't held by work of that `size`."""
+        """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
         try:
             return await self._transport.within(self._drive(work, size))
         except errors.ModelNotFoundError:
@@ -109,7 +109,7 @@ class Scorer:
             return _failed(asked, failure)
 
     async def ascore(self, asked: Asked) -> list[Outcome]:
-        """`score` on the running event loop."""
+        """`score` on the running event loop. Raises: as `score`."""
         try:
             return await self.arun(self._outcomes(asked), asked.size)
         except (errors.ServerError, errors.QueryError) as failure:
@@ -193,7 +193,7 @@ class Scorer:
         return served
 
     def _forget(self, learned: Learned, served: Served | None) -> None:
-        """The server has come back with another model, or may have; unless another thread noticed that before."""
+        """Forget what is known of the model, which was or may be replaced; unless another thread already has."""
         if self._learned is learned:
             self._learned = Learned(served, self._settings.cache_size)
 
@@ -265,7 +265,7 @@ def _some(indices: list[int], most: int = 10) -> str:
 
 
 def _told(settings: Settings) -> Served | None:
-    """What the server needn't be asked, where the user has said both."""
+    """The model and limit, where the user gave both, so that the server needn't be asked."""
     if settings.model is None or settings.max_length is None:
         return None
     return Served(settings.model)

@@ -1,4 +1,4 @@
-"""Work for a caller who may hang up: it ends then, in the event loop and in threads."""
+"""Work for a caller: it is cancelled when the caller hangs up, in the event loop and in threads."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ async def _gone(receive: Receive) -> None:
 
 
 async def hung_up(request: Request, error: Exception) -> Response:
-    """Starlette's handler for ClientDisconnect: nobody reads the answer, and no traceback fills the log."""
+    """Starlette's handler for ClientDisconnect, so that no traceback fills the log; nobody reads the response."""
     return Response(status_code=499)  # nginx's number for it

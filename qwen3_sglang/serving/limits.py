@@ -1,4 +1,4 @@
-"""What one client may take of a server of this process: so many bytes, so much time."""
+"""Limits for clients of a server in this process: bytes and seconds."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def plan(
     extra: Sequence[str] = (),
     known: Collection[str] | None = None,
 ) -> Launch:
-    """The start of SGLang for `model`; of a flag that is also in `extra`, the one in `extra` counts.
+    """The command that starts SGLang for `model`; a flag in `extra` replaces ours.
 
     Raises:
         InvalidInputError: `extra` holds a flag that spoils the scores.
@@ -105,7 +105,7 @@ def plan(
 
 
 def unknown_tuned(known: Collection[str] | None) -> list[str]:
-    """The flags for speed that the installed SGLang doesn't have."""
+    """The tuning flags that the installed SGLang doesn't have."""
     return [] if known is None else [flag for flag, *_ in TUNED if flag not in known]
 
 

@@ -13,7 +13,7 @@ from qwen3_sglang.convert.write import Progress
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 
-Say = Callable[[str], object]  # is told each step, before it is taken
+Say = Callable[[str], object]  # told each step before it begins
 
 
 def _nothing(step: str) -> None:

@@ -71,7 +71,7 @@ def _is_number(host: str) -> bool:
 
 
 def connect(host: str, port: int, options: Options, deadline: Deadline, left: Callable[[], float]) -> socket.socket:
-    """A connection to that name, whichever of its addresses takes one first.
+    """A connection to that name, over the first of its addresses that accepts one.
 
     Args:
         host: a name or an address.

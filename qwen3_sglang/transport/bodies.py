@@ -10,7 +10,7 @@ from qwen3_sglang.protocol.exchange import Request
 
 
 def most(request: Request, status: int) -> int:
-    """Bytes of the body that are read: one too many of an answer shows that it is too long."""
+    """The most bytes of a body to read: one more than allowed, which shows that it is too long."""
     return request.limit + 1 if is_success(status) else MOST_OF_A_FAILURE
 
 

@@ -1,4 +1,4 @@
-"""What a request that is under way may take: seconds, and bytes. Read by both HTTP libraries' connections."""
+"""The limits of a request in flight, in seconds and bytes. Both HTTP libraries' connections keep to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT = 2**18  # bytes of a request that a connection remembers; of a longer one
 
 
 class BrokenHTTPError(Exception):
-    """What came isn't HTTP/1.1, or isn't the answer to what was asked: the connection can't be used any more."""
+    """The data is not HTTP/1.1, or not the answer to this request: the connection can't be used any more."""
 
 
 class TooMuchError(Exception):
@@ -116,7 +116,7 @@ class Bounds(Budget):
         return max(LEAST_TIMEOUT, left)
 
     def hold(self, sock: socket.socket, last: Last) -> None:
-        """The connection that is used from now on, and what it carried last.
+        """Note the connection in use from now on, and what it carried last.
 
         Raises:
             TimeoutError: the call was stopped.
@@ -133,7 +133,7 @@ class Bounds(Budget):
             self._socket = None
 
     def end(self) -> None:
-        """Make whatever waits for the connection return."""
+        """Make the current wait on the connection return."""
         with self._lock:
             self._over = True
             if self._socket is not None:

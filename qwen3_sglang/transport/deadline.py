@@ -1,4 +1,4 @@
-"""When a call must be over, and how whatever it is waiting for is ended."""
+"""When a call must end, and how to end what it is waiting for."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Deadline:
 
     @contextmanager
     def ending(self, end: Callable[[], object]) -> Iterator[None]:
-        """Inside, `stop` calls `end`, which must make the wait inside return; at once where it was stopped before."""
+        """Inside, `stop` calls `end`, which must end the wait inside; at once where the deadline was stopped before."""
         mark = object()
         with self._lock:
             self._ends[mark] = end

@@ -68,7 +68,7 @@ def _login(user: str, password: str) -> list[SecretStr]:
 
 
 def tls_for(url: str, verify: bool | str) -> ssl.SSLContext | bool:
-    """What aiohttp is to check certificates by: the same bundle as requests, not the operating system's."""
+    """How aiohttp checks certificates: by the same bundle as requests, not the operating system's."""
     if verify is False or not url.startswith("https:"):
         return bool(verify)
     bundle = DEFAULT_CA_BUNDLE_PATH if verify is True else verify

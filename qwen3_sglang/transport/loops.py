@@ -39,7 +39,7 @@ class _Closing:
 
 
 def close_with(loop: asyncio.AbstractEventLoop, close: Close) -> None:
-    """Run `close` in the loop before it is closed."""
+    """Run `close` in the loop before the loop is closed."""
     hook = loop.close
     if not isinstance(hook, _Closing):
         hook = _Closing(loop)

@@ -40,7 +40,7 @@ class LoopSession:
         await asyncio.sleep(0)  # sockets are closed in the loop's next turn
 
     def abandon(self) -> None:
-        """Nobody uses it any more, and this may be any thread: close it where the loop runs, or when it is closed."""
+        """Close it where its loop runs, or when that loop is closed; this may be any thread."""
         if self._loop.is_closed():
             self.session.detach()  # its sockets were closed with the loop
         elif self._loop.is_running():
@@ -49,7 +49,7 @@ class LoopSession:
 
 
 def abandon_all(loops: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
-    """Nobody uses these any more."""
+    """Let go of these sessions: no client uses them any more."""
     for loop in loops.values():
         loop.abandon()
 
@@ -73,6 +73,7 @@ class _BearerAuth(AuthBase):
 
 
 def make_session(settings: Settings) -> requests.Session:
+    """The requests session of a client, with its connection pool, TLS settings and headers."""
     session = _Session()
     session.headers.update({**HEADERS, PATIENCE: f"{settings.timeout:g}"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
@@ -93,7 +94,7 @@ def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
         auto_decompress=False,
         connector=StrictConnector(limit=settings.max_concurrency, ssl=tls_for(settings.base_url, settings.verify)),
         cookie_jar=aiohttp.DummyCookieJar(),
-        # Not trust_env: it chooses proxies otherwise than requests, and in a thread before every request, which takes
-        # longer than the rest of it.
+        # Not trust_env: it chooses proxies by other rules than requests does, in a thread before every request, which
+        # takes longer than the request itself.
         proxy=proxy_for(settings.base_url),
     )

@@ -108,7 +108,7 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of that family."""
+        """The addresses of that family. Raises: OSError where the name isn't known."""
         found = await outcome(find(host, port))
         resolved = [
             ResolveResult(

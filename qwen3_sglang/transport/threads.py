@@ -75,7 +75,7 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 def settle(found: Future[T], work: Callable[[], T]) -> None:
-    """Do it; whatever comes of it belongs to those who wait."""
+    """Run it; those who wait get its result or its error."""
     result, error = _outcome(work)
     if error is None:
         found.set_result(result)

@@ -42,7 +42,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._met = False
-        self._doubts = True  # until the server has given two requests the same answer, and rightly
+        self._doubts = True  # until the server has proved to give two requests the same answer
         self._parents: list[object] = []
         self._start()
         restart_in_child(self, Transport._restart)
@@ -71,7 +71,7 @@ class Transport:
         return Patience(deadline.left, random.random, lambda: self._met, settings.max_retries, settings.backoff)
 
     def drive(self, steps: Steps[T], deadline: Deadline) -> T:
-        """What the steps come to."""
+        """Carry out the steps and return their result. Raises: ServerError, one of its subclasses."""
         run = Run(steps)
         first = [self._until_pause(run, deadline)]
         if first[0] is not None:  # without a fault, tenacity would cost more than the rest of the call
@@ -82,7 +82,7 @@ class Transport:
         return run.result
 
     def drive_all(self, several: Sequence[Steps[T]], deadline: Deadline) -> list[T]:
-        """The same for each, at most `max_concurrency` at once; the first failure ends them all."""
+        """`drive` for each, at most `max_concurrency` at once; the first failure ends them all. Raises: as `drive`."""
         if len(several) <= 1:
             return [self.drive(steps, deadline) for steps in several]
         return self._in_threads([partial(self.drive, steps, deadline) for steps in several], deadline)
@@ -96,7 +96,7 @@ class Transport:
         raise late
 
     async def adrive(self, steps: Steps[T]) -> T:
-        """`drive` on the running event loop; the caller bounds the time."""
+        """`drive` on the running event loop; the caller bounds the time. Raises: as `drive`."""
         run = Run(steps)
         first = [await self._auntil_pause(run)]
 
@@ -108,7 +108,7 @@ class Transport:
         return run.result
 
     async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
-        """`drive_all` on the running event loop; the first failure cancels the others."""
+        """`drive_all` on the running event loop; the first failure cancels the others. Raises: as `drive`."""
         if len(several) <= 1:  # the usual case, without a task of its own
             return [await self.adrive(steps) for steps in several]
         found: dict[int, T] = {}
@@ -130,7 +130,7 @@ class Transport:
         raise first
 
     async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result, in the time that a call may take."""
+        """The work's result. Raises: ServerError; ServerTimeoutError where it takes longer than `timeout` seconds."""
         limit = asyncio.timeout(self._settings.timeout)
         try:
             async with limit:
@@ -161,7 +161,7 @@ class Transport:
     def _step(
         self, run: Run[T], reply: Response | errors.ServerError | None = None
     ) -> Request | Pause | Compute | None:
-        """The next decision. Whatever ServerError leaves the client leaves it here, without a secret."""
+        """The next decision. Every ServerError leaves the client here, without a secret."""
         try:
             return run.step(reply)
         except errors.ServerError as error:

@@ -21,7 +21,7 @@ from qwen3_sglang.errors import ConversionError
 
 
 def test_the_table_of_the_full_check(causal_toy: Path, tmp_path: Path) -> None:
-    """One line a prompt, the largest difference, and how to serve the result."""
+    """One line per prompt, the largest difference, and how to serve the result."""
     said = CliRunner().invoke(app, ["convert", str(causal_toy), str(tmp_path / "out"), "--verify"])
     assert said.exit_code == 0, said.output
     assert "P(yes) converted" in said.output

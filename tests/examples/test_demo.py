@@ -51,7 +51,12 @@ def test_demo_with_the_toy(demo: ModuleType, capsys: pytest.CaptureFixture[str])
     assert 0 < float(verdict[1]) <= float(verdict[2]) <= 1
     assert "LangChain and LlamaIndex agree on 20 of 20 questions" in out
     ways = out[out.index("What next") :]
-    for way in ("/playground", "make demo MODEL=Qwen/Qwen3-Reranker-0.6B", "qwen3-sglang serve", "base_url="):
+    for way in (
+        "open http://127.0.0.1:30000 ",
+        "make demo MODEL=Qwen/Qwen3-Reranker-0.6B",
+        "qwen3-sglang serve",
+        "base_url=",
+    ):
         assert way in ways
     assert "knows words, not meaning" in out
     assert max(map(len, out.splitlines())) <= 80

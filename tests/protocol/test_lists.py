@@ -190,7 +190,7 @@ def test_each_endpoint_gets_the_same_prompt() -> None:
 
 
 class Server:
-    """A server in words: full above `room` documents a list, and refusing whatever is in `bad`."""
+    """A server in words: full above `room` documents per list, and refusing whatever is in `bad`."""
 
     def __init__(self, room: int = 99, bad: Sequence[str] = (), down: int = 0, status: int = 503) -> None:
         self.room, self.bad, self.down, self.status = room, bad, down, status
