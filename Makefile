@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: setup python demo test test-matrix lint format dist docs check-tag cassettes clean
+.PHONY: setup python demo test test-matrix mutants lint format dist docs check-tag cassettes clean
 
 setup: $(VENV)/.ok
 
@@ -23,8 +23,14 @@ $(VENV)/.ok: pyproject.toml constraints.txt | python
 demo: setup
 	@$(PY) examples/demo.py $(if $(MODEL),--model $(MODEL)) $(if $(URL),--url $(URL))
 
+# A file's tests stay together, so that each of its fixtures is made once. ARGS="-k retry" passes on what pytest takes.
 test: setup
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+
+# Break one place at a time, and see whether a test fails; SEED= draws other places, ROOMS="protocol transport" some rooms.
+mutants: setup
+	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[mutants]"
+	$(PY) .ci/mutants.py --seed $(or $(SEED),1) $(ROOMS)
 
 # The oldest and the newest LangChain and LlamaIndex; ROWS="langchain-oldest" runs one of them.
 test-matrix: setup

@@ -27,7 +27,7 @@ from toy import toy
 DIST = ROOT / "dist"
 PACKAGES = {"qwen3_sglang", "langchain_qwen3_sglang", "llama_index_qwen3_sglang"}
 SOURCES = ("benchmarks", "docs", "examples", "tests", *sorted(PACKAGES))
-CASES = [extra for extra in EXTRAS if extra not in {"dev", "docs", "test"}]
+CASES = [extra for extra in EXTRAS if extra not in {"dev", "docs", "mutants", "test"}]
 PARTS = [extra for extra in CASES if extra != "all"]  # each with something of its own to use
 PLAIN = ("sdist", "none")
 PIP = ("-m", "pip", "--disable-pip-version-check")

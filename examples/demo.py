@@ -185,7 +185,8 @@ def report(outcomes: Sequence[Outcome]) -> int:
     differing = [outcome for outcome in outcomes if not outcome.agree]
     before, after = (sum(values) / count for values in zip(*((o.before, o.after) for o in outcomes), strict=True))
     change = "raised" if after > before else "lowered" if after < before else "kept"
-    print(f"Verdict: reranking {change} MRR@10, from {before:.3f} to {after:.3f} (dropped counts as not found).")
+    print(f"Verdict: reranking {change} MRR@10, from {before:.3f} to {after:.3f}.")
+    print("A relevant passage that reranking drops counts as not found.")
     print(f"LangChain and LlamaIndex agree on {count - len(differing)} of {count} questions.")
     for outcome in differing:
         print(f"  they DIFFER on {outcome.question.text!r}: {outcome.ours} / {outcome.theirs}")

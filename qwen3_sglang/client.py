@@ -11,7 +11,7 @@ from typing import Any
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
-from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of, size_of_rows
+from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of_all, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import by_query
@@ -128,7 +128,7 @@ class RerankClient:
     ) -> list[float]:
         """`score`, without blocking the event loop."""
         read = partial(self._reader.query, query, documents, instruction, on_progress)
-        outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
+        outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank(
@@ -166,7 +166,7 @@ class RerankClient:
         """`rerank`, without blocking the event loop."""
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
-        outcomes = await self._scorer.ascore(await aside(size_of(documents), read))
+        outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
         return await aside(PER_TEXT * len(outcomes), partial(rank, outcomes, top_n, min_score))
 
     def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
@@ -236,7 +236,7 @@ class RerankClient:
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop."""
-        size = size_of(documents)
+        size = size_of_all(query, instruction, documents)
         group = await aside(size, partial(self._reader.group, query, documents, instruction))
         return await self._scorer.arun(self._scorer.prompts(group), size)
 

@@ -233,4 +233,5 @@ def _short(value: object, limit: int = 80) -> str:
         text = repr(value)
     except Exception:  # the value is the caller's, and so is its repr
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    # From the middle: a path says most at its end.
+    return text if len(text) <= limit else f"{text[: limit // 2 - 1]}…{text[-(limit // 2) :]}"

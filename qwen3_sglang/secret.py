@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
+from html.entities import html5
 from typing import Protocol, runtime_checkable
 
 from qwen3_sglang.names import API_KEY_VARIABLE
 
 MASK = "**********"
-_NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "(?:apos|#39)"}
+_NAMED: dict[str, list[str]] = {}  # a character -> its names in HTML
+for _name, _char in html5.items():
+    if _name.endswith(";"):
+        _NAMED.setdefault(_char, []).append(_name)
 _ASCII = 127
 _UNMISTAKABLE = 8  # characters of base64: fewer stand in many a word by chance
 _LEAST_PART = 4  # characters of a secret that a quotation ends in
@@ -97,31 +101,44 @@ def _without_a_part(text: str, secret: SecretStr) -> str:
 
 
 def _forms(secret: SecretStr) -> str:
-    """A pattern for the secret: plain, escaped as in JSON, as in an address, as in HTML, or in base64."""
+    """A pattern for the secret: plain, escaped as in JSON, as in an address, as in HTML, in base64 or hexadecimal."""
     plain = secret.get_secret_value()
-    return "|".join([_spelt(plain), *(f"{_spelt(form)}=*" for form in _encoded(plain))])
+    longest_first = sorted(_encoded(plain), key=len, reverse=True)
+    return "|".join([_spelt(plain), *(f"{_spelt_code(form)}=*" for form in longest_first)])
 
 
 def _encoded(plain: str) -> set[str]:
-    both = b64encode(plain.encode()), urlsafe_b64encode(plain.encode())
-    return {form.decode().rstrip("=") for form in both if len(form) >= _UNMISTAKABLE}
+    secret = plain.encode("utf-8", "surrogatepass")
+    forms = {secret.hex(), secret.hex().upper()}
+    for before in range(3):  # bytes in front of it, which decide where its bits lie
+        padded = bytes(before) + secret
+        first, last = -(-before * 8 // 6), len(padded) * 8 // 6  # characters that hold nothing else
+        forms |= {encode(padded).decode()[first:last] for encode in (b64encode, urlsafe_b64encode)}
+    forms |= {encode(secret).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode)}  # it alone
+    return {form for form in forms if len(form) >= _UNMISTAKABLE}
 
 
 def _spelt(plain: str) -> str:
     return "".join(f"(?:{'|'.join(_spellings(char))})" for char in plain)
 
 
+def _spelt_code(form: str) -> str:
+    """Of base64 and hexadecimal, only what isn't a letter or a digit is ever escaped."""
+    return "".join(char if char.isalnum() else _spelt(char) for char in form)
+
+
 def _spellings(char: str) -> list[str]:
     """Patterns for one character. A text that was quoted twice has more backslashes, or "%25" for "%"."""
     code, utf8 = ord(char), char.encode("utf-8", "surrogatepass")
     utf16 = char.encode("utf-16-be", "surrogatepass").hex()
-    named = _NAMED.get(char)
     return [
         *([re.escape(utf8.decode("latin-1"))] if code > _ASCII else []),
         "".join(rf"\\+u(?i:{utf16[start : start + 4]})" for start in range(0, len(utf16), 4)),
         "".join(rf"\\+x(?i:{byte:02x})" for byte in utf8),
+        "".join(rf"\\+0*{byte:o}" for byte in utf8),
+        rf"\\+u\{{0*(?i:{code:x})\}}",
         "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in utf8),
         rf"&#(?:0*{code}|[xX]0*(?i:{code:x}));",
-        *([rf"&{named};"] if named else []),
+        *(rf"&{name}" for name in _NAMED.get(char, ())),
         rf"\\*{re.escape(char)}",  # last: it begins some of the others
     ]

@@ -1,4 +1,7 @@
-"""What the client sends, how much at once, and what it does when the server goes silent."""
+"""What the client sends, how much at once, and what it does when the server goes silent.
+
+Tests of `scoring/scorer.py`, `scoring/work.py`.
+"""
 
 from __future__ import annotations
 

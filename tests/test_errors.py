@@ -16,6 +16,7 @@ from qwen3_sglang.errors import (
     DocumentError,
     InvalidInputError,
     MissingDependencyError,
+    QueryError,
     Qwen3SGLangError,
     ServerError,
     SGLangNotFoundError,
@@ -31,6 +32,7 @@ TREE = [
 OF_SERVERS = [one for one in TREE if issubclass(one, ServerError) and one is not DocumentError]
 EXAMPLES: list[Qwen3SGLangError] = [
     InvalidInputError("top_n", 0, "pass an integer of at least 1"),
+    QueryError("query", "", "pass a text that isn't blank"),
     MissingDependencyError("torch", "convert"),
     SGLangNotFoundError("/opt/python", "this Python has no SGLang"),
     ConversionError("config.json is missing"),

@@ -68,7 +68,7 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "learned", "progress", "queries", "scorer"},
+        {"aside", "asked", "batching", "cache", "learned", "progress", "queries", "scorer", "work"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
@@ -261,6 +261,21 @@ def test_contributing_names_every_room() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     paths = [f"`{CORE}/{room}/`" if found.modules else f"`{CORE}/{room}.py`" for room, found in ROOMS.items()]
     assert [path for path in [*paths, *(f"`{adapter}/`" for adapter in ADAPTERS)] if path not in text] == []
+
+
+def test_every_module_has_its_tests() -> None:
+    """By name, in the folder of its package; or the docstring of the file that tests it says so."""
+    tests = ROOT / "tests"
+    said = [ast.get_docstring(ast.parse(path.read_text())) or "" for path in tests.rglob("test_*.py")]
+    modules = [path.relative_to(ROOT / CORE) for path in (ROOT / CORE).rglob("*.py") if path.stem != "__init__"]
+    untested = [
+        path.as_posix()
+        for path in modules
+        if not (tests / path.parent / f"test_{path.stem}.py").exists()
+        and not any(f"`{path.as_posix()}`" in text for text in said)
+    ]
+    assert modules
+    assert untested == []
 
 
 def test_the_converter_needs_no_http_client() -> None:

@@ -1,4 +1,7 @@
-"""What version 0.1 pickled and named still loads, wherever its modules are now."""
+"""What version 0.1 pickled and named still loads, wherever its modules are now.
+
+Tests of `_moved.py`.
+"""
 
 from __future__ import annotations
 

@@ -52,8 +52,11 @@ def test_every_documented_target_exists() -> None:
 
 @pytest.mark.skipif(not CHECKS.is_dir(), reason="an sdist leaves the checks out")
 def test_every_extra_has_a_probe() -> None:
-    """`make dist` uses what each extra is for; `all`, `dev` and `test` only gather, `docs` builds the site."""
-    extras = set(PYPROJECT["project"]["optional-dependencies"]) - {"all", "dev", "docs", "test"}
+    """`make dist` uses what each extra is for.
+
+    `all`, `dev` and `test` only gather others; `docs` and `mutants` are for work on this project.
+    """
+    extras = set(PYPROJECT["project"]["optional-dependencies"]) - {"all", "dev", "docs", "mutants", "test"}
     assert {probe.stem for probe in (CHECKS / "probes").glob("*.py")} == extras
 
 
@@ -61,7 +64,7 @@ def test_all_gathers_every_extra() -> None:
     """But those that only the project itself needs."""
     extras = PYPROJECT["project"]["optional-dependencies"]
     [gathered] = [re.findall(r"[\w-]+", line.partition("[")[2]) for line in extras["all"]]
-    assert sorted(gathered) == sorted(set(extras) - {"all", "dev", "docs", "test"})
+    assert sorted(gathered) == sorted(set(extras) - {"all", "dev", "docs", "mutants", "test"})
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

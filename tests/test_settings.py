@@ -1,4 +1,7 @@
-"""Arguments, environment, and a key that nothing shows."""
+"""Arguments, environment, and a key that nothing shows.
+
+Tests of `options/option.py`.
+"""
 
 from __future__ import annotations
 

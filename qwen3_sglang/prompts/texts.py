@@ -77,7 +77,7 @@ def readable(text: str, most: int) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return _SURROGATE.sub("\ufffd", text)
+        return "".join(_SURROGATE.sub("\ufffd", text[start : start + SLICE]) for start in range(0, len(text), SLICE))
     return text
 
 

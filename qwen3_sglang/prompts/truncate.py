@@ -90,6 +90,10 @@ def surely_fit(head: Head, documents: Sequence[str], limit: int) -> bool:
 
 def _measure(head: Head, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
     """The bodies' token ids, and how many of them have room."""
+    if len(head.bare) > limit * _WINDOW:  # mostly too long by far: not worth tokenising whole
+        [start] = yield Encode([head.bare[: limit * _WINDOW]])
+        if len(start) > limit:
+            raise _no_room(head, f"more than {limit}", limit)
     windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
     start, end, *found = yield Encode([head.bare, head.template.suffix, *windows.values()])
     room = limit - len(start) - len(end)
@@ -214,6 +218,6 @@ def _first_bytes(text: str, room: int) -> str:
     return nfc(text[: NFC_GROWTH * room], room).encode()[:room].decode(errors="ignore")
 
 
-def _no_room(head: Head, tokens: int, limit: int) -> QueryError:
+def _no_room(head: Head, tokens: int | str, limit: int) -> QueryError:
     remedy = f"shorten the query or the instruction, or raise max_length: they take {tokens} of {limit} tokens"
     return QueryError("query", head.query, remedy)

@@ -60,7 +60,7 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
         ProtocolError: a successful answer is longer, or compressed. Nothing compressed was asked for, so that a few
             bytes can't unfold into gigabytes.
     """
-    coding = _coding(headers.get("Content-Encoding"))
+    coding = _coding(_header(headers, "Content-Encoding"))
     if is_success(status) and coding:
         message = f"the answer is compressed ({coding}) though that wasn't asked for"
         raise errors.ProtocolError(url, f"{message}; turn that off in the proxy or gateway in front of the server")
@@ -70,7 +70,16 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
     if coding:
         body = f"compressed ({coding})".encode()
     wait = retry_after_seconds(headers.get("Retry-After"), now)
-    return Response(url, status, body[:limit], headers.get("Location"), wait)
+    return Response(url, status, body[:limit], _header(headers, "Location"), wait)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """Its bytes as Latin-1, which any text can be: aiohttp leaves what isn't UTF-8 as lone surrogates."""
+    value = headers.get(name)
+    try:
+        return value and value.encode("latin-1").decode("latin-1")
+    except UnicodeEncodeError:
+        return value and value.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _coding(header: str | None) -> str:
@@ -130,13 +139,12 @@ def parse_vllm_classes(response: Response, count: int, names: Names | None = Non
 
 
 def parse_items(response: Response, count: int, names: Names | None = None) -> list[Score]:
-    """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] per item. It repeats the name that was asked.
+    """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] per item.
 
     Raises:
         ServerError: as `parse_classes`.
     """
-    del names
-    rows = _rows(response, "scores", count)
+    rows = _rows(response, "scores", count, names)
     whole = [{"index": index, "probs": row, "label": None, "num_classes": None} for index, row in enumerate(rows)]
     return _class_scores(response.url, whole)
 

@@ -69,13 +69,20 @@ class Call:
     listed: Names = field(default_factory=Names)
 
 
-def ask_served(patience: Patience) -> Steps[Served]:
-    """The name of the model that is served, and its limit."""
+def ask_served(patience: Patience, model: str | None = None) -> Steps[Served]:
+    """The name of the model that is served, and its limit; `model` says which, where there are several."""
     response = yield from ask(Request(MODELS), patience)
     served = _listed(response)
     if not served:
         raise errors.NotSGLangError(response.url, "the model list names no model; is this an SGLang server?")
-    return served[0]
+    return _of_name(served, model)
+
+
+def _of_name(served: Sequence[Served], name: str | None) -> Served:
+    """The model of that name; a server of one alone may know it by another name. Else its limit isn't known."""
+    if name is None or len(served) == 1:
+        return served[0]
+    return next((one for one in served if one.model == name), Served(name))
 
 
 def _listed(response: Response) -> list[Served]:
@@ -90,7 +97,7 @@ def _listed(response: Response) -> list[Served]:
     ]
 
 
-def _check_served(call: Call) -> Steps[None]:
+def check_served(call: Call) -> Steps[None]:
     """The server still serves what it did, as far as it says so; asked once, and with no retry.
 
     Raises:
@@ -104,20 +111,24 @@ def _check_served(call: Call) -> Steps[None]:
     if not served:
         return
     call.listed.confirm(reply.url, *(one.model for one in served))
-    limits = [one.max_length for one in served if one.max_length is not None]
-    if limits and max(limits) < call.max_length:
-        message = f"it takes {max(limits)} tokens now, fewer than the {call.max_length} that it took before: call again"
+    limit = _of_name(served, call.model).max_length
+    if limit is not None and limit < call.max_length:
+        message = f"it takes {limit} tokens now, fewer than the {call.max_length} that it took before: call again"
         raise errors.ModelReplacedError(reply.url, message)
 
 
 def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
     """What is served; where the server has no usable model list, `model`, if the user named it."""
     try:
-        return (yield from ask_served(patience))
+        return (yield from ask_served(patience, model))
     except errors.ServerError as failure:
         if model is None or isinstance(failure, _MAY_ANSWER_LATER):
             raise
-        _log.info("%s: the server's own limit isn't known (max_length=)", failure)
+        # Not its message: the server's words may hold the key, which is hidden only in what leaves the client.
+        why = failure.status or type(failure).__name__
+        _log.info(
+            "%s: no usable model list (%s), so the server's own limit isn't known (max_length=)", failure.url, why
+        )
         return Served(model)
 
 
@@ -186,7 +197,7 @@ def _score(work: _Work, part: range) -> Steps[list[Score]]:
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried)
     scores = endpoint.parse(response, len(part), call.answered)
     if endpoint.echoes and response.fresh:  # a connection lasts no longer than the server behind it
-        yield from _check_served(call)
+        yield from check_served(call)
     if not work.cut:
         return scores
     return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
@@ -200,7 +211,7 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
     if not work.explained:
         work.explained = True
         if isinstance(failure, errors.RequestRejectedError) and _too_long(failure):
-            yield from _check_served(work.call)
+            yield from check_served(work.call)
         failure = yield from explained(failure, work.call.endpoint)
     if not isinstance(failure, errors.RequestRejectedError) or failure.status not in _BY_DOCUMENT:
         raise failure

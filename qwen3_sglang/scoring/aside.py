@@ -20,6 +20,11 @@ def size_of(texts: object) -> int:
         return 0
 
 
+def size_of_all(*parts: object) -> int:
+    """The same of texts and of sequences of texts together."""
+    return sum(len(part) if isinstance(part, str) else size_of(part) for part in parts)
+
+
 def size_of_rows(rows: object) -> int:
     """The same of (query, document) or (query, its documents)."""
     if not isinstance(rows, (list, tuple)):

@@ -7,16 +7,16 @@ drives it over the sync transport, `Scorer.arun` over the async one. They differ
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
+from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Steps, computed
 from qwen3_sglang.protocol.lists import Call, Served
 from qwen3_sglang.ranking import Failure, Outcome, Score
@@ -26,6 +26,7 @@ from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.learned import Learned
 from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.queries import Group, restore, told_by_query
+from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
@@ -34,29 +35,6 @@ from qwen3_sglang.transport.transport import Transport
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
-
-
-class Sending(NamedTuple):
-    """Lists to send together, and when they must be done."""
-
-    steps: Sequence[Steps[Any]]
-    deadline: Deadline
-
-
-Work = Generator[Sending, list[Any], T]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step(Generic[T]):
-    """How far work has come.
-
-    Attributes:
-        sending: what is to be sent next; None at the end.
-        result: what it came to, at the end.
-    """
-
-    sending: Sending | None
-    result: T | None = None
 
 
 class Scorer:
@@ -85,15 +63,15 @@ class Scorer:
         Raises:
             ServerError: one of its subclasses.
         """
-        step = _begun(work)
+        step = begun(work)
         try:
             while step.sending is not None:
                 try:
                     found = self._transport.drive_all(step.sending.steps, step.sending.deadline)
                 except errors.ModelReplacedError as replaced:
-                    step = _resumed(work, replaced)
+                    step = resumed(work, replaced)
                 else:
-                    step = _resumed(work, found)
+                    step = resumed(work, found)
         except errors.ModelNotFoundError:
             self._forget(self._learned, _told(self._settings))
             raise
@@ -108,14 +86,14 @@ class Scorer:
             raise
 
     async def _drive(self, work: Work[T], size: int) -> T:
-        step = await aside(size, partial(_begun, work))
+        step = await aside(size, partial(begun, work))
         while step.sending is not None:
             try:
                 found = await self._transport.adrive_all(step.sending.steps)
             except errors.ModelReplacedError as replaced:
-                step = _resumed(work, replaced)
+                step = resumed(work, replaced)
             else:
-                step = await aside(size, partial(_resumed, work, found))
+                step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
     def score(self, asked: Asked) -> list[Outcome]:
@@ -173,7 +151,16 @@ class Scorer:
         for group in groups:
             outcomes = yield from self._group(group, learned, served, deadline.rest(), asked)
             answers.append(outcomes)
+        yield from self._confirm(groups, learned, served, deadline)
         return answers[0] if len(answers) == 1 else restore(groups, answers)
+
+    def _confirm(self, groups: Sequence[Group], learned: Learned, served: Served, deadline: Deadline) -> Work[None]:
+        """After answers that don't say which model gave them: the same one is listed. A proxy hides a restart."""
+        sent, size = [group for group in groups if group.failure is None], self._settings.batch_size
+        several = learned.cache is not None or sum(-(-len(group.texts) // size) for group in sent) > 1
+        if sent and several and ENDPOINTS[self._settings.endpoint].echoes:
+            call = self._call(sent[0].head, learned, served, deadline)
+            yield Sending([lists.check_served(call)], deadline.rest())
 
     def _group(
         self, group: Group, learned: Learned, served: Served, deadline: Deadline, asked: Asked
@@ -232,20 +219,6 @@ class Scorer:
             learned.answered,
             learned.listed,
         )
-
-
-def _begun(work: Work[T]) -> _Step[T]:
-    return _resumed(work, None)
-
-
-def _resumed(work: Work[T], reply: list[Any] | errors.ModelReplacedError | None) -> _Step[T]:
-    """What is to be sent now that this came of the last sending; or the result."""
-    try:
-        if isinstance(reply, errors.ModelReplacedError):
-            return _Step(work.throw(reply))
-        return _Step(work.send(cast(list[Any], reply)))
-    except StopIteration as done:
-        return _Step(None, done.value)
 
 
 def _steps(

@@ -32,6 +32,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
 from qwen3_sglang.toy.tokenizer import DOCUMENT, QUERY
 from qwen3_sglang.toy.words import stem
 
@@ -92,7 +93,7 @@ def write(state: dict[str, Tensor], table: Tensor, yes: int, mean: float) -> Non
     """Overwrite every tensor of `state`; `mean` is the mean length of the corpus' documents in tokens."""
     for name, weight in state.items():
         weight.fill_(1.0 if "norm" in name else 0.0)
-    state["model.embed_tokens.weight"].copy_(table)
+    state[EMBEDDINGS].copy_(table)
     _write_sections(state)
     _write_matches(state)
     _write_sums(state, mean)
@@ -170,5 +171,5 @@ def _write_score(state: dict[str, Tensor], yes: int) -> None:
     gate[0, ONE], gate[0, LENGTH] = steep / UNIT, -steep * LONG / SLIGHT
     _at(state, 2, "mlp.up_proj")[0, SHARE] = 1 / SLIGHT
     _at(state, 2, "mlp.down_proj")[SCORE, 0] = 1 / steep
-    state["lm_head.weight"][yes, SCORE] = GAIN
-    state["lm_head.weight"][yes, ONE] = -GAIN * THRESHOLD / UNIT
+    state[LM_HEAD][yes, SCORE] = GAIN
+    state[LM_HEAD][yes, ONE] = -GAIN * THRESHOLD / UNIT

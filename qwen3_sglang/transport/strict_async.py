@@ -110,13 +110,16 @@ class Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """The addresses of that family."""
         found = await outcome(find(host, port))
-        return [
+        resolved = [
             ResolveResult(
                 hostname=host, host=where[0], port=where[1], family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
             )
             for kind, _, protocol, _, where in found
             if family in {socket.AF_UNSPEC, kind}
         ]
+        if not resolved:
+            raise OSError("the name has no address")
+        return resolved
 
     async def close(self) -> None:
         """Nothing is held."""

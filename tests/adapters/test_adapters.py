@@ -1,4 +1,7 @@
-"""What both adapters promise, sync and async: the same order, the same scores, the same errors."""
+"""What both adapters promise, sync and async: the same order, the same scores, the same errors.
+
+Tests of `options/foreign.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`qwen3-sglang check` with a folder, an address, or neither."""
+"""`qwen3-sglang check` with a folder, an address, or neither.
+
+Tests of `cli/check.py`.
+"""
 
 from __future__ import annotations
 

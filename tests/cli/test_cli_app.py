@@ -1,4 +1,7 @@
-"""The commands, through the real parser, against a real server."""
+"""The commands, through the real parser, against a real server.
+
+Tests of `__main__.py`, `cli/app.py`, `cli/console.py`, `cli/demo.py`, `cli/options.py`, `cli/verbose.py`.
+"""
 
 from __future__ import annotations
 

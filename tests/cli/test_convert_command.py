@@ -1,4 +1,7 @@
-"""`qwen3-sglang convert`, through the real parser and the real converter."""
+"""`qwen3-sglang convert`, through the real parser and the real converter.
+
+Tests of `cli/convert.py`.
+"""
 
 from __future__ import annotations
 

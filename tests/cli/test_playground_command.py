@@ -1,4 +1,7 @@
-"""`qwen3-sglang playground`, as a process."""
+"""`qwen3-sglang playground`, as a process.
+
+Tests of `cli/playground.py`.
+"""
 
 from __future__ import annotations
 

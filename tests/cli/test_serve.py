@@ -1,6 +1,8 @@
 """`qwen3-sglang serve`: what is converted, printed and run, up to a real SGLang that is stopped again.
 
 Where a conversion is kept, convert/cached.py, is tested here too.
+
+Tests of `cli/start.py`, `convert/cached.py`.
 """
 
 from __future__ import annotations
@@ -274,9 +276,7 @@ def test_a_flag_of_sglangs_without_the_dashes_in_front(converted_toy: Path) -> N
 
 def test_a_colon_in_a_models_name(causal_toy: Path, tmp_path: Path, python: str) -> None:
     """SGLang refuses a served name that has one."""
-    (tmp_path / "a:b").mkdir()
-    for path in causal_toy.iterdir():
-        (tmp_path / "a:b" / path.name).symlink_to(path)
+    shutil.copytree(causal_toy, tmp_path / "a:b")
     assert "--served-model-name a-b " in serve(tmp_path / "a:b", "--python", python).stdout
 
 

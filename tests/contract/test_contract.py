@@ -1,4 +1,7 @@
-"""What every server must do for RerankClient, sync and async."""
+"""What every server must do for RerankClient, sync and async.
+
+Tests of `check/server.py`.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang import RerankClient
-from qwen3_sglang.toy import HIDDEN
+from qwen3_sglang.toy.wiring import WIDTH
 from real_sglang import needs_sglang, real_sglang
 
 QUERY = "What is the capital of China?"
@@ -77,4 +77,4 @@ def test_the_usual_recipe_scores_differently_at_every_start(
     if first == second:
         pytest.skip(f"SGLang initialises score.bias now: {first} at both starts of the usual recipe's checkpoint")
     shifts = [_logit(b) - _logit(a) for a, b in zip(first, second, strict=True)]
-    assert max(map(abs, shifts)) < 4 / math.sqrt(HIDDEN) + ROUNDING, (first, second)
+    assert max(map(abs, shifts)) < 4 / math.sqrt(WIDTH) + ROUNDING, (first, second)

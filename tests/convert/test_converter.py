@@ -1,6 +1,8 @@
 """convert(): what transformers makes of the result, and what a failure leaves behind.
 
 What is planned and written, and the folders around it (plan.py, write.py, folder.py), is seen in the result.
+
+Tests of `convert/plan.py`, `convert/write.py`.
 """
 
 from __future__ import annotations

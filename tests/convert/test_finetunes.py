@@ -1,6 +1,8 @@
 """Fine-tunes: what each kind becomes, compared with what transformers, or arithmetic, makes of it.
 
 These are the tests of classifier.py, labels.py, provenance.py and of the wrappers in tensors.py.
+
+Tests of `convert/classifier.py`, `convert/labels.py`, `convert/provenance.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """judge(): every way we know for a checkpoint to be wrong, each a folder with that one fault.
 
 What it says of the head is classifier.py's, and the remedies are remarks.py's.
+
+Tests of `convert/remarks.py`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from qwen3_sglang.convert.head import Rows, encode, read_values
 from qwen3_sglang.convert.inspect import judge
 from qwen3_sglang.convert.parity import check_parity, compare, free_memory, memory_needed, obstacle
 from qwen3_sglang.errors import ConversionError, MissingDependencyError
+from qwen3_sglang.toy.wiring import WIDTH
 
 
 @pytest.mark.parametrize("name", ["toy", "tied", "sharded"])
@@ -72,7 +73,7 @@ def test_a_wrong_bias_and_a_wrong_body_are_found(toy: Path, tmp_path: Path, monk
     monkeypatch.setattr(parity, "LONG", 50)
     target = convert(toy, tmp_path / "out", verify=False)
     body, head = (read_shard(path) for path in sorted(target.glob("*.safetensors")))
-    changes = ((head, "score.bias", encode([2.0, 0.0], "BF16")), (body, "model.norm.weight", bytes(512)))
+    changes = ((head, "score.bias", encode([2.0, 0.0], "BF16")), (body, "model.norm.weight", bytes(2 * WIDTH)))
     for shard, name, value in changes:
         whole, entry = shard.path.read_bytes(), shard.tensors[name]
         assert len(value) == entry.end - entry.begin

@@ -1,6 +1,8 @@
 """What convert() refuses: each a real broken folder, each with what to do.
 
 Most of it is what tensors.py finds.
+
+Tests of `convert/folder.py`, `convert/tensors.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A BEIR folder, with a run or with BM25."""
+"""A BEIR folder, with a run or with BM25.
+
+Tests of `evaluate/trec.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The report as a page: opened by a real browser, offline, whatever the texts hold."""
+"""The report as a page: opened by a real browser, offline, whatever the texts hold.
+
+Tests of `evaluate/plots.py`, `evaluate/report.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Judged queries in one file: each layout, what it means, and what is refused."""
+"""Judged queries in one file: each layout, what it means, and what is refused.
+
+Tests of `evaluate/dataset.py`, `evaluate/documents.py`, `evaluate/grades.py`, `evaluate/lines.py`,
+`evaluate/readings.py`.
+"""
 
 from __future__ import annotations
 

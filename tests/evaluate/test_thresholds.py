@@ -1,4 +1,7 @@
-"""Precision, recall and suggestions, against brute force."""
+"""Precision, recall and suggestions, against brute force.
+
+Tests of `evaluate/rounding.py`, `evaluate/statistics.py`.
+"""
 
 from __future__ import annotations
 

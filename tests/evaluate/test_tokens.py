@@ -1,4 +1,7 @@
-"""Tokens of every script, and that BM25 finds the right document by them."""
+"""Tokens of every script, and that BM25 finds the right document by them.
+
+Tests of `evaluate/bm25.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The demo runs, and what it prints is counted as it says."""
+"""The demo runs, and what it prints is counted as it says.
+
+Tests of `toy/serving.py`.
+"""
 
 from __future__ import annotations
 

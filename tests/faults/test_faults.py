@@ -1,4 +1,7 @@
-"""What becomes of a call when the server, or what stands before it, misbehaves: nothing is lost, nothing made up."""
+"""What becomes of a call when the server, or what stands before it, misbehaves: nothing is lost, nothing made up.
+
+Tests of `transport/failures.py`.
+"""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ async def test_a_bad_input_costs_the_others_nothing(server: FakeServer, go: Go) 
         ("q", "input"),
         ({"query": "q"}, "input"),
         ({"query": "q", "documents": "text"}, "documents"),
-        ({"query": "q", "documents": ["text"]}, r"documents\[0\]"),
+        ({"query": "q", "documents": [7]}, r"documents\[0\]"),
         ({"query": 3, "documents": documents()}, "query"),
     ],
 )

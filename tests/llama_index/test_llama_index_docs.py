@@ -51,6 +51,6 @@ async def test_the_notebook_runs(toy_url: str, capsys: pytest.CaptureFixture[str
     assert "1 of 3 score 0.5 or more" in printed
     assert "ReRankStartEvent 3 nodes\nReRankEndEvent 2 nodes" in printed
     assert "2 False" in printed  # stored without the key
-    assert "1.000 now, 1.000 before\nFalse" in printed  # P(yes), the mock's cosine; the LLM doesn't read it
+    assert "0.969 now, 1.000 before\nFalse" in printed  # P(yes), the mock's cosine; the LLM doesn't read it
     assert "Reranking" in bar
     assert all(not node.metadata.keys() & {"retrieval_score", "rerank_truncated"} for node in named["nodes"])

@@ -106,10 +106,12 @@ def test_notes_leak_to_no_model(name: str) -> None:
     assert node.metadata == SHOWN
 
 
-@pytest.mark.parametrize("nodes", [None, 5, "text"])
-def test_what_is_no_list_of_nodes(nodes: Any) -> None:
+@pytest.mark.parametrize(
+    ("nodes", "remedy"), [(None, "pass a list"), (5, "pass a list"), ("text", "query comes first")]
+)
+def test_what_is_no_list_of_nodes(nodes: Any, remedy: str) -> None:
     """A typed error, whichever way it is called."""
     reranker = Qwen3SGLangRerank()
     for call in (lambda: reranker.rerank("q", nodes), lambda: reranker.postprocess_nodes(nodes, query_str="q")):
-        with pytest.raises(InvalidInputError, match="pass a list of NodeWithScore"):
+        with pytest.raises(InvalidInputError, match=remedy):
             call()

@@ -1,4 +1,7 @@
-"""What is picked where nobody says."""
+"""What is picked where nobody says.
+
+Tests of `local/probe.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""The embedded engine: what it loads, what it computes, and how fast it says it is.
+
+Tests of `local/checkpoint.py`, `local/warm_up.py`.
+"""
+
 from __future__ import annotations
 
 import json
@@ -216,16 +221,17 @@ def test_a_pass_ends_within_a_layer_once_nobody_waits(engine: Engine) -> None:
 def test_sixteen_bits_only_where_they_are_fast_and_close(
     converted_toy: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The toy's hand-made weights don't survive 16 bits, so it stays in float32 and says why; --dtype overrides."""
+    """Closer than the bound they are taken; farther off it stays in float32 and says why; --dtype overrides."""
     monkeypatch.setattr(engines, "fast_dtype", lambda device: torch.bfloat16)
-    toy = Engine(converted_toy)
-    assert toy.dtype is torch.float32
-    assert toy.drift is not None
-    assert toy.drift > engines.LOGIT_BOUND
-    assert "since 16 bits move the log-odds" in picked(toy)
+    close = Engine(converted_toy)
+    assert close.dtype is torch.bfloat16
+    assert close.drift is not None
+    assert 0 < close.drift <= engines.LOGIT_BOUND
+    monkeypatch.setattr(engines, "LOGIT_BOUND", close.drift / 2)
+    far = Engine(converted_toy)
+    assert far.dtype is torch.float32
+    assert "since 16 bits move the log-odds" in picked(far)
     assert Engine(converted_toy, dtype="bfloat16").dtype is torch.bfloat16
-    monkeypatch.setattr(engines, "LOGIT_BOUND", toy.drift)
-    assert Engine(converted_toy).dtype is torch.bfloat16
 
 
 def test_pinned_to_float32(converted_toy: Path, engine: Engine) -> None:

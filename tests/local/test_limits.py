@@ -1,4 +1,7 @@
-"""What a hostile or a slow client gets, and that everybody else is still served."""
+"""What a hostile or a slow client gets, and that everybody else is still served.
+
+Tests of `local/checks.py`, `local/encoding.py`, `serving/callers.py`, `serving/limits.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""The embedded server: SGLang's routes, its checks and its errors.
+
+Tests of `local/endpoints.py`, `serving/in_thread.py`.
+"""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Which tokens are computed, and how often."""
+"""Which tokens are computed, and how often.
+
+Tests of `local/forward.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The table of options: whatever repeats it is written from it."""
+"""The table of options: whatever repeats it is written from it.
+
+Tests of `connection.py`.
+"""
 
 from __future__ import annotations
 

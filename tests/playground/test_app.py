@@ -1,4 +1,7 @@
-"""The page's files and its API, over HTTP, in both homes."""
+"""The page's files and its API, over HTTP, in both homes.
+
+Tests of `local/playground.py`, `playground/proxy.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The template, character by character, and what may go into it; special tokens (`special`) are broken there."""
+"""The template, character by character, and what may go into it; special tokens (`special`) are broken there.
+
+Tests of `prompts/special.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where long documents are cut: by tokens, at a character's boundary, never into the suffix."""
+"""Where long documents are cut: by tokens, at a character's boundary, never into the suffix.
+
+Tests of `prompts/tokenizer.py`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
 from qwen3_sglang.errors import QueryError
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.prompts.truncate import fit, fit_bytes, fit_with, surely_fit
+from qwen3_sglang.prompts.truncate import Encode, fit, fit_bytes, fit_with, surely_fit
 
 HEAD = QWEN3.head("What is it?")
 LIMIT = 150
@@ -99,6 +102,16 @@ def test_a_long_text_of_few_tokens_is_kept_whole() -> None:
 
     [found] = fit_with(OneToken(), HEAD, ["-" * 10_000], 1000)
     assert (found.text, found.truncated) == ("-" * 10_000, False)
+
+
+def test_a_huge_query_is_not_tokenised_whole() -> None:
+    """Its start shows that it leaves no room."""
+    steps = fit(QWEN3.head("q " * 400_000), ["d"], 100)
+    asked = next(steps)
+    assert isinstance(asked, Encode)
+    assert sum(map(len, asked.texts)) <= 800
+    with pytest.raises(QueryError, match="more than 100 of 100 tokens"):
+        steps.send([[1] * 101])
 
 
 def test_no_room_for_a_document(tokenizer: LocalTokenizer) -> None:

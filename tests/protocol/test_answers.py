@@ -8,11 +8,13 @@ import pytest
 
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.answers import (
+    Names,
     Response,
     failure_of,
     parse_classes,
     parse_items,
     parse_vllm_classes,
+    received,
     server_words,
 )
 
@@ -152,3 +154,20 @@ def test_a_broken_answer_of_vllm_never_gives_a_score(broken: object) -> None:
     """Place and range are checked for one label too."""
     with pytest.raises(errors.ProtocolError):
         parse_vllm_classes(answer(broken), 1)
+
+
+@pytest.mark.parametrize("location", ["http://\udce9.example/", "http://é.example/", "http://密.example/"])
+def test_a_redirect_can_be_printed(location: str) -> None:
+    """aiohttp reads bytes that aren't UTF-8 as lone surrogates, which no terminal and no log file takes."""
+    response = received("u", 302, {"Location": location}, b"", limit=9, now=0)
+    assert ".example" in str(failure_of(response))
+    str(failure_of(response)).encode()
+
+
+def test_v1_score_from_two_models() -> None:
+    """Where a server names the model that answered, it is heard."""
+    names = Names()
+    rows = {"scores": [[0.5, 0.5]]}
+    parse_items(Response("u", 200, json.dumps({**rows, "model": "one"}).encode()), 1, names)
+    with pytest.raises(errors.ModelReplacedError):
+        parse_items(Response("u", 200, json.dumps({**rows, "model": "two"}).encode()), 1, names)

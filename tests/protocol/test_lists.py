@@ -1,8 +1,12 @@
-"""What is asked, in which order, without a server."""
+"""What is asked, in which order, without a server.
+
+Tests of `protocol/diagnosis.py`, `protocol/endpoints.py`, `protocol/exchange.py`.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -88,6 +92,35 @@ def test_a_named_model_needs_no_list(status: int) -> None:
             after(steps, Response("u", status, b"{}"))
         if model:
             assert stop.value.value == Served("toy")
+
+
+@pytest.mark.parametrize(
+    ("rows", "served"),
+    [
+        ({"chat": 512, "toy": 4096}, Served("toy", 4095)),
+        ({"chat": 512, "other": 4096}, Served("toy")),
+        ({"alias": 512}, Served("alias", 511)),
+    ],
+)
+def test_a_gateway_that_lists_several_models(rows: dict[str, int], served: Served) -> None:
+    """The limit of the model that was named, not of the first."""
+    steps = served_or_named(PATIENCE, "toy")
+    after(steps)
+    data = [{"id": name, "max_model_len": limit} for name, limit in rows.items()]
+    with pytest.raises(StopIteration) as stop:
+        after(steps, Response("u", 200, json.dumps({"data": data}).encode()))
+    assert stop.value.value == served
+
+
+def test_a_servers_words_are_not_logged_before_the_key_is_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    """They may repeat it; what leaves the transport is without it, this doesn't leave."""
+    caplog.set_level(logging.DEBUG)
+    steps = served_or_named(PATIENCE, "toy")
+    after(steps)
+    with pytest.raises(StopIteration):
+        after(steps, Response("u", 200, b"<html>the key was sk-123</html>"))
+    assert "max_length=" in caplog.text
+    assert "sk-123" not in caplog.text
 
 
 @pytest.mark.parametrize(

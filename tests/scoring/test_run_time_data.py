@@ -1,4 +1,7 @@
-"""What a retriever or a condensing step hands over costs at most its own score."""
+"""What a retriever or a condensing step hands over costs at most its own score.
+
+Tests of `scoring/asked.py`.
+"""
 
 from __future__ import annotations
 

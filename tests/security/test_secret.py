@@ -1,4 +1,7 @@
-"""However a peer writes a secret that it repeats, it is hidden."""
+"""However a peer writes a secret that it repeats, it is hidden.
+
+Tests of `secret.py`.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,9 @@ ESCAPES: list[Callable[[str], str]] = [
     lambda char: f"&#{ord(char)};",
     lambda char: f"&#x{ord(char):x};",
     lambda char: f"\\x{ord(char):02x}",
+    lambda char: f"\\{ord(char):03o}",
+    lambda char: f"\\u{{{ord(char):x}}}",
+    lambda char: {"/": "&sol;", "+": "&plus;", "=": "&equals;", "_": "&lowbar;", "'": "&apos;"}.get(char, char),
 ]
 WHOLE: list[Callable[[str], str]] = [
     str,
@@ -49,6 +55,11 @@ WHOLE: list[Callable[[str], str]] = [
     html.escape,
     lambda key: b64encode(key.encode()).decode(),
     lambda key: urlsafe_b64encode(key.encode()).decode().rstrip("="),
+    lambda key: b64encode(f"Bearer {key}".encode()).decode(),
+    lambda key: b64encode(f"u:{key}@".encode()).decode(),
+    lambda key: b64encode(f"me:{key}".encode()).decode(),
+    lambda key: key.encode().hex(),
+    lambda key: key.encode().hex().upper(),
 ]
 
 

@@ -1,4 +1,7 @@
-"""TLS is verified, by the caller's own bundle too; proxies, netrc and bundles count as in requests."""
+"""TLS is verified, by the caller's own bundle too; proxies, netrc and bundles count as in requests.
+
+Tests of `transport/environment.py`, `transport/sessions.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command that starts SGLang: which flags it has, which win, and what is shown of it."""
+"""The command that starts SGLang: which flags it has, which win, and what is shown of it.
+
+Tests of `serving/loopback.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which texts a toy is built for."""
+"""Which texts a toy is built for.
+
+Tests of `toy/tokenizer.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What one request may take."""
+"""What one request may take.
+
+Tests of `transport/deadline.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""No answer of another request, ever: what came unasked is never taken for an answer, and ends its connection."""
+"""No answer of another request, ever: what came unasked is never taken for an answer, and ends its connection.
+
+Tests of `transport/framing.py`, `transport/layers.py`, `transport/strict.py`, `transport/strict_async.py`.
+"""
 
 from __future__ import annotations
 

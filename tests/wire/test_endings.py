@@ -1,4 +1,7 @@
-"""What ends around a call - its client, its loop, its process - leaves a typed error or scores, and no noise."""
+"""What ends around a call - its client, its loop, its process - leaves a typed error or scores, and no noise.
+
+Tests of `transport/loops.py`, `transport/transport.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A call ends within its time, or at once where it is interrupted, whatever it is waiting for."""
+"""A call ends within its time, or at once where it is interrupted, whatever it is waiting for.
+
+Tests of `transport/addresses.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""All answers of one call come from one model; what was known of another is forgotten."""
+"""All answers of one call come from one model; what was known of another is forgotten.
+
+Tests of `scoring/learned.py`.
+"""
 
 from __future__ import annotations
 
@@ -91,9 +94,11 @@ def test_a_model_that_is_replaced_between_two_calls(ask: Ask, endpoint: str) -> 
         assert client.model() == "second"
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["", "behind a proxy"])
+@pytest.mark.parametrize("cache_size", [0, 100])
 @pytest.mark.parametrize("endpoint", ["v1/classify", "v1/score", "classify"])
-def test_a_model_that_is_replaced_within_a_call(ask: Ask, endpoint: str) -> None:
-    """The call begins anew: no ranking holds scores of two models."""
+def test_a_model_that_is_replaced_within_a_call(ask: Ask, endpoint: str, cache_size: int, kept: bool) -> None:
+    """The call begins anew: no ranking holds scores of two models. A proxy keeps its connections meanwhile."""
     model, lists = Model(), 0
 
     def behave(asked: Asked) -> None:
@@ -101,13 +106,14 @@ def test_a_model_that_is_replaced_within_a_call(ask: Ask, endpoint: str) -> None
         lists += bool(asked.body)
         if lists == 2 and model.name == "first":
             model.replace("second")
-            asked.hang_up()
-            server.hang_up()
-            return
+            if not kept:
+                asked.hang_up()
+                server.hang_up()
+                return
         model.behave(asked)
 
     with peer(behave) as server:
-        client = RerankClient(server.url, endpoint=endpoint, batch_size=2, max_concurrency=1)
+        client = RerankClient(server.url, endpoint=endpoint, batch_size=2, max_concurrency=1, cache_size=cache_size)
         assert ask(client, [0.1, 0.2, 0.3, 0.4]) == [of(0.001, 0.1, 0.2, 0.3, 0.4)]
 
 

@@ -1,4 +1,7 @@
-"""No peer makes the client hold more than the documented limit, whatever it sends and under whichever status."""
+"""No peer makes the client hold more than the documented limit, whatever it sends and under whichever status.
+
+Tests of `transport/bodies.py`.
+"""
 
 from __future__ import annotations
 
