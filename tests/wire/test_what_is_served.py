@@ -188,5 +188,5 @@ def test_a_model_that_another_call_finds_replaced(ask: Ask) -> None:
         client = RerankClient(server.url, max_length=600, timeout=10)
         assert client.score("q", ["p=0.1"]) == [0.1]
         armed.set()
-        pairs = [("q", "p=0.1"), ("r", f"{long} p=0.2"), ("s", "p=0.3")]  # the long one is sent in a list of its own
+        pairs = [("q", "p=0.1"), ("r", f"p=0.2 {long}"), ("s", "p=0.3")]  # the long one is sent in a list of its own
         assert client.score_pairs(pairs) == of(0.001, 0.1, 0.2, 0.3)
