@@ -13,7 +13,7 @@ LM_HEAD, EMBEDDINGS = "lm_head.weight", "model.embed_tokens.weight"
 # The answers that the template allows: tokens of the language model, labels 0 and 1 of the converted one.
 NO, YES = "no", "yes"
 LABELS = (NO, YES)
-PAD = "<|endoftext|>"
+PAD, EOS = "<|endoftext|>", "<|im_end|>"
 
 API_KEY_VARIABLE, BASE_URL_VARIABLE = "QWEN3_SGLANG_API_KEY", "QWEN3_SGLANG_BASE_URL"
 

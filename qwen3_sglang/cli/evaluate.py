@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qwen3_sglang.cli.options import Key, Url
+from qwen3_sglang.cli.options import Key, Model, Url
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
@@ -38,7 +38,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
     url: Url = None,
     api_key: Key = None,
-    model: Annotated[str | None, typer.Option(help="The served model's name; default: asked from the server.")] = None,
+    model: Model = None,
     instruction: Annotated[
         list[str] | None,
         typer.Option(help="The task, in the model's template; several times to compare. \"default\": Qwen's own."),

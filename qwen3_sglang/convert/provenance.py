@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,4 +57,4 @@ def _parts() -> list[str]:
     """Pieces of the template that a chat template which makes the same prompts has in it, however it is quoted."""
     [prompt] = build_prompts("q", ["d"])
     sentence = max(prompt.splitlines(), key=len).partition(".")[0]
-    return [sentence, "<Instruct>", "<Query>", "<Document>", "</think>"]
+    return [sentence, *re.findall(r"</?\w+>", prompt)]

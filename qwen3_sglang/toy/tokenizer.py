@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qwen3_sglang.names import NO, PAD, YES
+from qwen3_sglang.names import EOS, NO, PAD, YES
 from qwen3_sglang.prompts.template import DOCUMENT_MARK, QUERY_MARK, QWEN3
 
 # The tokens by which the toy knows the sections of a prompt: Qwen's split puts the ">:" apart.
@@ -41,7 +41,7 @@ def train(texts: Sequence[str]) -> Any:
     wrap: Any = PreTrainedTokenizerFast
     return wrap(
         tokenizer_object=tok,
-        eos_token="<|im_end|>",  # noqa: S106 - no password
+        eos_token=EOS,
         pad_token=PAD,
     )
 
