@@ -167,7 +167,7 @@ def _starred(name: str, relevant: frozenset[str]) -> str:
 
 def show_rest(outcomes: Sequence[Outcome], start: int) -> None:
     """Print the other questions as one table: where the first relevant passage stands in both orders."""
-    print(f"\n  {'first relevant passage':>{WIDTH + 4}}  BM25  reranked  P(yes) of the first")
+    print(f"\n  {'first relevant passage':>{WIDTH + 4}}  BM25  reranked  P(yes)")
     for number, outcome in enumerate(outcomes, start):
         text = outcome.question.text
         shown = text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
