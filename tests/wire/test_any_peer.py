@@ -255,9 +255,9 @@ class AnyPeer(RuleBasedStateMachine):
 
 # The same steps in each run; QWEN3_SGLANG_EXAMPLES=500 tries others. They aren't shrunk, since time is part of them.
 MORE = int(os.environ.get("QWEN3_SGLANG_EXAMPLES", "0"))
-# A hole that is known and open: rarely, a synchronous call of several lists takes the answer of another list, when a
-# peer repeats an earlier answer late on a connection that it keeps (docs/reliability.md, "Whose answer it is").
-TestAnyPeer = pytest.mark.xfail(reason="a late, repeated answer is taken for another list's", strict=False)(
+# Open: on a busy machine these steps once gave a synchronous call the scores of another list. Not strict, since that
+# depends on time. To be taken out when the cause is found (docs/reliability.md, "Whose answer it is").
+TestAnyPeer = pytest.mark.xfail(reason="a call took the scores of another list, cause unknown", strict=False)(
     AnyPeer.TestCase
 )
 TestAnyPeer.settings = settings(
