@@ -38,13 +38,13 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"chunks", "special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
     ),
     "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "option"}),
-    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
+    "settings": Room({"errors", "names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "protocol", "secret", "settings"},
         {
@@ -68,7 +68,7 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "learned", "progress", "queries", "scorer", "work"},
+        {"aside", "asked", "batching", "cache", "chunked", "learned", "progress", "queries", "scorer", "work"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic

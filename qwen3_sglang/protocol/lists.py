@@ -56,6 +56,7 @@ class Call:
         collect: whether to go on after a document that the server refuses; else that raises.
         answered: names that the answers to this client gave.
         listed: names that the server's model list gave it.
+        fits: every document is known to fit: it isn't measured again.
     """
 
     model: str
@@ -67,6 +68,7 @@ class Call:
     collect: bool = False
     answered: Names = field(default_factory=Names)
     listed: Names = field(default_factory=Names)
+    fits: bool = False
 
 
 def ask_served(patience: Patience, model: str | None = None) -> Steps[Served]:
@@ -265,9 +267,11 @@ _BY_DOCUMENT = {400, 413}  # what one document of a list can be the cause of
 
 def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:
     """The documents as they are sent, and which are cut."""
-    if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
+    if call.fits or truncate.surely_fit(
+        call.head, documents, call.max_length
+    ):  # the usual case: nothing to make of each
         return documents, ()
-    fitted = yield from _counter(call).fit(call.head, documents, call.max_length)
+    fitted = yield from counter(call).fit(call.head, documents, call.max_length)
     return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
 
 
@@ -278,11 +282,12 @@ def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]
         ServerError: one of its subclasses.
         QueryError: no document fits beside the query.
     """
-    counter = _counter(call)
-    fitted = yield from counter.fit(call.head, documents, call.max_length)
-    counts = yield from counter.count(call.head.prompts([document.text for document in fitted]))
+    counting = counter(call)
+    fitted = yield from counting.fit(call.head, documents, call.max_length)
+    counts = yield from counting.count(call.head.prompts([document.text for document in fitted]))
     return [call.head.prompt(f.text, tokens=n, truncated=f.truncated) for f, n in zip(fitted, counts, strict=True)]
 
 
-def _counter(call: Call) -> TokenCounter:
+def counter(call: Call) -> TokenCounter:
+    """Who counts the call's tokens."""
     return TokenCounter(call.model, call.patience, call.tokenizer)

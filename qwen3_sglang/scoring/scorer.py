@@ -20,7 +20,7 @@ from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Steps, computed
 from qwen3_sglang.protocol.lists import Call, Served
 from qwen3_sglang.ranking import Failure, Outcome, Score
-from qwen3_sglang.scoring import batching
+from qwen3_sglang.scoring import batching, chunked
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.learned import Learned
@@ -45,6 +45,7 @@ class Scorer:
         self._transport = transport
         self._learned = Learned(_told(settings), settings.cache_size)
         self._tokenizer: LocalTokenizer | None = None
+        self._chunking = settings.chunking
         restart_in_child(self, Scorer._restart)
 
     def _restart(self) -> None:
@@ -152,7 +153,9 @@ class Scorer:
             outcomes = yield from self._group(group, learned, served, deadline.rest(), asked)
             answers.append(outcomes)
         yield from self._confirm(groups, learned, served, deadline)
-        return answers[0] if len(answers) == 1 else restore(groups, answers)
+        outcomes = answers[0] if len(answers) == 1 else restore(groups, answers)
+        unescaped = asked.unescaped
+        return chunked.in_own_text(outcomes, unescaped, self._settings.template) if unescaped else outcomes
 
     def _confirm(self, groups: Sequence[Group], learned: Learned, served: Served, deadline: Deadline) -> Work[None]:
         """After answers that don't say which model gave them: the same one is listed. A proxy hides a restart."""
@@ -167,17 +170,23 @@ class Scorer:
     ) -> Work[list[Outcome]]:
         if group.failure is not None:
             failed: list[Outcome] = [group.failure] * len(group.texts)
-            _tell(failed, group.places, 0)
+            _tell(failed, group.places, "")
             return failed
         call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
         plan = batching.split(group.texts, self._settings.batch_size, known)
-        parts = yield Sending(_steps(call, plan, group.places, asked.on_progress), deadline)
+        if self._chunking is not None and chunked.needed(call, plan.lists):
+            size, listener = self._settings.batch_size, asked.on_progress
+            parts = yield from chunked.score(
+                call, plan, group.places, listener, how=self._chunking, batch_size=size, deadline=deadline
+            )
+        else:
+            parts = yield Sending(_steps(call, plan, group.places, asked.on_progress), deadline)
         if cache is not None:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
                 cache.add(call.model, call.head.text, documents, outcomes)
         outcomes = plan.restore(parts)
-        _tell(outcomes, group.places, call.max_length)
+        _tell(outcomes, group.places, self._room(call))
         return outcomes
 
     def _deadline(self) -> Deadline:
@@ -206,6 +215,9 @@ class Scorer:
     def _max_length(self, served: Served) -> int:
         wanted = self._settings.max_length or self._settings.template.max_length
         return wanted if served.max_length is None else min(wanted, served.max_length)
+
+    def _room(self, call: Call) -> str:
+        return f"{call.max_length} tokens" if self._chunking is None else f"{self._chunking.most} chunks"
 
     def _call(self, head: Head, learned: Learned, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
         return Call(
@@ -247,13 +259,13 @@ def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
     return [failure] * count
 
 
-def _tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
+def _tell(outcomes: list[Outcome], places: Sequence[int], room: str) -> None:
     """Log which documents were cut, and warn of those that have no score."""
     if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
         return
     cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
     if cut:
-        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
+        _log.info("%d of %d documents were cut to %s: %s", len(cut), len(outcomes), room, _some(cut))
     guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
     if guilty:
         said = next(iter(guilty.values()))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.prompts.chunks import Chunking, Divided, divide, divide_bytes
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.prompts.texts import source_length
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.prompts.truncate import Tokenizer, answered, fit_with
+from qwen3_sglang.prompts.truncate import Tokenizer, answered
 
 HEAD = QWEN3.head("What is it?")
 LIMIT = 110
@@ -49,9 +45,7 @@ def divided(tokenizer: Tokenizer, document: str, limit: int, how: Chunking) -> D
 
 @settings(max_examples=300)
 @given(documents=st.lists(TEXTS, min_size=1, max_size=3), overlap=st.integers(0, 30))
-def test_chunks_cover_the_document_and_each_fits(
-    tokenizer: LocalTokenizer, documents: list[str], overlap: int
-) -> None:
+def test_chunks_cover_the_document_and_each_fits(tokenizer: LocalTokenizer, documents: list[str], overlap: int) -> None:
     """Chunk by chunk from the start to the end; a document that fits is one."""
     for document, found in zip(
         documents, answered(tokenizer, divide(HEAD, documents, LIMIT, Chunking(overlap, MANY))), strict=True
@@ -70,9 +64,7 @@ def test_chunks_cover_the_document_and_each_fits(
 def test_without_a_tokenizer_too(tokenizer: LocalTokenizer, documents: list[str], overlap: int) -> None:
     """A token is at least a byte, so that the chunks are shorter."""
     limit = 440
-    for document, found in zip(
-        documents, divide_bytes(HEAD, documents, limit, Chunking(overlap, MANY)), strict=True
-    ):
+    for document, found in zip(documents, divide_bytes(HEAD, documents, limit, Chunking(overlap, MANY)), strict=True):
         assert found.whole
         assert (found.spans[0][0], found.spans[-1][1]) == (0, len(document))
         assert all(start < after <= end < stop for (start, end), (after, stop) in pairwise(found.spans))
