@@ -13,7 +13,9 @@ from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.options.foreign import unknown_options
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
-_OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})
+# The best chunk's place in page_content, and how many chunks were scored.
+_CHUNK = ("rerank_chunk_start", "rerank_chunk_end", "rerank_chunks")
+_OURS = frozenset({_SCORE, _TRUNCATED, _ERROR, *_CHUNK})
 # Where a mapping has its text: LangChain's own name first.
 _TEXTS = ("page_content", "text", "content")
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
@@ -105,6 +107,8 @@ def _scored(document: Document, result: RerankResult) -> Document:
         metadata[_ERROR] = result.error
     if result.truncated:
         metadata[_TRUNCATED] = True
+    if result.chunk is not None:
+        metadata.update(zip(_CHUNK, result.chunk, strict=True))
     # A copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own. These are the steps
     # of model_copy(update=...), without those that take most of its time and do nothing here.
     fresh = document.__copy__()

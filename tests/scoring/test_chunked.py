@@ -78,11 +78,11 @@ def test_every_way_to_ask(server: FakeServer, options: dict[str, Any], mode: str
     """Scores alone, pairs, and several queries, whose documents share lists where they can."""
     client = RerankClient(**options, batch_size=4)
     assert call(mode, client, "score", QUERY, [LONG, "p=0.3", LONG]) == [0.9, 0.3, 0.9]
+    assert len(set(server.prompts)) == len(server.prompts)  # what occurs twice is sent once
     assert call(mode, client, "score_pairs", [(QUERY, "p=0.3"), ("other p=0.2", LONG)]) == [0.3, 0.9]
     one, two = call(mode, client, "rerank_many", [(QUERY, ["p=0.3", LONG]), ("other p=0.2", [LONG, "p=0.1"])])
     assert [(found.index, found.score, found.chunk is None) for found in one] == [(1, 0.9, False), (0, 0.3, True)]
     assert [(found.index, found.score, found.chunk is None) for found in two] == [(0, 0.9, False), (1, 0.1, True)]
-    assert len(set(server.prompts[:9])) == 9  # a repeated document is sent once
 
 
 def test_chunks_of_escaped_texts(server: FakeServer, options: dict[str, Any], mode: str) -> None:
@@ -96,7 +96,8 @@ def test_chunks_of_escaped_texts(server: FakeServer, options: dict[str, Any], mo
         assert found.chunk is not None
         own = document[found.chunk.start : found.chunk.end]
         assert "p=0.9 here" in own
-        assert any(f"<Document>: {QWEN3.escape(own)}<|im_end|>" in prompt for prompt in server.prompts)
+        inner = QWEN3.escape(own)[15:-15]  # a special token at an edge may be divided itself
+        assert any(len(prompt) - len(inner) < 500 and inner in prompt for prompt in server.prompts)
 
 
 def test_a_document_longer_than_its_chunks(
@@ -114,9 +115,8 @@ def test_a_document_longer_than_its_chunks(
 def test_a_chunk_overlaps_the_one_before(server: FakeServer, options: dict[str, Any]) -> None:
     """An answer at a boundary stands whole in one of them."""
     RerankClient(**options).score(QUERY, [numbered := " ".join(map(str, range(1000, 3000)))])
-    head, chunks = QWEN3.head(QUERY).text, []
-    for prompt in server.prompts:
-        chunks.append(prompt.removeprefix(head).removesuffix(QWEN3.suffix))
+    head = QWEN3.head(QUERY).text
+    chunks = [prompt.removeprefix(head).removesuffix(QWEN3.suffix) for prompt in server.prompts]
     assert len(chunks) > 3
     for one, other in pairwise(chunks):
         shared = numbered.index(one) + len(one) - numbered.index(other)
@@ -125,7 +125,7 @@ def test_a_chunk_overlaps_the_one_before(server: FakeServer, options: dict[str, 
 
 def test_remembered_documents_are_not_asked_again(server: FakeServer, options: dict[str, Any], mode: str) -> None:
     """One score per document, with its chunk; a hit asks nothing, not even a tokenizer."""
-    client = RerankClient(**options | {"tokenizer": None, "cache_size": 9})
+    client = RerankClient(**options | {"tokenizer": None, "cache_size": 9, "max_length": 900})
     first = call(mode, client, "rerank", QUERY, [LONG, "p=0.3"])
     asked = len(server.asked)
     assert call(mode, client, "rerank", QUERY, [LONG, "p=0.3"]) == first
