@@ -49,7 +49,11 @@ def _text(node: BaseNode, mode: MetadataMode) -> str:
 
 
 def ranked_nodes(
-    nodes: Sequence[NodeWithScore], results: Sequence[RerankResult], mode: MetadataMode, *, keep_retrieval_score: bool
+    nodes: Sequence[NodeWithScore],
+    results: Sequence[RerankResult],
+    *,
+    keep_retrieval_score: bool,
+    mode: MetadataMode = MetadataMode.EMBED,
 ) -> list[NodeWithScore]:
     """Fresh nodes in the results' order, read in that mode; `nodes` stay as they were."""
     return [_scored(nodes[result.index], result, mode, keep_retrieval_score) for result in results]

@@ -176,7 +176,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         return ranked
 
     def _ranked(self, nodes: list[NodeWithScore], results: list[RerankResult]) -> list[NodeWithScore]:
-        return ranked_nodes(nodes, results, self.metadata_mode, keep_retrieval_score=self.keep_retrieval_score)
+        return ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score, mode=self.metadata_mode)
 
     @contextmanager
     def _observed(self, nodes: list[NodeWithScore], asked: Asked) -> Iterator[list[NodeWithScore]]:

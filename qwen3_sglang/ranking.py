@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -84,6 +84,31 @@ def score_of(p_no: float, p_yes: float) -> Score:
     if p_yes == 0:
         return Score(p_yes, -math.inf)
     return Score(p_yes, math.log(p_yes) - math.log(p_no))
+
+
+def best_chunk(spans: Sequence[tuple[int, int]], outcomes: Sequence[Outcome], *, whole: bool) -> Outcome:
+    """A document's outcome by those of its chunks: the best score, the first of equals; or why a chunk has none.
+
+    Args:
+        spans: start and end of each chunk.
+        outcomes: one per chunk.
+        whole: the chunks cover the document.
+    """
+    scores = [one for one in outcomes if isinstance(one, Score)]
+    if len(scores) < len(outcomes):
+        return next(one for one in outcomes if not isinstance(one, Score))
+    if len(scores) == 1 and whole:
+        return scores[0]
+    place = max(range(len(scores)), key=[one.logit for one in scores].__getitem__)
+    return scores[place]._replace(truncated=not whole, chunk=Chunk(*spans[place], len(scores)))
+
+
+def moved(outcome: Outcome, offsets: Callable[[Sequence[int]], Sequence[int]]) -> Outcome:
+    """The same, its chunk's start and end as `offsets` maps them."""
+    if not isinstance(outcome, Score) or outcome.chunk is None:
+        return outcome
+    start, end = offsets(outcome.chunk[:2])
+    return outcome._replace(chunk=Chunk(start, end, outcome.chunk.scored))
 
 
 def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:

@@ -129,7 +129,7 @@ class Settings:
     )
     chunk_overlap: int = field(
         metadata=option(
-            128,
+            Chunking.overlap,
             "Tokens that a chunk shares with the one before it, at most half of what fits. An answer that is no longer "
             "than that stands whole in one of them.",
             bounds.at_least(0),
@@ -137,7 +137,7 @@ class Settings:
     )
     max_chunks: int = field(
         metadata=option(
-            32,
+            Chunking.most,
             "Chunks per document at most, counted from its start. What follows them isn't read, and the result says "
             "truncated.",
             bounds.at_least(1),

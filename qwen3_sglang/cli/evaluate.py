@@ -24,6 +24,7 @@ from qwen3_sglang.cli.options import (
     MaxChunks,
     MaxLength,
     Model,
+    Tokenizer,
     Url,
 )
 from qwen3_sglang.client import RerankClient
@@ -67,6 +68,7 @@ def evaluate(
     long_documents: LongDocuments = LONG_DOCUMENTS,
     chunk_overlap: ChunkOverlap = CHUNK_OVERLAP,
     max_chunks: MaxChunks = MAX_CHUNKS,
+    tokenizer: Tokenizer = None,
     target_recall: Annotated[
         float, typer.Option(help="Suggest the highest min_score that keeps this share of the relevant.")
     ] = TARGET_RECALL,
@@ -102,6 +104,7 @@ def evaluate(
         long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
         chunk_overlap=chunk_overlap,
         max_chunks=max_chunks,
+        tokenizer=tokenizer,
     )
     with client, _progress() as told:
         report = run_evaluation(

@@ -29,6 +29,7 @@ MaxLength = Annotated[int | None, typer.Option("--max-length", help=told("max_le
 LongDocuments = Annotated[str, typer.Option("--long-documents", help=told("long_documents"))]
 ChunkOverlap = Annotated[int, typer.Option("--chunk-overlap", help=told("chunk_overlap"))]
 MaxChunks = Annotated[int, typer.Option("--max-chunks", help=told("max_chunks"))]
+Tokenizer = Annotated[str | None, typer.Option("--tokenizer", help=told("tokenizer"))]
 TIMEOUT: Any = OPTIONS["timeout"].default
 ENDPOINT: Any = OPTIONS["endpoint"].default
 LONG_DOCUMENTS: Any = OPTIONS["long_documents"].default

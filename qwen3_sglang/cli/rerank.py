@@ -30,6 +30,7 @@ from qwen3_sglang.cli.options import (
     MaxLength,
     Model,
     Timeout,
+    Tokenizer,
     Url,
 )
 from qwen3_sglang.cli.verbose import Verbose
@@ -58,6 +59,7 @@ def rerank(
     long_documents: LongDocuments = LONG_DOCUMENTS,
     chunk_overlap: ChunkOverlap = CHUNK_OVERLAP,
     max_chunks: MaxChunks = MAX_CHUNKS,
+    tokenizer: Tokenizer = None,
     field: Annotated[str, typer.Option(help="The text's field in JSON objects.")] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
     verbose: Verbose = 0,
@@ -75,6 +77,7 @@ def rerank(
         long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
         chunk_overlap=chunk_overlap,
         max_chunks=max_chunks,
+        tokenizer=tokenizer,
     )
     documents = read_documents(_read(file), field)
     with client, _progress(len(documents)) as told:

@@ -31,7 +31,7 @@ _BYTES = 4  # that a token stands for in most texts
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots its defaults couldn't be read off the class
 class Chunking:
     """How long documents are divided.
 
@@ -40,8 +40,8 @@ class Chunking:
         most: chunks per document.
     """
 
-    overlap: int
-    most: int
+    overlap: int = 128
+    most: int = 32
 
 
 @dataclass(frozen=True, slots=True)

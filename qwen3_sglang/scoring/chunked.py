@@ -15,7 +15,7 @@ from qwen3_sglang.prompts.truncate import surely_fit
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.lists import Call
-from qwen3_sglang.ranking import Chunk, Failure, Outcome, Score
+from qwen3_sglang.ranking import Failure, Outcome, best_chunk, moved
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.work import Sending, Work
@@ -46,7 +46,9 @@ class Plan:
         """One per document, from the answers to the lists of chunks."""
         scores = iter(self.batches.restore(answers))
         return [
-            one if isinstance(one, errors.QueryError) else best(one, list(islice(scores, len(one.spans))))
+            one
+            if isinstance(one, errors.QueryError)
+            else best_chunk(one.spans, list(islice(scores, len(one.spans))), whole=one.whole)
             for one in self.divided
         ]
 
@@ -93,27 +95,11 @@ def score(
     return [list(islice(outcomes, len(part))) for part in batches.lists]
 
 
-def best(divided: Divided, outcomes: Sequence[Outcome]) -> Outcome:
-    """A document's outcome: its best chunk's score, the first of equals; or why one of them has none."""
-    scores = [one for one in outcomes if isinstance(one, Score)]
-    if len(scores) < len(outcomes):
-        return next(one for one in outcomes if not isinstance(one, Score))
-    place = max(range(len(scores)), key=[one.logit for one in scores].__getitem__)
-    if len(scores) == 1 and divided.whole:
-        return scores[0]
-    return scores[place]._replace(truncated=not divided.whole, chunk=Chunk(*divided.spans[place], len(scores)))
-
-
 def in_own_text(outcomes: Sequence[Outcome], documents: Sequence[str], template: Template) -> list[Outcome]:
     """The same; chunks of escaped documents as chunks of the documents themselves."""
-    return [_in_own_text(*pair, template) for pair in zip(outcomes, documents, strict=True)]
-
-
-def _in_own_text(outcome: Outcome, document: str, template: Template) -> Outcome:
-    if not isinstance(outcome, Score) or outcome.chunk is None:
-        return outcome
-    start, end = template.unescaped(document, outcome.chunk[:2])
-    return outcome._replace(chunk=Chunk(start, end, outcome.chunk.scored))
+    return [
+        moved(one, partial(template.unescaped, document)) for one, document in zip(outcomes, documents, strict=True)
+    ]
 
 
 def _divided(call: Call, documents: Sequence[str], how: Chunking) -> Steps[Sequence[Divided | Failure]]:

@@ -58,7 +58,7 @@ def test_chunks_have_scores_of_their_own(server: FakeServer, tmp_path: Path, sco
         client = RerankClient(server.url, **options, **more)  # type: ignore[arg-type]
         report = evaluate(client, dataset, scores=scores)
         [ranked] = report.variants[0].queries
-        assert (report.asked, max(one.score for one in ranked.documents if one.id == "1")) == (asked, found)
+        assert (report.asked, max(one.p_yes for one in ranked.documents)) == (asked, found)
         assert report.truncated == (found == 0.2)
         assert report.long_documents == more.get("long_documents", "truncate")
 

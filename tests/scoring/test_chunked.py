@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,9 @@ from typing import Any
 import pytest
 
 from fake_server import FakeServer
-from qwen3_sglang import Chunk, RerankClient
+from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import DocumentError, QueryError
-from qwen3_sglang.prompts.chunks import Divided
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.ranking import Score
-from qwen3_sglang.scoring.chunked import best
 
 QUERY = "which? p=0.05"  # the score of a chunk that says nothing itself
 FILLER = "and many other words "
@@ -197,15 +193,3 @@ def test_a_document_that_only_seems_too_long(server: FakeServer, options: dict[s
     document = "p=0.8 " + "wonderful " * 60
     assert RerankClient(**options).rerank(QUERY, [document])[0].chunk is None
     assert len(server.prompts) == 1
-
-
-def test_the_best_of_several() -> None:
-    """By logit, which tells apart what P(yes) doesn't; the first of equals; a failure is the document's."""
-    divided = Divided([(0, 5), (4, 9), (8, 10)])
-    scores = [Score(1.0, 20.0), Score(1.0, 30.0), Score(1.0, 30.0)]
-    assert best(divided, scores) == Score(1.0, 30.0, False, Chunk(4, 9, 3))
-    assert best(Divided([(0, 5)]), scores[:1]) == scores[0]
-    assert best(Divided([(0, 5)], whole=False), scores[:1]) == Score(1.0, 20.0, True, Chunk(0, 5, 1))
-    failure = DocumentError("u", "no", [0])
-    assert best(divided, [scores[0], failure, scores[1]]) is failure
-    assert best(divided, [Score(0.0, -math.inf)] * 3) == Score(0.0, -math.inf, False, Chunk(0, 5, 3))
