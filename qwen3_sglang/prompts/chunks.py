@@ -101,8 +101,11 @@ def _follow(
     following = {}
     for index, start in starts.items():
         end, after = ends[index]
-        if end == 0 and found[index]:  # not even one character fits: the rest can't be read
-            continue
+        done = found[index][-1][1] if found[index] else 0
+        if found[index] and start + end <= done:  # the next character has no room beside the overlap
+            if start < done:
+                following[index] = done
+            continue  # or none at all: the rest can't be read
         found[index].append((start, start + end))
         if end > 0 and start + end < len(documents[index]) and len(found[index]) < most:
             following[index] = start + min(max(after, 1), end)
