@@ -107,6 +107,7 @@ ROOMS = {
             "dataset",
             "documents",
             "files",
+            "formats",
             "grades",
             "html",
             "jsonl",
