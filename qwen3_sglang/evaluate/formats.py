@@ -45,7 +45,8 @@ def instead_of_json(line: str) -> str | None:
     names = ", ".join(json.dumps(name[:40], ensure_ascii=False) for name in columns_of(line, separator)[:_SHOWN])
     return (
         f"this looks like {_TABLES[separator]} (its first line has {columns} columns: {names}), which isn't read: "
-        f'write it as JSONL first (pandas.read_csv(FILE{_SEPARATOR[separator]}).to_json(NEW, orient="records", lines=True))'
+        "write it as JSONL first "
+        f'(pandas.read_csv(FILE{_SEPARATOR[separator]}).to_json(NEW, orient="records", lines=True))'
     )
 
 

@@ -9,23 +9,23 @@ Where the overlap is more than half of what fits, that half is taken. After `mos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.prompts.texts import NFC_GROWTH, nfc, source_length
 from qwen3_sglang.prompts.truncate import (
-    Cut,
-    Decode,
+    Encode,
     Steps,
     cut,
     first_bytes,
     given_back,
-    measure,
+    room_beside,
     room_in_bytes,
     suspects,
 )
 
+_LOOK = 6  # characters per token, generously: so many are looked at for the first chunk
 _WINDOW = 32  # characters per token at most; more than that, only runs of white space and of one sign have
 _BYTES = 4  # that a token stands for in most texts
 Span = tuple[int, int]
@@ -66,13 +66,17 @@ def divide(head: Head, documents: Sequence[str], limit: int, how: Chunking) -> S
         QueryError: the query and the instruction leave no room for a document.
         InvalidInputError: the tokenizer isn't the model's.
     """
-    found: dict[int, list[Span]] = {index: [] for index in suspects(head, documents, limit)}
-    starts = dict.fromkeys(found, 0)
-    while starts:
-        rests = {index: documents[index][start : start + limit * _WINDOW] for index, start in starts.items()}
-        ends = yield from _ends(head, rests, limit, how.overlap)
-        starts = _follow(documents, found, starts, ends, how.most)
-    return _divided(documents, found)
+    unsure = suspects(head, documents, limit)
+    if not unsure:
+        return _divided(documents, {})
+    room, _ = yield from room_beside(head, [], limit)
+    read = {index: _Reading(documents[index], limit * _LOOK, limit * _WINDOW) for index in unsure}
+    going = read
+    while going:
+        rests = {index: one.rest for index, one in going.items()}
+        ends = yield from _ends(head, rests, limit, room, how.overlap)
+        going = {index: one for index, one in going.items() if one.advance(*ends[index], how.most)}
+    return _divided(documents, read)
 
 
 def divide_bytes(head: Head, documents: Sequence[str], limit: int, how: Chunking) -> list[Divided]:
@@ -81,58 +85,67 @@ def divide_bytes(head: Head, documents: Sequence[str], limit: int, how: Chunking
     Raises:
         QueryError: the query and the instruction leave no room for a document.
     """
-    found: dict[int, list[Span]] = {index: [] for index in suspects(head, documents, limit)}
-    room = room_in_bytes(head, limit) if found else 0
-    starts = dict.fromkeys(found, 0)
-    while starts:
-        rests = {index: documents[index][start : start + NFC_GROWTH * room] for index, start in starts.items()}
-        ends = {index: _end_in_bytes(rest, room, how.overlap) for index, rest in rests.items()}
-        starts = _follow(documents, found, starts, ends, how.most)
-    return _divided(documents, found)
+    unsure = suspects(head, documents, limit)
+    room = room_in_bytes(head, limit) if unsure else 0
+    read = {index: _Reading(documents[index], room, NFC_GROWTH * room) for index in unsure}
+    for one in read.values():
+        while one.advance(*_end_in_bytes(one.rest, room, how.overlap), how.most):
+            pass
+    return _divided(documents, read)
 
 
-def _follow(
-    documents: Sequence[str], found: dict[int, list[Span]], starts: dict[int, int], ends: dict[int, Span], most: int
-) -> dict[int, int]:
-    """Note the chunks that begin at `starts`; where each document's next chunk begins, if there is one.
+class _Reading:
+    """How far a document has been divided.
 
-    `ends` has, counted from there, a chunk's end and the start of the next.
+    Attributes:
+        spans: its chunks so far.
     """
-    following = {}
-    for index, start in starts.items():
-        end, after = ends[index]
-        done = found[index][-1][1] if found[index] else 0
-        if found[index] and start + end <= done:  # the next character has no room beside the overlap
-            if start < done:
-                following[index] = done
-            continue  # or none at all: the rest can't be read
-        found[index].append((start, start + end))
-        if end > 0 and start + end < len(documents[index]) and len(found[index]) < most:
-            following[index] = start + min(max(after, 1), end)
-    return following
+
+    def __init__(self, text: str, look: int, longest: int) -> None:
+        """The next chunk is looked for in the next `look` characters, in up to `longest` where all of these fit."""
+        self.text, self.spans = text, list[Span]()
+        self._start, self._look, self._longest = 0, look, longest
+
+    @property
+    def rest(self) -> str:
+        """Where the next chunk is looked for."""
+        return self.text[self._start : self._start + self._look]
+
+    def advance(self, end: int, after: int, most: int) -> bool:
+        """Whether there is more to look for, now that in `rest` a chunk ends, and the one after it begins, there."""
+        start, stop, done = self._start, self._start + end, self.spans[-1][1] if self.spans else 0
+        if end == self._look < self._longest and stop < len(self.text):  # more may fit
+            self._look = min(2 * self._look, self._longest)
+            return True
+        if self.spans and stop <= done:  # the next character has no room beside the overlap, or none at all
+            self._start = done
+            return start < done
+        self.spans.append((start, stop))
+        self._start += min(max(after, 1), end)
+        self._look = min(end + end // 4 + _LOOK, self._longest)  # about as many characters will fit next time
+        return end > 0 and stop < len(self.text) and len(self.spans) < most
 
 
-def _divided(documents: Sequence[str], found: dict[int, list[Span]]) -> list[Divided]:
+def _divided(documents: Sequence[str], read: Mapping[int, _Reading]) -> list[Divided]:
     return [
-        Divided(found[index], whole=found[index][-1][1] == len(text)) if index in found else Divided([(0, len(text))])
+        Divided(read[index].spans, whole=read[index].spans[-1][1] == len(text))
+        if index in read
+        else Divided([(0, len(text))])
         for index, text in enumerate(documents)
     ]
 
 
-def _ends(head: Head, rests: dict[int, str], limit: int, overlap: int) -> Steps[dict[int, Span]]:
+def _ends(head: Head, rests: dict[int, str], limit: int, room: int, overlap: int) -> Steps[dict[int, Span]]:
     """Where the first chunk of each text ends, and where the second begins."""
     bodies = {index: f"{head.joint}{rest}" for index, rest in rests.items()}
-    ids, room = yield from measure(head, bodies, limit)
-    longer = {index: tokens for index, tokens in ids.items() if len(tokens) > room}
-    cuts = {index: Cut(rest, len(ids[index])) for index, rest in rests.items()}
-    cuts |= yield from cut(head, bodies, longer, room, limit, start=_source)
-    ends = {index: (len(one.text), len(one.text)) for index, one in cuts.items()}
+    ids = dict(zip(bodies, (yield Encode(list(bodies.values()))), strict=True))
+    longer = {i: tokens for i, tokens in ids.items() if len(tokens) > room or len(rests[i]) == limit * _WINDOW}
     shared = min(overlap, room // 2)
-    going = [i for i, (end, _) in ends.items() if end < len(rests[i]) or end == limit * _WINDOW] if shared else []
-    if going:
-        before = yield Decode([ids[index][: max(0, cuts[index].tokens - shared)] for index in going])
-        for index, text in zip(going, before, strict=True):
-            ends[index] = ends[index][0], len(_source(bodies[index], text).removeprefix(head.joint))
+    cuts = yield from cut(head, bodies, longer, room, limit, start=_source, back=shared)
+    ends = {index: (len(rest), len(rest)) for index, rest in rests.items()}
+    for index, one in cuts.items():
+        before = _source(bodies[index], one.before).removeprefix(head.joint) if shared else one.text
+        ends[index] = len(one.text), len(before)
     return ends
 
 

@@ -66,11 +66,11 @@ class Cut:
 
     Attributes:
         text: that start.
-        tokens: how many of the whole text's tokens it was made of.
+        before: the same without its last tokens, as decoded; see `cut`.
     """
 
     text: str
-    tokens: int
+    before: str = ""
 
 
 def fit(head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]:
@@ -87,7 +87,7 @@ def fit(head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]
         return [Fitted(document) for document in documents]
     most = limit * head.template.longest_token
     bodies = {index: f"{head.joint}{documents[index][:most]}" for index in unsure}
-    ids, room = yield from measure(head, bodies, limit)
+    ids, room = yield from _measure(head, bodies, limit)
     longer = {index: tokens for index, tokens in ids.items() if len(tokens) > room}
     found = yield from cut(head, bodies, longer, room, limit)
     return [Fitted(found[i].text, truncated=True) if i in found else Fitted(text) for i, text in enumerate(documents)]
@@ -98,8 +98,24 @@ def surely_fit(head: Head, documents: Sequence[str], limit: int) -> bool:
     return not suspects(head, documents, limit)
 
 
-def measure(head: Head, bodies: dict[int, str], limit: int) -> Steps[tuple[dict[int, list[int]], int]]:
-    """The bodies' token ids, and how many of them have room: 1 at least. Bodies begin with the head's joint.
+def _measure(head: Head, bodies: dict[int, str], limit: int) -> Steps[tuple[dict[int, list[int]], int]]:
+    """The bodies' token ids, and how many of them have room. Bodies begin with the head's joint.
+
+    Raises:
+        QueryError: the query and the instruction leave no room.
+    """
+    windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
+    room, found = yield from room_beside(head, list(windows.values()), limit)
+    ids = dict(zip(bodies, found, strict=True))
+    unsure = [index for index in bodies if len(ids[index]) <= room and len(windows[index]) < len(bodies[index])]
+    if unsure:
+        whole = yield Encode([bodies[index] for index in unsure])
+        ids |= dict(zip(unsure, whole, strict=True))
+    return ids, room
+
+
+def room_beside(head: Head, bodies: list[str], limit: int) -> Steps[tuple[int, list[list[int]]]]:
+    """How many tokens of a body have room, 1 at least; and the bodies' own, since that is the same question.
 
     Raises:
         QueryError: the query and the instruction leave no room.
@@ -108,17 +124,11 @@ def measure(head: Head, bodies: dict[int, str], limit: int) -> Steps[tuple[dict[
         [start] = yield Encode([head.bare[: limit * _WINDOW]])
         if len(start) > limit:
             raise no_room(head, f"more than {limit}", limit)
-    windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
-    start, end, *found = yield Encode([head.bare, head.template.suffix, *windows.values()])
+    start, end, *found = yield Encode([head.bare, head.template.suffix, *bodies])
     room = limit - len(start) - len(end)
     if room < 1:
         raise no_room(head, limit - room, limit)
-    ids = dict(zip(bodies, found, strict=True))
-    unsure = [index for index in bodies if len(ids[index]) <= room and len(windows[index]) < len(bodies[index])]
-    if unsure:
-        whole = yield Encode([bodies[index] for index in unsure])
-        ids |= dict(zip(unsure, whole, strict=True))
-    return ids, room
+    return room, found
 
 
 def given_back(body: str, decoded: str) -> str:
@@ -144,28 +154,32 @@ def cut(
     limit: int,
     *,
     start: Callable[[str, str], str] = given_back,
+    back: int = 0,
 ) -> Steps[dict[int, Cut]]:
     """The longest start of each body in `ids` that leaves its prompt within `limit`, without the head's joint.
 
     Args:
         head: what the prompts share.
         bodies: joint and text of each.
-        ids: their tokens, more than `room` of them.
+        ids: their tokens.
         room: tokens that fit.
         limit: tokens that a prompt may have.
         start: (body, a start of it as decoded) -> that start as it is to be sent.
+        back: how many tokens of what fits `Cut.before` leaves out; 0: it isn't asked for.
 
     Raises:
         QueryError: the query and the instruction leave no room.
         InvalidInputError: the tokenizer isn't the model's.
     """
     found: dict[int, Cut] = {}
-    rooms = dict.fromkeys(ids, room)
+    rooms = {index: min(room, len(tokens)) for index, tokens in ids.items()}
     step = 1
     while rooms:
-        texts = yield Decode([ids[index][:left] for index, left in rooms.items()])
-        for (index, left), text in zip(rooms.items(), texts, strict=True):
-            found[index] = Cut(start(bodies[index], text).removeprefix(head.joint), left)
+        without = [ids[index][: max(0, left - back)] for index, left in rooms.items()] if back else []
+        texts = yield Decode([*(ids[index][:left] for index, left in rooms.items()), *without])
+        for place, index in enumerate(rooms):
+            text, before = texts[place], texts[place + len(rooms)] if back else ""
+            found[index] = Cut(start(bodies[index], text).removeprefix(head.joint), before)
         # The characters at a cut can make other tokens than they did inside the text.
         again = yield Encode(head.prompts([found[index].text for index in rooms]))
         over = {index: len(tokens) - limit for index, tokens in zip(rooms, again, strict=True)}
