@@ -138,6 +138,7 @@ ROOMS = {
             "endpoints",
             "engine",
             "forward",
+            "items",
             "openapi",
             "playground",
             "probe",
