@@ -73,7 +73,10 @@ ROOMS = {
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}, {"known", "server"}),
-    "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
+    "serving": Room(
+        {"errors", "names"},
+        {"callers", "flags", "hosts", "in_thread", "limits", "loopback", "multi_item", "sglang_command"},
+    ),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {

@@ -93,7 +93,7 @@ def test_query_and_items_are_tokenised_apart(multi_item: str, converted_toy: Pat
     encode = Engine(converted_toy, device="cpu", dtype="float32").encode
     parts = ("The capital of Chi", "na is Beijing.")
     ids = [encode(part) for part in parts]
-    assert sum(ids, []) != encode("".join(parts))
+    assert [*ids[0], *ids[1]] != encode("".join(parts))
     by_text = scores(multi_item, query=parts[0], items=[parts[1]])
     assert by_text == [pytest.approx(row) for row in scores(multi_item, query=ids[0], items=[ids[1]])]
 
