@@ -75,7 +75,18 @@ ROOMS = {
     "check": Room({"client", "errors"}, {"known", "server"}),
     "serving": Room(
         {"errors", "names"},
-        {"callers", "flags", "hosts", "in_thread", "limits", "loopback", "multi_item", "sglang_command"},
+        {
+            "callers",
+            "capacity",
+            "flags",
+            "hosts",
+            "in_thread",
+            "limits",
+            "loopback",
+            "measured",
+            "multi_item",
+            "sglang_command",
+        },
     ),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
@@ -179,6 +190,7 @@ ROOMS = {
             "evaluate",
             "failures",
             "options",
+            "plan",
             "playground",
             "rerank",
             "serve",
