@@ -76,12 +76,23 @@ def _size(start: bytes) -> int:
 def _answer(request: bytes) -> bytes:
     if request.startswith((b"POST /tokenize ", b"POST /detokenize ")):  # as a gateway
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
+    if request.startswith(b"POST /v1/score "):
+        return _scores(request.count(MARK))
     return _rows(request.count(MARK)) if request.startswith(b"POST") else _http(MODELS)
+
+
+def _probabilities(count: int) -> list[float]:
+    return [(37 * index % 1009 + 0.5) / 1010 for index in range(count)]
+
+
+@cache
+def _scores(count: int) -> bytes:
+    return _http({"scores": [[1 - p, p] for p in _probabilities(count)], "model": "instant", "object": "scoring"})
 
 
 @cache
 def _rows(count: int) -> bytes:
-    scores = [(37 * index % 1009 + 0.5) / 1010 for index in range(count)]
+    scores = _probabilities(count)
     rows = [
         {"index": index, "label": "yes" if p > 0.5 else "no", "probs": [1 - p, p], "num_classes": 2}
         for index, p in enumerate(scores)
