@@ -3,8 +3,8 @@
     python benchmarks/hop.py haproxy
     python benchmarks/hop.py smg --smg VENV
 
-HAProxy runs with examples/deploy/haproxy.cfg and carries lists of /v1/score, SGLang's gateway those of /v1/classify. The
-servers compute nothing, so the difference is the hop's own. Its CPU time per list says how many lists a core of it
+HAProxy runs with examples/deploy/haproxy.cfg and carries lists of /v1/score, SGLang's gateway those of /v1/classify.
+The servers compute nothing, so the difference is the hop's own. Its CPU time per list says how many lists a core of it
 carries at most, whatever client and servers take of this machine.
 """
 
@@ -18,7 +18,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,9 @@ class Hop:
 
     def cpu(self) -> float:
         """Seconds of CPU time of all its threads so far."""
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in self.pids]
-        return sum(int(user) + int(system) for *_, user, system in (row[:13] for row in fields)) / os.sysconf(
-            "SC_CLK_TCK"
-        )
+        rows = [Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split() for pid in self.pids]
+        ticks = sum(int(user) + int(system) for user, system in (row[11:13] for row in rows))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -89,7 +88,7 @@ def through_smg(options: argparse.Namespace, folder: Path) -> Iterator[Hop]:
         yield Hop("smg", "/v1/classify", {"direct": direct, "through": gateway}, _listening(gateway))
 
 
-HOPS: dict[str, Callable[..., object]] = {"haproxy": through_haproxy, "smg": through_smg}
+HOPS = {"haproxy": through_haproxy, "smg": through_smg}
 
 
 def main() -> None:
@@ -100,8 +99,7 @@ def main() -> None:
     parser.add_argument("--smg", type=Path, default=Path(venv), help="the venv with the gateway (pip install smg)")
     parser.add_argument("--repeat", type=int, default=200)
     options = parser.parse_args()
-    start = {"haproxy": through_haproxy, "smg": through_smg}[options.hop]
-    with tempfile.TemporaryDirectory() as folder, start(options, Path(folder)) as hop:
+    with tempfile.TemporaryDirectory() as folder, HOPS[options.hop](options, Path(folder)) as hop:
         print(f"{hop.name}; {machine()}; documents of {WORDS} words, median (99th percentile), ms")
         for size in SIZES:
             one_by_one(hop, size, options.repeat)
@@ -140,9 +138,8 @@ async def at_once(hop: Hop, size: int, repeat: int) -> None:
                     used, sent = (used + hop.cpu() - before, sent + len(calls)) if name == "through" else (used, sent)
     speeds = [f"{name} {4 * AT_ONCE / statistics.median(wall):,.0f}" for name, wall in walls.items()]
     print(f"  lists of {size} per second, {AT_ONCE} in flight: {', '.join(speeds)}")
-    print(
-        f"    {hop.name} took {used / sent * 1e3:.3f} ms of CPU time per list: {sent / used:,.0f} lists per core-second"
-    )
+    most = f"{sent / used:,.0f} lists per core-second"
+    print(f"    {hop.name} took {used / sent * 1e3:.3f} ms of CPU time per list: {most}")
 
 
 def _listening(url: str) -> list[int]:
