@@ -69,9 +69,7 @@ CLASSIFY, SCORE, LABELS, PACKED, PACKED_LABELS, VLLM_CLASSIFY = (
 )
 # Of each owner's rows the first is the one to point to.
 ENDPOINTS: Final = {
-    CLASSIFY: Endpoint(
-        "/v1/classify", _prompts, parse_classes, SGLANG, "SGLang; the only one that its gateway routes"
-    ),
+    CLASSIFY: Endpoint("/v1/classify", _prompts, parse_classes, SGLANG, "SGLang; the only one that its gateway routes"),
     SCORE: _score("SGLang; sends and tokenises the query once per list"),
     LABELS: _score("SGLang with the original checkpoint; no conversion needed", labels=True),
     PACKED: _score("SGLang with --enable-mis; a list is one sequence", packs=True),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import orjson
 
-from qwen3_sglang import errors
 from qwen3_sglang.names import SOURCE_CLASS
 from qwen3_sglang.prompts.template import Template
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
@@ -45,15 +44,12 @@ class Way:
     Attributes:
         endpoint: the row of ENDPOINTS.
         answer_ids: the tokens of "no" and "yes" there, where the endpoint's body names them.
+        said: what the server said, where it was asked.
     """
 
     endpoint: str
     answer_ids: tuple[int, int] | None = None
-
-    @property
-    def packs(self) -> bool:
-        """Whether a list is one sequence of tokens."""
-        return ENDPOINTS[self.endpoint].packs
+    said: Said | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +88,10 @@ def ask_way(
     said = yield from ask_said(patience)
     endpoint = chosen(said)
     if not ENDPOINTS[endpoint].labels:
-        return Way(endpoint)
+        return Way(endpoint, said=said)
     ids = yield from ask_answer_ids(patience, template, model, tokenizer)
     # Without them nothing can be asked; the refusal of /v1/classify says what to do.
-    return Way(CLASSIFY) if ids is None else Way(endpoint, ids)
+    return Way(CLASSIFY, said=said) if ids is None else Way(endpoint, ids, said)
 
 
 def chosen(said: Said) -> str:
@@ -163,13 +159,3 @@ def _pair(found: object) -> tuple[int, int] | None:
     if len(flat) != 2 or len(rows) != 2 or flat[0] == flat[1]:  # noqa: PLR2004 - no and yes
         return None
     return flat[0], flat[1]
-
-
-def check_way(named: str, said: Said) -> None:
-    """Refuse an endpoint that this server must not be asked at.
-
-    Raises:
-        InvalidInputError: a named endpoint other than /v1/score, on a multi-item server.
-    """
-    if said.multi_item and ENDPOINTS[named].path != ENDPOINTS[SCORE].path:
-        raise errors.InvalidInputError("endpoint", named, REFUSED)
