@@ -85,7 +85,21 @@ ROOMS = {
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}, {"known", "server"}),
-    "serving": Room({"errors", "names"}, {"callers", "hosts", "in_thread", "limits", "loopback", "sglang_command"}),
+    "serving": Room(
+        {"errors", "names"},
+        {
+            "callers",
+            "capacity",
+            "flags",
+            "hosts",
+            "in_thread",
+            "limits",
+            "loopback",
+            "measured",
+            "multi_item",
+            "sglang_command",
+        },
+    ),
     "convert": Room(
         {"check", "errors", "names", "prompts"},
         {
@@ -150,6 +164,7 @@ ROOMS = {
             "endpoints",
             "engine",
             "forward",
+            "items",
             "openapi",
             "playground",
             "probe",
@@ -187,6 +202,7 @@ ROOMS = {
             "evaluate",
             "failures",
             "options",
+            "plan",
             "playground",
             "rerank",
             "serve",
