@@ -165,6 +165,7 @@ ROOMS = {
             "engine",
             "forward",
             "items",
+            "labels",
             "openapi",
             "playground",
             "probe",
