@@ -41,7 +41,19 @@ ROOMS = {
     "prompts": Room({"errors"}, {"special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
-        {"answers", "diagnosis", "endpoints", "exchange", "lists", "retry", "tokenizing"},
+        {
+            "answers",
+            "call",
+            "diagnosis",
+            "endpoints",
+            "exchange",
+            "lists",
+            "packing",
+            "retry",
+            "served",
+            "tokenizing",
+            "ways",
+        },
     ),
     "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "option"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
@@ -68,7 +80,7 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "learned", "progress", "queries", "scorer", "work"},
+        {"aside", "asked", "batching", "cache", "finding", "learned", "progress", "queries", "scorer", "work"},
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
@@ -153,6 +165,7 @@ ROOMS = {
             "engine",
             "forward",
             "items",
+            "labels",
             "openapi",
             "playground",
             "probe",

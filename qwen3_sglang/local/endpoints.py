@@ -17,8 +17,9 @@ from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
 from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.items import Prompts, prompts_apart, prompts_of_sequence, read_score, refuse_classify
+from qwen3_sglang.local.labels import NO_CLASSES, in_order, read_orders
 from qwen3_sglang.local.openapi import describe
-from qwen3_sglang.names import PATIENCE, TARGET_CLASS
+from qwen3_sglang.names import PATIENCE, SOURCE_CLASS, TARGET_CLASS
 from qwen3_sglang.serving.callers import Stopped, in_thread, while_connected
 
 Read = Callable[[checks.Encode], Prompts]
@@ -62,6 +63,8 @@ class Endpoints:
         body = await _body(request)
         if self.multi_item:
             raise refuse_classify()
+        if self.engine.answer_ids is not None:
+            raise checks.RejectedError(NO_CLASSES)
         limits = self.engine.max_length, self.engine.vocab_size
 
         def read(encode: checks.Encode) -> Prompts:
@@ -75,11 +78,14 @@ class Endpoints:
 
     async def score(self, request: Request) -> Response:
         """POST /v1/score. Raises: RejectedError, which the application answers."""
-        asked = read_score(await _body(request))
+        body = await _body(request)
+        asked = read_score(body)
+        orders = read_orders(body, len(asked.items), self.engine.answer_ids, softmax=asked.softmax)
         limits = self.engine.max_length, self.engine.vocab_size
         prompts = prompts_of_sequence if self.multi_item else prompts_apart
         scored = await self._scored(request, lambda encode: prompts(asked, encode, *limits))
-        scores = [asked.scores(pair) for pair in scored.logits]
+        logits = scored.logits if orders is None else list(map(in_order, scored.logits, orders))
+        scores = [asked.scores(pair) for pair in logits]
         head = {"scores": scores, "pooled_hidden_states": None, "token_logprobs": None}
         return JSONResponse({**head, "model": asked.model, "usage": scored.usage, "object": "scoring"})
 
@@ -108,8 +114,9 @@ class Endpoints:
     async def model_info(self, request: Request) -> Response:
         """GET /model_info."""
         names = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
-        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [TARGET_CLASS]}
-        return JSONResponse({**names, **kind})
+        original = self.engine.answer_ids is not None
+        kind = {"is_generation": original, "architectures": [SOURCE_CLASS if original else TARGET_CLASS]}
+        return JSONResponse({**names, "model_type": "qwen3", **kind})
 
     async def server_info(self, request: Request) -> Response:
         """GET /server_info: which way it serves. SGLang's tells its whole command, keys included; this one doesn't."""

@@ -90,6 +90,7 @@ OPERATIONS = {
             items={"anyOf": [TEXT, TEXTS, _lists(IDS)]},
             apply_softmax=ANY_FLAG,
             item_first=ANY_FLAG,
+            label_token_ids={"anyOf": [IDS, _lists(IDS), NONE]},
             temperature={"type": "number", "exclusiveMinimum": 0},
             return_token_logprobs=ANY_FLAG,
         ),
