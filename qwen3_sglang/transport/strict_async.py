@@ -41,7 +41,8 @@ class _Protocol(ResponseHandler):
 
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent; that for a tunnel was sent just now."""
-        budget, self._answer, self._size = under_way.get(), None, 0
+        budget = under_way.get()
+        self._answer, self._good, self._size = None, False, 0
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget

@@ -29,6 +29,7 @@ def twice(asked: Asked) -> None:
 
 HARMLESS: dict[str, Callable[[Asked], object]] = {
     "103 first": lambda asked: asked.say(HINT, framed(asked.good)),
+    "103 long before": lambda asked: (asked.say(HINT), LATER.wait(0.01), right(asked)),
     "102 and 199 first": lambda asked: asked.say(
         b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 \r\nX: y\r\n\r\n", framed(asked.good)
     ),
