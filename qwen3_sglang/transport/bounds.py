@@ -49,13 +49,13 @@ class Budget:
 
     Attributes:
         fresh: whether a connection was opened for it.
-        repeated: whether it is an earlier answer of its connection, to another request.
+        doubted: whether it may be the answer to another request.
         spent: whether its connection can't carry another: it may be an answer ahead.
     """
 
     def __init__(self, limit: int, asked: bytes | None = None) -> None:
         """`limit`: bytes of the answer's body. `asked`: the request's."""
-        self.fresh = self.repeated = self.spent = False
+        self.fresh = self.doubted = self.spent = False
         self._asked = asked
         self._size = self._checksum = 0
         self._head = MOST_HEAD
@@ -80,16 +80,17 @@ class Budget:
         self._size += len(part)
         self._checksum = crc32(part, self._checksum)
 
-    def whole(self, carried: Carried) -> None:
+    def whole(self, carried: Carried, *, surplus: bool, good: bool = True) -> None:
         """The answer is whole. Is it the right one?
 
-        A peer that answers twice may be an answer ahead from then on, also where what it sends again is right: the
-        same request was sent again. Not so for a list of models (GET), which is the same each time: no scores are
-        read from it, nor it from scores.
+        It may not be if the connection carried it before to another request, or if more came with it (`surplus`) on a
+        connection that is used again. A peer that answers twice may be an answer ahead from then on, also where what
+        comes again is right since the same request was sent again. Not so for a list of models (GET), which is the
+        same each time: no scores are read from it, nor it from scores. Only answers of success (`good`) are compared.
         """
-        same = carried.add(self._asked, self._size, self._checksum)
-        self.repeated = same is False
-        self.spent = self.repeated or (same is True and self._asked is not None)
+        same = carried.add(self._asked, self._size, self._checksum) if good else None
+        self.doubted = same is False or (surplus and not self.fresh)
+        self.spent = self.doubted or surplus or (same is True and self._asked is not None)
 
 
 class Bounds(Budget):

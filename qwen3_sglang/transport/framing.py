@@ -121,9 +121,8 @@ class StrictResponse(HTTPResponse):
 
     def _judge(self, bounds: Bounds) -> None:
         bounds.let_go()
-        if self.status in _SUCCESSES:
-            bounds.whole(bounds.carried)
-        if bounds.spent or self._surplus:
+        bounds.whole(bounds.carried, surplus=self._surplus, good=self.status in _SUCCESSES)
+        if bounds.spent:
             shut_down(self._reads.sock)
 
     def _close_conn(self) -> None:

@@ -32,7 +32,7 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self._budget: Budget | None = None
         self._answer: Any = None  # the body of the answer, once its headers are there
-        self._carried, self._good = Carried(), False
+        self._carried, self._good, self._surplus = Carried(), False, False
         self._size = 0  # bytes of that body, as far as it has come
 
     def is_connected(self) -> bool:
@@ -42,7 +42,7 @@ class _Protocol(ResponseHandler):
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent; that for a tunnel was sent just now."""
         budget = under_way.get()
-        self._answer, self._good, self._size = None, False, 0
+        self._answer, self._good, self._surplus, self._size = None, False, False, 0
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget
@@ -63,11 +63,11 @@ class _Protocol(ResponseHandler):
             self._fail(error)
             return
         super().data_received(data)
-        if self._good:
+        if self._answer is not None:
             for part in self._fed():
                 budget.read(part)
             if self._whole():
-                budget.whole(self._carried)
+                budget.whole(self._carried, surplus=self._surplus, good=self._good)
                 if budget.spent and self.transport is not None:
                     self.transport.close()
 
@@ -93,7 +93,9 @@ class _Protocol(ResponseHandler):
         status = data[0].code
         if status == _SWITCHING:
             self._fail(BrokenHTTPError("it switches to another protocol (101), which wasn't asked for"))
-        elif status >= _FIRST_FINAL and self._answer is None:
+        elif self._answer is not None:
+            self._surplus = True
+        elif status >= _FIRST_FINAL:
             self._answer, self._good = data[1], status < _REDIRECTS
         super().feed_data(data, *size)
 

@@ -214,7 +214,7 @@ class Transport:
             bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=self._settings.read_timeout)
             with deadline.ending(bounds.end), bounded(bounds):
                 response = self._once(request, bounds)
-            if not bounds.repeated:  # else on another connection
+            if not bounds.doubted:  # else on another connection
                 return response
 
     def _once(self, request: Request, bounds: Bounds) -> Response:
@@ -241,7 +241,7 @@ class Transport:
                     with bounded(Budget(request.limit, request.body)) as budget:
                         async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
                             body = await aread(got.content, most(request, got.status))
-                    if not budget.repeated:  # else on another connection
+                    if not budget.doubted:  # else on another connection
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
         except errors.ServerError as error:
             return error

@@ -110,16 +110,25 @@ def test_older_answers_are_remembered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "repeated", "spent"),
+    ("first", "second", "doubted", "spent"),
     [(b"a", b"b", True, True), (b"a", b"a", False, True), (None, None, False, False), (None, b"b", True, True)],
 )
 def test_what_an_answer_that_comes_again_costs(
-    first: bytes | None, second: bytes | None, repeated: bool, spent: bool
+    first: bytes | None, second: bytes | None, doubted: bool, spent: bool
 ) -> None:
     """Its connection, unless it is a list of models; and it is no answer to another request."""
     carried = Carried()
     for asked in (first, second):
         budget = Budget(10, asked)
         budget.read(b"{}")
-        budget.whole(carried)
-    assert (budget.repeated, budget.spent) == (repeated, spent)
+        budget.whole(carried, surplus=False)
+    assert (budget.doubted, budget.spent) == (doubted, spent)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_answer_with_more_behind_it(fresh: bool) -> None:
+    """Which of two is the right one can't be told, unless nothing was asked before on that connection."""
+    budget = Budget(10, b"a")
+    budget.fresh = fresh
+    budget.whole(Carried(), surplus=True, good=False)
+    assert (budget.doubted, budget.spent) == (not fresh, True)

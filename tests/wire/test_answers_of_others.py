@@ -121,9 +121,14 @@ def test_an_answer_that_comes_again_long_before_the_right_one(ask: Ask) -> None:
         assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
 
 
+def numbered_body(body: bytes, number: int) -> bytes:
+    """An answer that is like no other, as SGLang's."""
+    return body[:-1] + b', "id": "%d"}' % number
+
+
 def numbered(asked: Asked, number: int) -> bytes:
-    """A right answer that is like no other, as SGLang's."""
-    return framed(asked.good[:-1] + b', "id": "%d"}' % number)
+    """The right answer, like no other."""
+    return framed(numbered_body(asked.good, number))
 
 
 def test_an_answer_that_comes_again_after_others_were_alike(ask: Ask) -> None:
@@ -181,6 +186,24 @@ def test_an_older_answer_that_comes_again(ask: Ask, first: bytes) -> None:
 
     with peer(behave) as server:
         calls = [0.1], [0.2], [0.3], [0.4], [0.5]
+        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["again", "computed again"])
+def test_an_answer_of_another_request_in_front_of_the_right_one(ask: Ask, again: bool) -> None:
+    """Both are there when a busy client reads: the first isn't taken for the right one, whether it is known or new."""
+    said: list[bytes] = []
+
+    def behave(asked: Asked) -> None:
+        if not asked.body:
+            right(asked)
+            return
+        said.append(asked.good)
+        before = [numbered_body(said[-2], len(said) - 2 if again else 99)] if asked.number > 2 else []
+        asked.say(*map(framed, [*before, numbered_body(asked.good, len(said) - 1)]))
+
+    with peer(behave) as server:
+        calls = [0.1], [0.2], [0.3]
         assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
 
 
