@@ -55,7 +55,7 @@ class Worker:
         return found
 
     def write(self, path: str, text: str) -> None:
-        """Change a file, with a time of its own: by time and size Python tells whether what it compiled is up to date."""
+        """Change a file, at a time of its own: by time and size Python tells what it needs to compile again."""
         (self.tree / path).write_text(text)
         self._stamp += 10
         os.utime(self.tree / path, (self._stamp, self._stamp))

@@ -76,7 +76,7 @@ class Lines:
         self.coverage.switch_context(item.nodeid)
         result = yield
         self.coverage.switch_context("")
-        return result  # noqa: B901 - a wrapper of pluggy's returns what it was sent
+        return result
 
     def found(self) -> dict[str, dict[str, list[int]]]:
         """test -> file -> lines."""

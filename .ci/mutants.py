@@ -93,7 +93,9 @@ def run(mutants: list[Mutant], known: Map, workers: int) -> dict[Mutant, bool]:
                 by = killer(mutant, known, worker)
             finally:
                 ready.put(worker)
-            print(f"{'killed  ' if by else 'survived'} {mutant.shown}  [{time.monotonic() - start:.0f} s{by and ', '}{by}]", flush=True)
+            took = f"{time.monotonic() - start:.0f} s"
+            said = f"killed   {mutant.shown}  [{took}, {by}]" if by else f"survived {mutant.shown}  [{took}]"
+            print(said, flush=True)
             return not by
 
         alive = dict(zip(mutants, pool.map(one, mutants), strict=True))
