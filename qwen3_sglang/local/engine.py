@@ -68,7 +68,7 @@ class Engine:
         self._budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
         weight, bias = read_head(self.model_dir)
         self._weight, self._bias = weight.to(self.device), bias.to(self.device)
-        self._tokenizer, self._model = load_tokenizer(self.model_dir), load_model(self.model_dir)
+        self._tokenizer, self._model = load_tokenizer(self.model_dir), load_model(self.model_dir, config)
         self.longest_token = max(map(len, self._tokenizer.get_vocab()))
         self.drift: float | None = None
         self.dtype = named or self._fast_enough(fast_dtype(self.device))
