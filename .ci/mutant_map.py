@@ -81,11 +81,11 @@ class Map:
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[int, set[Test]]] = defaultdict(lambda: defaultdict(set))
-        self.packages: set[str] = set()
+        self.modules: dict[str, None] = {}  # of others, in the order in which they are loaded
 
     def add(self, made: dict[str, Any]) -> None:
         """Take in what was recorded of one test file; a test that fails without a mutant says nothing."""
-        self.packages |= set(made["loaded"])
+        self.modules |= dict.fromkeys(made["loaded"])
         for name, files in made["tests"].items():
             test = Test(name, made["seconds"].get(name, 0.0))
             if name in made["failed"]:
@@ -156,7 +156,7 @@ def mapped(files: list[str]) -> Map:
             made = json.loads(kept.read_text()) if kept.exists() else {}
             if made.get("key") != key:
                 worker = worker or Worker(Path(folder))
-                made = _record(worker, file, Path(folder)) | {"key": key}
+                made = _record(worker, file, Path(folder), list(found.modules)) | {"key": key}
                 kept.write_text(json.dumps(made))
             found.add(made)
         if worker:
@@ -164,11 +164,11 @@ def mapped(files: list[str]) -> Map:
     return found
 
 
-def _record(worker: Worker, file: str, folder: Path) -> dict[str, Any]:
+def _record(worker: Worker, file: str, folder: Path, modules: list[str]) -> dict[str, Any]:
     lines = folder / "lines"
     shutil.rmtree(lines, ignore_errors=True)
     lines.mkdir()
-    made = worker.run(files=[file], lines=str(lines), limit=MAPPING)
+    made = worker.run(files=[file], lines=str(lines), limit=MAPPING, load=modules)
     failed, count = made["failed"], len(made["seconds"])
     print(f"mapped   {file}: {count} tests, {sum(made['seconds'].values()):.1f} s", *failed, flush=True)
     return {"tests": {}, "loaded": []} | made

@@ -100,7 +100,8 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
     os.chdir(tree)
     sys.path.insert(0, str(tree))
     # Without real SGLang, whose start alone takes a minute.
-    os.environ |= {"PYTHONPATH": str(tree), "SGLANG_CPU_VENV": str(tree / "none")}
+    os.environ |= {"PYTHONPATH": str(tree), "SGLANG_CPU_VENV": str(tree / "none"), "PYTHONDONTWRITEBYTECODE": ""}
+    sys.dont_write_bytecode = False  # most files stay as they are from mutant to mutant
     lines = Lines(tree, Path(asked["lines"])) if "lines" in asked else None
     outcomes = Outcomes(asked.get("wanted"))
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={tree.parent / (tree.name + '-tmp')}"]
@@ -116,9 +117,9 @@ def _busy() -> float:
 
 
 def _loaded() -> list[str]:
-    """The packages of others that are loaded by now."""
-    files = {name.partition(".")[0]: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-    return sorted(name for name, file in files.items() if file and "site-packages" in file)
+    """The modules of others that are loaded by now, in the order in which they were."""
+    found = [(name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items())]
+    return [name for name, file in found if file and "site-packages" in file and not name.startswith("__")]
 
 
 def _child(asked: dict[str, Any]) -> None:
@@ -163,8 +164,9 @@ def main() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         for name in asked.pop("load", []):
-            with suppress(ImportError):
-                importlib.import_module(name)
+            if name not in sys.modules:
+                with suppress(ImportError):
+                    importlib.import_module(name)
         print(json.dumps(answer(asked)), flush=True)
 
 

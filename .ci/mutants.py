@@ -77,7 +77,7 @@ def _repeats(worker: Worker, path: str, whole: str, failed: str, known: Map) -> 
 def _run(worker: Worker, tests: list[Test], known: Map) -> dict[str, Any]:
     names, files = [test.name for test in tests], list(dict.fromkeys(test.file for test in tests))
     limit = SECONDS + 10 * sum(test.seconds for test in tests)
-    return worker.run(files=files, wanted=names, limit=limit, load=sorted(known.packages))
+    return worker.run(files=files, wanted=names, limit=limit, load=list(known.modules))
 
 
 def run(mutants: list[Mutant], known: Map, workers: int) -> dict[Mutant, bool]:
