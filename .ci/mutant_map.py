@@ -1,6 +1,6 @@
 """Which tests run which lines: a mutant is shown only to tests that run the line it breaks, the quickest first.
 
-The map is made once for each test file, and kept in ``.mutants/`` until the code or that file changes.
+The map is made once for each test file, and kept in ``.mutants/`` until that file or the code to break changes.
 """
 
 from __future__ import annotations
@@ -143,20 +143,20 @@ def _statement(path: str, line: int) -> range:
     return range(start, end + 1)
 
 
-def mapped(files: list[str]) -> Map:
-    """The map of these test files, from what is kept where nothing has changed."""
+def mapped(tests: list[str], code: set[str]) -> Map:
+    """The map of these test files, from what is kept where neither the test file nor the code to break has changed."""
     found = Map()
     KEPT.mkdir(exist_ok=True)
-    code = "".join(_hash(file) for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
+    hashes = {str(file.relative_to(ROOT)): _hash(file) for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
     with tempfile.TemporaryDirectory() as folder:
         worker: Worker | None = None
-        for file in files:
-            kept = KEPT / f"{file.replace('/', '.')}.json"
-            key = hashlib.sha256((code + _hash(ROOT / file)).encode()).hexdigest()
-            made = json.loads(kept.read_text()) if kept.exists() else {}
-            if made.get("key") != key:
+        for test in tests:
+            kept = KEPT / f"{test.replace('/', '.')}.json"
+            wanted = {test: _hash(ROOT / test)} | {path: hashes[path] for path in code}
+            made = json.loads(kept.read_text()) if kept.exists() else {"hashes": {}}
+            if not wanted.items() <= made["hashes"].items():
                 worker = worker or Worker(Path(folder))
-                made = _record(worker, file, Path(folder), list(found.modules)) | {"key": key}
+                made = _record(worker, test, Path(folder), list(found.modules)) | {"hashes": hashes | wanted}
                 kept.write_text(json.dumps(made))
             found.add(made)
         if worker:

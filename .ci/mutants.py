@@ -144,7 +144,8 @@ def main() -> None:
     start = time.monotonic()
     chances = {room: random.Random(f"{asked.seed} {room}") for room in asked.rooms}  # noqa: S311 - it draws a sample
     mutants = [mutant for room, chance in chances.items() for mutant in draw(room, asked.per_room, chance)]
-    known = mapped(list(dict.fromkeys(file for room in asked.rooms for file in tests_of(room))))
+    tests = list(dict.fromkeys(file for room in asked.rooms for file in tests_of(room)))
+    known = mapped(tests, {mutant.path for mutant in mutants})
     middle = time.monotonic()
     good = report(run(mutants, known, asked.workers))
     minutes = f"{(middle - start) / 60:.0f} minutes for the map, {(time.monotonic() - middle) / 60:.0f} for the mutants"
