@@ -19,12 +19,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mutant_places import ALWAYS
 from mutant_worker import PACKAGES
 from project import ROOT
 
 KEPT = ROOT / ".mutants"
 MAPPING = 1200  # seconds that a test file may take while its lines are recorded
-FIRST, MOST, ELSEWHERE = 3.0, 60.0, 15.0  # seconds of tests: tried first; of those that run the line; of the file's
+FIRST, MOST, ELSEWHERE = 2.0, 30.0, 6.0  # seconds of tests: tried first; of those that run the line; of the file's
 
 
 class Worker:
@@ -32,6 +33,7 @@ class Worker:
 
     def __init__(self, folder: Path) -> None:
         self.tree = folder / "tree"
+        self.sound: set[str] = set()  # tests that have passed here
         self._folder = folder
         self._stamp = 1_000_000_000
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607 - git is on the PATH
@@ -81,6 +83,7 @@ class Map:
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[int, set[Test]]] = defaultdict(lambda: defaultdict(set))
+        self._always: set[Test] = set()
         self.modules: dict[str, None] = {}  # of others, in the order in which they are loaded
 
     def add(self, made: dict[str, Any]) -> None:
@@ -89,6 +92,9 @@ class Map:
         for name, files in made["tests"].items():
             test = Test(name, made["seconds"].get(name, 0.0))
             if name in made["failed"]:
+                continue
+            if test.file == ALWAYS:
+                self._always.add(Test(name, 0.0))  # once the modules are loaded
                 continue
             for path, lines in files.items():
                 for line in lines:
@@ -101,11 +107,11 @@ class Map:
         or in a fixture, is recorded for one test at most.
         """
         runs = {test for one in _statement(path, line) for test in self._lines[path][one]}
-        near = {test for tests in self._lines[path].values() for test in tests} - runs
+        near = {test for tests in self._lines[path].values() for test in tests} - runs | self._always
         chosen = _affordable(runs, MOST) + _affordable(near, ELSEWHERE)
         first = _affordable(set(chosen), FIRST, first=runs)
         rest = set(chosen) - set(first)
-        return [by_file for by_file in (_by_file(first), _by_file(list(rest))) if by_file]
+        return [by_file for by_file in (_by_file(first, path), _by_file(list(rest), path)) if by_file]
 
 
 def _affordable(tests: set[Test], seconds: float, first: set[Test] | None = None) -> list[Test]:
@@ -118,12 +124,13 @@ def _affordable(tests: set[Test], seconds: float, first: set[Test] | None = None
     return found
 
 
-def _by_file(tests: list[Test]) -> list[Test]:
-    """Those of a file together, so that its fixtures are made once; the quickest file first."""
+def _by_file(tests: list[Test], path: str) -> list[Test]:
+    """Those of a file together, so that its fixtures are made once: first the module's own, then the quickest file."""
     total: dict[str, float] = defaultdict(float)
     for test in tests:
         total[test.file] += test.seconds
-    return sorted(tests, key=lambda test: (total[test.file], test.file, test.seconds, test.name))
+    own = Path(path).stem
+    return sorted(tests, key=lambda t: (own not in Path(t.file).stem, total[t.file], t.file, t.seconds, t.name))
 
 
 @cache

@@ -50,6 +50,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "langchain": (["langchain_qwen3_sglang"], ["tests/langchain", "tests/adapters", "tests/security"]),
     "llama_index": (["llama_index_qwen3_sglang"], ["tests/llama_index", "tests/adapters", "tests/security"]),
 }
+ALWAYS = "tests/test_values.py"  # looks at every module
 # They need a browser or other servers, which would make each mutant slow.
 LEFT_OUT = {"tests/playground/test_browser.py", "tests/wire/test_real_proxies.py"}
 
@@ -96,7 +97,7 @@ def tests_of(room: str) -> list[str]:
     """The test files that may notice what is broken in a room."""
     _, paths = ROOMS[room]
     found = (str(file.relative_to(ROOT)) for path in paths for file in _files(ROOT / path, "test_*.py"))
-    return [file for file in dict.fromkeys(found) if file not in LEFT_OUT]
+    return [*(file for file in dict.fromkeys(found) if file not in LEFT_OUT), ALWAYS]
 
 
 def _files(path: Path, pattern: str) -> list[Path]:

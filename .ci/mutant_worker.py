@@ -6,6 +6,7 @@ than most mutants' tests; a fork has them at once. None of the project's own mod
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -167,6 +168,7 @@ def main() -> None:
             if name not in sys.modules:
                 with suppress(ImportError):
                     importlib.import_module(name)
+        gc.freeze()  # a fork's collector would walk through all that is loaded
         print(json.dumps(answer(asked)), flush=True)
 
 

@@ -27,6 +27,7 @@ EQUIVALENT = Path(__file__).with_name("equivalent_mutants.json")
 MOST_EQUIVALENT = 0.1
 OVERALL, STRICT = 0.88, 0.92
 STRICT_ROOMS = {"prompts", "protocol", "transport", "scoring", "convert/head"}
+NO_TESTS = 5  # pytest's exit code where there is none
 SECONDS = 60  # for the tests of one mutant, and ten times what they take: one that hangs is noticed as well
 
 
@@ -47,22 +48,16 @@ def _noticed(worker: Worker, mutant: Mutant, whole: str, tests: list[Test], know
     left = tests
     while left:
         worker.write(mutant.path, mutant.broken(whole))
-        failed = _first_failure(worker, left, known)
-        if failed is None:
+        answer = _run(worker, left, known)
+        if answer["code"] in {0, NO_TESTS}:
             break
-        if not failed or _repeats(worker, mutant.path, whole, failed, known):
-            return failed or "no answer in time"
+        if not answer["failed"]:  # pytest came to no end, or couldn't begin
+            return "no answer"
+        [failed] = answer["failed"][-1:]
+        if _repeats(worker, mutant.path, whole, failed, known):
+            return str(failed)
         left = [test for test in left if test.name != failed]
     return ""
-
-
-def _first_failure(worker: Worker, tests: list[Test], known: Map) -> str | None:
-    """The test that fails first; an empty string if pytest itself came to no end."""
-    answer = _run(worker, tests, known)
-    if answer["code"] in {0, 5}:
-        return None
-    failed: list[str] = answer["failed"]
-    return failed[0] if failed else ""
 
 
 def _repeats(worker: Worker, path: str, whole: str, failed: str, known: Map) -> bool:
@@ -70,6 +65,8 @@ def _repeats(worker: Worker, path: str, whole: str, failed: str, known: Map) -> 
     alone = [Test(failed, 1.0)]
     if _run(worker, alone, known)["code"] == 0:
         return False
+    if failed in worker.sound:
+        return True
     worker.write(path, whole)
     return bool(_run(worker, alone, known)["code"] == 0)
 
@@ -77,7 +74,9 @@ def _repeats(worker: Worker, path: str, whole: str, failed: str, known: Map) -> 
 def _run(worker: Worker, tests: list[Test], known: Map) -> dict[str, Any]:
     names, files = [test.name for test in tests], list(dict.fromkeys(test.file for test in tests))
     limit = SECONDS + 10 * sum(test.seconds for test in tests)
-    return worker.run(files=files, wanted=names, limit=limit, load=list(known.modules))
+    answer = worker.run(files=files, wanted=names, limit=limit, load=list(known.modules))
+    worker.sound |= set(answer["seconds"]) - set(answer["failed"])
+    return answer
 
 
 def run(mutants: list[Mutant], known: Map, workers: int) -> dict[Mutant, bool]:

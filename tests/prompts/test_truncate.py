@@ -137,6 +137,28 @@ def test_a_tokenizer_that_loses_text_is_refused() -> None:
         fit_with(Other(), HEAD, ["x" * 5000], 1000)
 
 
+@pytest.mark.parametrize(("lost", "refused"), [(3, False), (4, True)])
+def test_how_much_of_a_cut_may_be_lost(lost: int, refused: bool) -> None:
+    """Half a character decodes to three replacement characters at most; the error quotes the first 20 that differ."""
+    kept = " " + "x" * 99
+
+    class Lossy:
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            return [[0] * len(text) for text in texts]
+
+        def decode(self, ids: list[list[int]]) -> list[str]:
+            return [kept + "\ufffd" * lost for _ in ids]
+
+    if not refused:
+        [found] = fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
+        assert (found.text, found.truncated) == ("x" * 99, True)
+        return
+    kept = " " + "x" * 99 + "0123456789abcdefghijklmnop"
+    with pytest.raises(InvalidInputError, match="served model") as caught:
+        fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
+    assert (caught.value.field, caught.value.value) == ("tokenizer", "0123456789abcdefghij")
+
+
 @pytest.mark.parametrize(("more", "looks"), [(-1, 1), (0, 2)])
 def test_the_second_look(more: int, looks: int) -> None:
     """Only a document that the first look, of 8 characters per token, didn't see whole is tokenised again."""
