@@ -16,24 +16,43 @@ from project import ROOT
 
 NEED_ARGUMENTS = {"core/VariableReplacer", "core/VariableInserter"}
 
-_CLIENT = ["tests/test_client.py", "tests/faults", "tests/security", "tests/wire"]
-# room -> (files, files or folders of tests)
+_SERVED = ["tests/wire/test_what_is_served.py"]
+# room -> (files, files or folders of tests). The fewer seconds these take, the better: they are mapped first.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "prompts": (
         ["qwen3_sglang/prompts"],
         ["tests/prompts", "tests/protocol", "tests/scoring", "tests/playground/test_answer.py"],
     ),
-    "protocol": (["qwen3_sglang/protocol"], ["tests/protocol", "tests/scoring", *_CLIENT, "tests/prompts"]),
-    "transport": (["qwen3_sglang/transport"], ["tests/transport", *_CLIENT]),
-    "scoring": (["qwen3_sglang/scoring"], ["tests/scoring", "tests/protocol", "tests/prompts", *_CLIENT]),
-    "convert/head": (["qwen3_sglang/convert/head.py"], ["tests/convert"]),
+    "protocol": (
+        ["qwen3_sglang/protocol"],
+        [
+            "tests/protocol",
+            "tests/scoring",
+            "tests/prompts",
+            "tests/test_client.py",
+            "tests/wire/test_what_is_served.py",
+        ],
+    ),
+    "transport": (
+        ["qwen3_sglang/transport"],
+        ["tests/transport", "tests/test_client.py", "tests/wire", "tests/security/test_transport.py"],
+    ),
+    "scoring": (
+        ["qwen3_sglang/scoring"],
+        ["tests/scoring", "tests/protocol", "tests/test_client.py", *_SERVED],
+    ),
+    "convert/head": (
+        ["qwen3_sglang/convert/head.py"],
+        ["tests/convert/test_head.py", "tests/convert/test_finetunes.py", "tests/convert/test_refusals.py"],
+    ),
     "root": (
         [f"qwen3_sglang/{name}.py" for name in ("client", "connection", "settings", "errors", "ranking", "secret")],
         [
             "tests/test_settings.py",
             "tests/test_ranking.py",
             "tests/test_errors.py",
-            *_CLIENT,
+            "tests/test_client.py",
+            "tests/security/test_secret.py",
             "tests/scoring",
             "tests/adapters",
             "tests/options",
@@ -51,8 +70,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "llama_index": (["llama_index_qwen3_sglang"], ["tests/llama_index", "tests/adapters", "tests/security"]),
 }
 ALWAYS = "tests/test_values.py"  # looks at every module
-# They need a browser or other servers, which would make each mutant slow.
-LEFT_OUT = {"tests/playground/test_browser.py", "tests/wire/test_real_proxies.py"}
+# They need a browser or other servers, or draw at random for long, which would make each mutant slow.
+LEFT_OUT = {"tests/playground/test_browser.py", "tests/wire/test_any_peer.py", "tests/wire/test_real_proxies.py"}
 
 
 @dataclass(frozen=True)
