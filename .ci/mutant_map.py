@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from project import ROOT
 
 KEPT = ROOT / ".mutants"
 MAPPING = 1200  # seconds that a test file may take while its lines are recorded
-FIRST, MOST, ELSEWHERE = 2.0, 30.0, 6.0  # seconds of tests: tried first; of those that run the line; of the file's
+FIRST, MOST, ELSEWHERE = 4.0, 30.0, 6.0  # seconds of tests: tried first; of those that run the line; of the file's
 
 
 class Worker:
@@ -77,6 +78,10 @@ class Test:
     def file(self) -> str:
         return self.name.partition("::")[0]
 
+    def is_of(self, module: str) -> bool:
+        """Whether its file is the module's."""
+        return module in Path(self.file).stem
+
 
 class Map:
     """Which tests run which lines."""
@@ -108,15 +113,17 @@ class Map:
         """
         runs = {test for one in _statement(path, line) for test in self._lines[path][one]}
         near = {test for tests in self._lines[path].values() for test in tests} - runs | self._always
-        chosen = _affordable(runs, MOST) + _affordable(near, ELSEWHERE)
-        first = _affordable(set(chosen), FIRST, first=runs)
-        rest = set(chosen) - set(first)
-        return [by_file for by_file in (_by_file(first, path), _by_file(list(rest), path)) if by_file]
+        own = Path(path).stem
+        chosen = _affordable(runs, MOST, own) + _affordable(near, ELSEWHERE, own)
+        first = _affordable([test for test in chosen if test in runs] or chosen, FIRST, own)
+        rest = [test for test in chosen if test not in set(first)]
+        return [_by_file(tests, own) for tests in (first, rest) if tests]
 
 
-def _affordable(tests: set[Test], seconds: float, first: set[Test] | None = None) -> list[Test]:
+def _affordable(tests: Iterable[Test], seconds: float, own: str) -> list[Test]:
+    """As many as that time allows: the module's own tests first, then the quickest."""
     found = []
-    for test in sorted(tests, key=lambda test: (first is not None and test not in first, test.seconds, test.name)):
+    for test in sorted(tests, key=lambda test: (not test.is_of(own), test.seconds, test.name)):
         seconds -= test.seconds + 0.01
         if seconds < 0 and found:
             break
@@ -124,13 +131,12 @@ def _affordable(tests: set[Test], seconds: float, first: set[Test] | None = None
     return found
 
 
-def _by_file(tests: list[Test], path: str) -> list[Test]:
-    """Those of a file together, so that its fixtures are made once: first the module's own, then the quickest file."""
+def _by_file(tests: list[Test], own: str) -> list[Test]:
+    """Those of a file together, so that its fixtures are made once; the quickest file first."""
     total: dict[str, float] = defaultdict(float)
     for test in tests:
         total[test.file] += test.seconds
-    own = Path(path).stem
-    return sorted(tests, key=lambda t: (own not in Path(t.file).stem, total[t.file], t.file, t.seconds, t.name))
+    return sorted(tests, key=lambda t: (not t.is_of(own), total[t.file], t.file, t.seconds, t.name))
 
 
 @cache

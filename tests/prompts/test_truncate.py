@@ -215,14 +215,14 @@ def test_what_cannot_count_is_not_looked_at(tokenizer: LocalTokenizer) -> None:
 
 
 ODD_TEXTS = {
-    "marks": "a" + "\u0301\u0323" * 2_000_000,
-    "marks that decompose": "\u0f73\u0344" * 2_000_000,
-    "spaces": " " * 4_000_000,
-    "line ends": " \n" * 2_000_000,
-    "less-than signs": "<" * 4_000_000,
+    "marks": "a" + "\u0301\u0323" * 300_000,
+    "marks that decompose": "\u0f73\u0344" * 300_000,
+    "spaces": " " * 600_000,
+    "line ends": " \n" * 300_000,
+    "less-than signs": "<" * 600_000,
     "half tokens": "<|im_" * 800_000,
     "decomposed Hangul": unicodedata.normalize("NFD", "각") * 1_300_000,
-    "joiners": "\u200d" * 4_000_000,
+    "joiners": "\u200d" * 600_000,
 }
 
 
@@ -234,7 +234,7 @@ def test_odd_texts_take_linear_time(tokenizer: LocalTokenizer, name: str) -> Non
         head, texts = QWEN3.prepare(text[:100] if text.strip() else "q", [text], "i", escape=True)
         for found in (fit_with(tokenizer, head, texts, 8192), fit_bytes(head, texts, 8192)):
             assert len(tokens(tokenizer, head.prompt(found[0].text).text)) <= 8192
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("counts", [lambda text: 10**4, lambda text: len(text) * 9])
