@@ -28,7 +28,7 @@ MOST_EQUIVALENT = 0.1
 OVERALL, STRICT = 0.88, 0.92
 STRICT_ROOMS = {"prompts", "protocol", "transport", "scoring", "convert/head"}
 NO_TESTS = 5  # pytest's exit code where there is none
-SECONDS = 60  # for the tests of one mutant, and ten times what they take: one that hangs is noticed as well
+SECONDS = 25  # for the tests of one mutant, and ten times what they take: one that hangs is noticed as well
 
 
 def killer(mutant: Mutant, known: Map, worker: Worker) -> str:
