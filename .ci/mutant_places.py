@@ -43,7 +43,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "convert/head": (
         ["qwen3_sglang/convert/head.py"],
-        ["tests/convert/test_head.py", "tests/convert/test_finetunes.py", "tests/convert/test_refusals.py"],
+        ["tests/convert/test_head.py"],
     ),
     "root": (
         [f"qwen3_sglang/{name}.py" for name in ("client", "connection", "settings", "errors", "ranking", "secret")],
