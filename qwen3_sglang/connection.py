@@ -22,6 +22,7 @@ from pydantic import (
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.keywords import masked
 from qwen3_sglang.settings import OPTIONS, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
@@ -51,13 +52,6 @@ def option(name: str, **more: Any) -> Any:
         description=one.help,
         **more,
     )
-
-
-def masked(data: dict[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments, possible keys (misspelled ones too) wrapped: tracebacks can show locals."""
-    return {
-        name: SecretStr(value) if "key" in name and isinstance(value, str) else value for name, value in data.items()
-    }
 
 
 class Connection(BaseModel):
@@ -102,7 +96,7 @@ class Connection(BaseModel):
 
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
-            data = masked(data)
+            data = masked(data, type(self).model_fields, SecretStr)
             super().__init__(**data)
             self._check()
 

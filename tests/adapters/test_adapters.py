@@ -1,7 +1,4 @@
-"""What both adapters promise, sync and async: the same order, the same scores, the same errors.
-
-Tests of `options/foreign.py`.
-"""
+"""What both adapters promise, sync and async: the same order, the same scores, the same errors."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,41 @@ def test_a_subclass_of_str_is_a_string() -> None:
     check_documents(["a", Text("b")])
     with pytest.raises(InvalidInputError, match=r"documents\[1\]=7"):
         check_documents(["a", 7])
+
+
+@pytest.mark.parametrize(
+    ("document", "remedy"),
+    [
+        ({"text": "a"}, 'pass a string: document["text"]'),
+        ({"id": 1, "page_content": "a"}, 'pass a string: document["page_content"]'),
+        ({"body": "a"}, "pass a string"),
+        (SimpleNamespace(page_content="a"), "pass a string: document.page_content"),
+        (SimpleNamespace(get_content=str, text="a"), "pass a string: document.get_content()"),
+        (SimpleNamespace(text=7), "pass a string"),
+    ],
+)
+def test_other_libraries_documents(document: object, remedy: str) -> None:
+    """The message says where their text is."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_documents(["a", document])
+    assert (caught.value.field, caught.value.remedy) == ("documents[1]", remedy)
+
+
+@pytest.mark.parametrize(
+    ("documents", "remedy"),
+    [
+        ((text for text in "ab"), "pass a list of strings: list(documents)"),
+        ({"a"}, "pass a list of strings: list(documents)"),
+        ({"a": "b"}, "pass a list of strings"),
+        ("ab", "pass a list of strings"),
+        (None, "pass a list of strings"),
+    ],
+)
+def test_what_is_no_list(documents: object, remedy: str) -> None:
+    """A generator, which could be read once only, and others."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_documents(documents)
+    assert caught.value.remedy == remedy
 
 
 def test_slices_are_short() -> None:
