@@ -14,6 +14,7 @@ from qwen3_sglang.options.keywords import refuse_unknown
 from qwen3_sglang.prompts.records import TEXT_FIELDS, read_record
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
+_RETRIEVAL_SCORE = "retrieval_score"
 _OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
 
@@ -37,6 +38,16 @@ def as_input(query: str, documents: object) -> RerankInput:
     """Query and documents as an input, unchecked; an iterator is read here, since a tracer reads it too."""
     read = list(documents) if isinstance(documents, Iterator) else documents
     return cast("RerankInput", {"query": query, "documents": read})
+
+
+def check_order(documents: object, query: object) -> None:
+    """Refuse a query in the documents' place, where the documents come first.
+
+    Raises:
+        InvalidInputError: they are swapped.
+    """
+    if isinstance(documents, str) and not isinstance(query, str):
+        raise InvalidInputError("documents", documents, "here the documents come first: (documents, query)")
 
 
 def read_input(value: object) -> RerankInput:
@@ -79,19 +90,18 @@ def read_overrides(given: Mapping[str, Any]) -> Overrides:
     return cast("Overrides", given)
 
 
-def texts_of(documents: Sequence[Document]) -> list[str]:
-    """What the model reads."""
-    return [document.page_content for document in documents]
-
-
-def ranked(documents: Sequence[Document], results: Sequence[RerankResult]) -> list[Document]:
+def ranked(
+    documents: Sequence[Document], results: Sequence[RerankResult], *, keep_retrieval_score: bool
+) -> list[Document]:
     """Fresh copies in the results' order, scores in their metadata."""
-    return [_scored(documents[result.index], result) for result in results]
+    return [_scored(documents[result.index], result, keep_retrieval_score) for result in results]
 
 
-def _scored(document: Document, result: RerankResult) -> Document:
+def _scored(document: Document, result: RerankResult, keep_retrieval_score: bool) -> Document:
     metadata = dict(document.metadata)
-    if not _OURS.isdisjoint(metadata):  # from an earlier reranking
+    if not _OURS.isdisjoint(metadata):  # from a first stage, or from an earlier reranking
+        if keep_retrieval_score and _SCORE in metadata:
+            metadata[_RETRIEVAL_SCORE] = metadata[_SCORE]
         metadata = {key: value for key, value in metadata.items() if key not in _OURS}
     if result.error is None:
         metadata[_SCORE] = result.score

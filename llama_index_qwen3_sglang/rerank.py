@@ -59,7 +59,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         default=MetadataMode.EMBED, description="Which metadata the model reads in front of a node's text."
     )
     keep_retrieval_score: bool = Field(
-        default=False, description='Keep the retriever\'s score in metadata["retrieval_score"].'
+        default=False, strict=True, description='Keep the score before reranking in metadata["retrieval_score"].'
     )
     show_progress: bool = Field(default=False, description="Draw a progress bar.")
 

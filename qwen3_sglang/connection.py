@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -87,6 +88,7 @@ class Connection(BaseModel):
     cache_size: int = option("cache_size")
     verify: Bundle = option("verify")
 
+    _elsewhere: ClassVar[Mapping[str, str]] = {}  # option of another class -> that class
     _client: RerankClient | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
@@ -104,7 +106,7 @@ class Connection(BaseModel):
     @classmethod
     def _names_are_ours(cls, data: Any) -> Any:
         """Say which option is meant by another library's name, or by a misspelled one."""
-        wrong = unknown_options(data, cls.model_fields) if isinstance(data, dict) else None
+        wrong = unknown_options(data, cls.model_fields, cls._elsewhere) if isinstance(data, dict) else None
         if wrong is not None:
             raise ValueError(wrong)
         return data

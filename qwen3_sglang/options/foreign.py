@@ -7,8 +7,8 @@ from difflib import get_close_matches
 
 # Our word -> what others call it. Capitals, "_" and "-" don't count: "topK" is read as "top_k".
 _WORDS = {
-    "base_url": "address api_base api_url base base_path base_uri endpoint_url host inference_server_url openai_api_base "
-    "openai_base_url server server_url target uri url",
+    "base_url": "address api_base api_url base base_path base_uri endpoint_url host inference_server_url "
+    "openai_api_base openai_base_url server server_url target uri url",
     "api_key": "access_token auth_token authorization bearer bearer_token key openai_api_key token",
     "model": "checkpoint deployment model_id model_name model_path model_uid served_model_name",
     "instruction": "default_instruction instruct prompt query_instruction query_prompt system_prompt task "
@@ -35,6 +35,7 @@ _WORDS = {
     "query": "q query_bundle query_str query_text question search_query",
     "documents": "candidates chunks corpus docs items nodes passages sentences texts",
     "nodes": "candidates chunks docs documents items passages texts",
+    "text_pairs": "inputs pairs query_document_pairs sentence_pairs sentences",
     "pairs": "inputs query_document_pairs sentence_pairs sentences text_pairs",
     "queries": "batch inputs questions rows",
     "fetch_k": "candidates first_stage_k initial_k num_candidates pool_size retrieve_k",
@@ -67,12 +68,12 @@ def unknown_options(
 
 
 def _meant(name: str, known: Collection[str], elsewhere: Mapping[str, str]) -> str:
-    ours = name if name in elsewhere else _ours(name, known)
-    if ours is None:
-        ours = _ours(name, elsewhere)
+    others = {other: where for other, where in elsewhere.items() if other not in known}
+    exact = name if name in others else None  # before a known one that it comes close to
+    ours = exact or _ours(name, known) or _ours(name, others)
     if ours is None:
         return f" (there are {', '.join(sorted(known))})"
-    return f": pass {ours} to {elsewhere[ours]}" if ours in elsewhere else f": it is called {ours} here"
+    return f": pass {ours} to {others[ours]}" if ours in others else f": it is called {ours} here"
 
 
 def _ours(name: str, known: Collection[str]) -> str | None:

@@ -15,37 +15,40 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
 
 
-def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
-    """Refuse names that aren't known.
+def refuse_unknown(given: Collection[str], known: Collection[str], elsewhere: Mapping[str, str] | None = None) -> None:
+    """Refuse names that aren't known; `elsewhere` says where others belong.
 
     Raises:
         UnknownOptionError: names each, and which option it may mean.
     """
-    wrong = unknown_options(given, known)
+    wrong = unknown_options(given, known, elsewhere)
     if wrong is not None:
         first = next(name for name in given if name not in known)
         raise UnknownOptionError(first, None, wrong)
 
 
-def with_known_keywords(function: Function) -> Function:
+def with_known_keywords(function: Function, elsewhere: Mapping[str, str] | None = None) -> Function:
     """The same method; a keyword argument that it lacks raises UnknownOptionError. Its signature stays."""
     known = _keywords(function)
+
+    def check(given: Mapping[str, Any]) -> None:
+        if not known.issuperset(given):
+            refuse_unknown(given, known, elsewhere)
+
     call: Any
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
         async def call(*args: Any, **given: Any) -> Any:
-            if not known.issuperset(given):
-                given = masked(given, known)
-                refuse_unknown(given, known)
+            given = masked(given, known)
+            check(given)
             return await function(*args, **given)
     else:
 
         @wraps(function)
         def call(*args: Any, **given: Any) -> Any:
-            if not known.issuperset(given):
-                given = masked(given, known)
-                refuse_unknown(given, known)
+            given = masked(given, known)
+            check(given)
             return function(*args, **given)
 
     checked: Function = call
@@ -53,16 +56,25 @@ def with_known_keywords(function: Function) -> Function:
 
 
 def class_with_known_keywords(of: Class) -> Class:
-    """The same class; its constructor and its public methods are `with_known_keywords`."""
-    for name, function in list(vars(of).items()):
-        if inspect.isfunction(function) and not name.startswith("_") and _keywords(function):
-            setattr(of, name, with_known_keywords(function))
+    """The same class; its constructor and its public methods are `with_known_keywords`.
+
+    What one of them lacks and another has is named with the one that has it.
+    """
     made: Any = of
-    made.__init__ = _constructor(made.__init__)
+    options = _keywords(made.__init__)
+    methods = {
+        name: function
+        for name, function in vars(of).items()
+        if inspect.isfunction(function) and not name.startswith("_") and _keywords(function)
+    }
+    for name, function in methods.items():
+        setattr(of, name, with_known_keywords(function, dict.fromkeys(options, f"{of.__name__}(...)")))
+    by_call = {keyword: name for name, function in reversed(methods.items()) for keyword in _keywords(function)}
+    made.__init__ = _constructor(made.__init__, by_call)
     return of
 
 
-def _constructor(function: Callable[..., None]) -> Callable[..., None]:
+def _constructor(function: Callable[..., None], elsewhere: Mapping[str, str]) -> Callable[..., None]:
     """`with_known_keywords`, for arguments among which is a key: tracebacks can show this frame's locals."""
     known = _keywords(function)
     positional = [
@@ -76,7 +88,7 @@ def _constructor(function: Callable[..., None]) -> Callable[..., None]:
         given = masked(given, known)
         # One too many may be the key. Python refuses it, whatever it is.
         args = tuple(one if place < len(positional) - 1 else None for place, one in enumerate(args))
-        refuse_unknown(given, known)
+        refuse_unknown(given, known, elsewhere)
         function(self, *args, **given)
 
     return make
