@@ -16,6 +16,7 @@ from langchain_qwen3_sglang.reading import Read
 from qwen3_sglang import RerankResult
 
 RunType = Literal["retriever", "chain"]
+_LANGSMITH_NAME = "qwen3sglangrerank"
 _PREFIX = "rerank_"  # of what is added to a run's metadata, which may have keys of the application's own
 
 
@@ -95,8 +96,9 @@ class Trace:
         asked = dict(given) if isinstance(given, Mapping) else {"input": given}
         if self.run_type == "chain":
             return manager.on_chain_start(None, {**asked, **limits}, **named)
-        # Not inherited, so that there is something to read in this run alone.
-        manager.add_metadata(_prefixed(self._asked(asked.get("documents"), limits)), inherit=False)
+        notes = _prefixed(self._asked(asked.get("documents"), limits))
+        # Not inherited: they are about this run alone. LangSmith's own key comes from the parent otherwise.
+        manager.add_metadata({"ls_retriever_name": _LANGSMITH_NAME, **notes}, inherit=False)
         return manager.on_retriever_start(None, str(asked.get("query", asked.get("input", ""))), **named)
 
     def _asked(self, documents: object, limits: Overrides) -> dict[str, Any]:

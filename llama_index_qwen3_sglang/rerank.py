@@ -24,7 +24,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 dispatcher = get_dispatcher(__name__)
 
-# Events demand a name, and asking the server for it is not worth a request.
+# An event demands a name before the first answer has told it; asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
 
 
@@ -185,7 +185,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         ranked: list[NodeWithScore] = []
         # top_n can be assigned without a check: the core is to complain about it, not the event.
         top_n = asked.top_n if isinstance(asked.top_n, int) else len(nodes)
-        model = self.model or _UNNAMED_MODEL
+        model = self._connect().known_model or _UNNAMED_MODEL
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: model,
@@ -202,4 +202,5 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
             finally:
                 # After a failure too, so that whoever pairs starts with ends isn't left waiting.
                 dispatcher.event(ReRankEndEvent(nodes=ranked))
-            event.on_end(payload={EventPayload.NODES: ranked})
+            known = self._connect().known_model or model
+            event.on_end(payload={EventPayload.NODES: ranked, EventPayload.MODEL_NAME: known})

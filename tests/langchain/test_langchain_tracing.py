@@ -35,6 +35,7 @@ async def test_a_retrievers_run(server: FakeServer, go: Go, runs: Runs) -> None:
     assert [document.metadata["relevance_score"] for document in kept] == [0.9, 0.7, 0.5]
     assert run.extra["metadata"] == {
         "model": "the application's",
+        "ls_retriever_name": "qwen3sglangrerank",
         "rerank_model": "toy",
         "rerank_top_n": 3,
         "rerank_min_score": 0.4,
