@@ -38,7 +38,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"records", "special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {
@@ -55,7 +55,7 @@ ROOMS = {
             "ways",
         },
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "option"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "keywords", "option"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "protocol", "secret", "settings"},
@@ -82,7 +82,7 @@ ROOMS = {
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
         {"aside", "asked", "batching", "cache", "finding", "learned", "progress", "queries", "scorer", "work"},
     ),
-    "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
+    "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors"}, {"known", "server"}),
     "serving": Room(
