@@ -20,7 +20,7 @@ from qwen3_sglang.ranking import Outcome, Score, best_chunk, moved, rank
 from qwen3_sglang.serving.callers import Stopped, in_thread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Tokenizer:
     """The engine's tokenizer, which stops when the caller hangs up; text that can't fit isn't tokenised."""
 
@@ -39,7 +39,7 @@ class _Tokenizer:
         return [self.engine.decode(row, skip_special_tokens=False) for row in ids]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Reading:
     """What the model is to read of an `Ask`.
 
@@ -68,7 +68,7 @@ class _Reading:
         return outcomes, prompts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EngineReranker:
     """Scores by `batcher`, together with what other requests wait for."""
 

@@ -43,6 +43,9 @@ class Chunking:
     overlap: int = 128
     most: int = 32
 
+    def __str__(self) -> str:
+        return f"{self.most} chunks"
+
 
 @dataclass(frozen=True, slots=True)
 class Divided:
