@@ -74,7 +74,7 @@ class Connection(BaseModel):
     api_key: SecretStr | None = option("api_key")
     model: str | None = option("model")
     instruction: str | None = option("instruction")
-    batch_size: int = option("batch_size")
+    batch_size: int | None = option("batch_size")
     max_concurrency: int = option("max_concurrency")
     timeout: float = option("timeout")
     connect_timeout: float = option("connect_timeout")
