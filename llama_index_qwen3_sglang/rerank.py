@@ -32,6 +32,9 @@ _QUERY_FIRST = "the query comes first: rerank(query, nodes)"
 _NODES_FIRST = "the nodes come first here: postprocess_nodes(nodes, query_str=query)"
 
 
+_ELSEWHERE = dict.fromkeys(("top_n", "min_score", "instruction"), "rerank(query, nodes, ...)")
+
+
 def _span(method: Method) -> Method:
     """`dispatcher.span`, whose own annotation would hide a method's arguments from type checkers."""
     spanned: Method = dispatcher.span(method)  # type: ignore[assignment]
@@ -123,6 +126,10 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         no score comes last, or in the order given if nothing has one: score None and metadata["rerank_error"].
         """
         return self._rerank(as_nodes(nodes, _NODES_FIRST), self._asked(query_bundle))
+
+    # The framework's own, which a mistaken keyword reaches before any method of ours.
+    postprocess_nodes = with_known_keywords(BaseNodePostprocessor.postprocess_nodes, _ELSEWHERE)
+    apostprocess_nodes = with_known_keywords(BaseNodePostprocessor.apostprocess_nodes, _ELSEWHERE)
 
     # The base class adds a span to the sync method only.
     @_span
