@@ -18,7 +18,7 @@ from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import by_query
 from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
-from qwen3_sglang.settings import OPTIONS, OnError, make_settings
+from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, make_settings
 from qwen3_sglang.transport.transport import Transport
 
 
@@ -52,7 +52,14 @@ class RerankClient:
             InvalidInputError always raises, and so do all errors in score and score_pairs.
         backoff: How long to wait before a retry.
         max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is
-            lower. A longer document loses its tail, and its result says truncated.
+            lower. See long_documents for what is longer.
+        long_documents: What becomes of a document that doesn't fit into max_length. "truncate": it loses its tail, and
+            its result says truncated. "chunks": it is scored in overlapping chunks of max_length, each a prompt of its
+            own, and has the score of the best, which its result names.
+        chunk_overlap: Tokens that a chunk shares with the one before it, at most half of what fits. An answer that is
+            no longer than that stands whole in one of them.
+        max_chunks: Chunks per document at most, counted from its start. What follows them isn't read, and the result
+            says truncated.
         tokenizer: Folder of the served model, or its tokenizer.json, for cutting long documents (extra tokenizer);
             None: the server is asked. Set it behind a gateway.
         escape_special_tokens: Put a space after the "<" of special tokens such as "<|im_end|>" inside query,
@@ -88,6 +95,9 @@ class RerankClient:
         on_error: OnError = "raise",
         backoff: Backoff = DEFAULT_BACKOFF,
         max_length: int | None = None,
+        long_documents: LongDocuments = "truncate",
+        chunk_overlap: int = 128,
+        max_chunks: int = 32,
         tokenizer: str | os.PathLike[str] | None = None,
         escape_special_tokens: bool = True,
         endpoint: str = "auto",
@@ -233,6 +243,7 @@ class RerankClient:
     def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """What the model reads for each document: escaped, cut and counted as `score` sends it.
 
+        Of a document that is scored in chunks, it is the first one, and `truncated`.
         It asks the server to count the tokens where no `tokenizer` is given; behind a gateway, `tokens` is None.
 
         Raises:

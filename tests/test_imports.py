@@ -38,7 +38,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"records", "special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"chunks", "records", "special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {
@@ -56,7 +56,7 @@ ROOMS = {
         },
     ),
     "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "keywords", "option"}),
-    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
+    "settings": Room({"errors", "names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "protocol", "secret", "settings"},
         {
@@ -80,7 +80,20 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "finding", "learned", "progress", "queries", "scorer", "work"},
+        {
+            "aside",
+            "asked",
+            "batching",
+            "cache",
+            "chunked",
+            "finding",
+            "learned",
+            "progress",
+            "queries",
+            "scorer",
+            "sending",
+            "work",
+        },
     ),
     "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
@@ -133,6 +146,7 @@ ROOMS = {
             "dataset",
             "documents",
             "files",
+            "formats",
             "grades",
             "html",
             "jsonl",

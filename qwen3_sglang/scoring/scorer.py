@@ -18,18 +18,19 @@ from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, Endpoint
-from qwen3_sglang.protocol.exchange import Steps, computed
-from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
+from qwen3_sglang.protocol.exchange import computed
+from qwen3_sglang.protocol.packing import DELIMITER
 from qwen3_sglang.protocol.served import Served, check_served, served_or_named
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
+from qwen3_sglang.scoring.chunked import in_own_text
 from qwen3_sglang.scoring.finding import find_way
 from qwen3_sglang.scoring.learned import Learned
-from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.queries import Group, restore, told_by_query
+from qwen3_sglang.scoring.sending import Task, score_group
 from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
@@ -158,7 +159,9 @@ class Scorer:
             answers.append(outcomes)
             sent += several
         yield from self._confirm(groups, sent, learned, served, deadline)
-        return answers[0] if len(answers) == 1 else restore(groups, answers)
+        outcomes = answers[0] if len(answers) == 1 else restore(groups, answers)
+        unescaped = asked.unescaped
+        return in_own_text(outcomes, unescaped, self._settings.template) if unescaped else outcomes
 
     def _confirm(
         self, groups: Sequence[Group], sent: int, learned: Learned, served: Served, deadline: Deadline
@@ -174,34 +177,21 @@ class Scorer:
         """The outcomes of its prompts, and how many lists were sent for them."""
         if group.failure is not None:
             failed: list[Outcome] = [group.failure] * len(group.texts)
-            _tell(failed, group.places, 0)
+            _tell(failed, group.places, "")
             return failed, 0
         call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
-        plan, ready = yield from self._plan(call, group, known, served, deadline)
-        parts = yield Sending(_steps(call, plan, ready, group.places, asked.on_progress), deadline)
+        room = served.max_length or max(call.max_length, self._settings.template.max_length)
+        size, chunking = self._settings.batch_size, self._settings.chunking
+        outcomes, sent = yield from score_group(
+            Task(call, group, known, size, room, chunking, asked.on_progress, deadline)
+        )
         learned.heard()
         if cache is not None:
-            for documents, outcomes in zip(plan.lists, parts, strict=True):
-                cache.add(call.model, call.head.text, documents, outcomes)
-        outcomes = plan.restore(parts)
-        _tell(outcomes, group.places, call.max_length)
-        return outcomes, len(plan.lists)
-
-    def _plan(
-        self, call: Call, group: Group, known: Mapping[str, Outcome], served: Served, deadline: Deadline
-    ) -> Work[tuple[batching.Batches[Outcome], Packable | None]]:
-        """The lists to send; where each becomes one sequence, with the documents made ready for that."""
-        row = ENDPOINTS[call.endpoint]
-        size = self._settings.batch_size or row.list_size
-        if not row.packs:
-            return batching.split(group.texts, size, known), None
-        distinct = batching.unknown(group.texts, known)
-        [ready] = yield Sending([lists.make_ready(call, distinct)], deadline)
-        if isinstance(ready, errors.QueryError):
-            return batching.Batches([], group.texts, {**known, **dict.fromkeys(distinct, ready)}), None
-        room = served.max_length or max(call.max_length, self._settings.template.max_length)
-        return batching.Batches(packed(distinct, ready, room, size), group.texts, known), ready
+            fresh = {text: one for text, one in zip(group.texts, outcomes, strict=True) if text not in known}
+            cache.add(call.model, call.head.text, list(fresh), list(fresh.values()))
+        _tell(outcomes, group.places, f"{call.max_length} tokens" if chunking is None else str(chunking))
+        return outcomes, sent
 
     def _deadline(self) -> Deadline:
         return Deadline(self._settings.timeout)
@@ -263,25 +253,6 @@ def _row(learned: Learned) -> Endpoint:
     return ENDPOINTS[DEFAULT_ENDPOINT if learned.way is None else learned.way.endpoint]
 
 
-def _steps(
-    call: Call,
-    plan: batching.Batches[Outcome],
-    ready: Packable | None,
-    places: Sequence[int],
-    on_progress: OnProgress | None,
-) -> list[Steps[list[Outcome]]]:
-    """One generator per list; its end is reported where somebody listens."""
-
-    def score(part: list[str]) -> Steps[list[Outcome]]:
-        return lists.score_documents(call, part, lambda place: [places[i] for i in plan.where(part, place)], ready)
-
-    steps = [score(part) for part in plan.lists]
-    if on_progress is None:
-        return steps
-    progress = Progress(on_progress, sum(map(len, plan.lists)))
-    return [progress.watch(step) for step in steps]
-
-
 def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
     """The failure as every document's outcome, where failures are collected."""
     if asked.by_query:
@@ -293,13 +264,13 @@ def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
     return [failure] * count
 
 
-def _tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
+def _tell(outcomes: list[Outcome], places: Sequence[int], room: str) -> None:
     """Log which documents were cut, and warn of those that have no score."""
     if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
         return
     cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
     if cut:
-        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
+        _log.info("%d of %d documents were cut to %s: %s", len(cut), len(outcomes), room, _some(cut))
     guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
     if guilty:
         said = next(iter(guilty.values()))
