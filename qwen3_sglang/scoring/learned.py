@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
@@ -25,6 +26,7 @@ class Learned:
         answered: names that the answers gave.
         listed: names that the server's model list gave.
         cache: scores to remember; None where none are.
+        refusal: why the endpoint that the user named must not be asked there; None where it may.
         renewed: set where a new connection was opened: another server may listen there now.
     """
 
@@ -38,6 +40,7 @@ class Learned:
         self.served = served
         self.answered, self.listed = Names(), Names()
         self.cache = ScoreCache(cache_size) if cache_size else None
+        self.refusal: InvalidInputError | None = None
         self.renewed = threading.Event()
         self._clock = clock
         self._way = way

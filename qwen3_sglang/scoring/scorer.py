@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar, cast
@@ -17,11 +18,11 @@ from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.call import Call
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, Endpoint
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, VLLM, Endpoint
 from qwen3_sglang.protocol.exchange import Steps, computed
 from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
 from qwen3_sglang.protocol.served import Served, check_served, served_or_named
-from qwen3_sglang.protocol.ways import Way
+from qwen3_sglang.protocol.ways import Way, ask_said, refused
 from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
@@ -126,6 +127,22 @@ class Scorer:
             return self._settings.model
         return (yield from self._served(self._learned, self._deadline())).model
 
+    def way(self) -> Work[Way]:
+        """How the server is asked, and what it says of itself, which is asked for a named endpoint too.
+
+        A named endpoint that this server must not be asked at is refused, here and by every later call.
+        """
+        deadline, learned = self._deadline(), self._learned
+        yield from self._load(deadline)
+        served = yield from self._known(learned, deadline)
+        way = learned.way or Way(DEFAULT_ENDPOINT)
+        if way.said is None and served.owner != VLLM:
+            [said] = yield Sending([ask_said(self._transport.patience(deadline))], deadline)
+            way, learned.refusal = replace(way, said=said), refused(way.endpoint, said)
+        if learned.refusal is not None:
+            raise learned.refusal
+        return way
+
     def prompts(self, group: Group) -> Work[list[Prompt]]:
         """What the model reads for each document."""
         if not group.texts:
@@ -209,6 +226,8 @@ class Scorer:
     def _known(self, learned: Learned, deadline: Deadline) -> Work[Served]:
         """The served model, once it is known as well which way it is asked."""
         served = yield from self._served(learned, deadline)
+        if learned.refusal is not None:
+            raise learned.refusal
         if learned.way is None or (learned.way.said is not None and learned.in_doubt):
             patience = self._transport.patience(deadline)
             finding = find_way(self._settings, learned.way, served, patience, self._tokenizer)
