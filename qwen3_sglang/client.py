@@ -262,12 +262,7 @@ class RerankClient:
         return self._scorer.run(self._scorer.model())
 
     def way(self) -> Way:
-        """Which endpoint is asked, and what the server says of itself: the answers to `endpoint="auto"`.
-
-        Raises:
-            InvalidInputError: the endpoint that was named would end this server's scheduler; calls raise it as well.
-            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
-        """
+        """How the server is asked. Raises: as `model`; InvalidInputError where `endpoint` would end its scheduler."""
         return self._scorer.run(self._scorer.way())
 
     @property

@@ -11,6 +11,7 @@ from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.scoring.cache import ScoreCache
+from qwen3_sglang.settings import Settings
 
 IDLE = 30.0  # seconds: after so long the next request needs a new connection, and another server may listen
 
@@ -65,3 +66,10 @@ class Learned:
     def in_doubt(self) -> bool:
         """Whether another server may have taken its place: a new connection was, or will be, needed."""
         return self.renewed.is_set() or self._clock() - self._heard > IDLE
+
+
+def told(settings: Settings) -> Served | None:
+    """The model and limit, where the user gave both, so that the server needn't be asked."""
+    if settings.model is None or settings.max_length is None:
+        return None
+    return Served(settings.model)
