@@ -25,7 +25,7 @@ from qwen3_sglang.transport.transport import Transport
 
 # The signature and "Args" follow from the table of options: `python tests/write_options.py` writes them.
 class RerankClient:
-    """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
+    """Scores documents for a query by a Qwen3-Reranker behind SGLang.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, from several
     event loops, and in a process that is forked after it was made; making one does no I/O.
