@@ -112,7 +112,7 @@ class RerankClient:
         self._scorer = Scorer(self.settings, self._transport)
 
     def __repr__(self) -> str:
-        # Half made it is shown too, by tracebacks with locals.
+        # Half made, it is in tracebacks' locals.
         return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
     def score(
