@@ -19,6 +19,7 @@ from qwen3_sglang.cli.options import (
     LONG_DOCUMENTS,
     MAX_CHUNKS,
     ChunkOverlap,
+    Header,
     Key,
     LongDocuments,
     MaxChunks,
@@ -26,6 +27,7 @@ from qwen3_sglang.cli.options import (
     Model,
     Tokenizer,
     Url,
+    lines,
 )
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
@@ -50,6 +52,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     instruction: Annotated[
         list[str] | None,
@@ -97,6 +100,7 @@ def evaluate(
     client = RerankClient(
         url,
         api_key=api_key,
+        headers=lines(header),
         model=model,
         max_concurrency=max_concurrency,
         timeout=timeout,
