@@ -10,6 +10,7 @@ from typing import Any
 
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
+from qwen3_sglang.protocol.ways import Said
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
 from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of_all, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
@@ -251,6 +252,10 @@ class RerankClient:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
         return self._scorer.run(self._scorer.model())
+
+    def said(self) -> Said:
+        """What the server says of the way it runs, asked anew; fields of what it doesn't say are None."""
+        return self._scorer.run(self._scorer.said())
 
     @property
     def known_model(self) -> str | None:

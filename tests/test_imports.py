@@ -84,7 +84,7 @@ ROOMS = {
     ),
     "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
-    "check": Room({"client", "errors"}, {"known", "server"}),
+    "check": Room({"client", "errors", "names", "protocol"}, {"finding", "known", "server", "way"}),
     "serving": Room(
         {"errors", "names"},
         {

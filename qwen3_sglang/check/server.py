@@ -1,11 +1,12 @@
-"""One finding of a check, of a server or of a folder; and the check of a server."""
+"""The check of a server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from qwen3_sglang.check.finding import Finding
+from qwen3_sglang.check.way import way_of
 from qwen3_sglang.errors import ServerError
 
 if TYPE_CHECKING:
@@ -16,29 +17,15 @@ RELEVANT = "The capital of China is Beijing."
 IRRELEVANT = "Gravity is a force that attracts two bodies towards each other."
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        ok: whether it leaves the server or the checkpoint usable.
-        text: what was found, and what to do where it is not as it should be.
-        note: usable, but not as it should be.
-    """
-
-    ok: bool
-    text: str
-    note: bool = False
-
-
 def check_server(client: RerankClient) -> Iterator[Finding]:
-    """Reachable, right model with two labels, a relevant text above an irrelevant one; stops at the first fault.
+    """Reachable, its way of serving, two labels, a relevant text above an irrelevant one; stops at the first fault.
 
     Raises: nothing; a ServerError is a finding.
     """
     try:
         model = client.model()
         yield Finding(True, f"reachable: {client.settings.base_url} serves {model}")
+        yield way_of(client.said())
         relevant, irrelevant = client.score(QUERY, [RELEVANT, IRRELEVANT])
     except ServerError as error:
         yield Finding(False, str(error))

@@ -21,7 +21,7 @@ from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, Endpoin
 from qwen3_sglang.protocol.exchange import Steps, computed
 from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
 from qwen3_sglang.protocol.served import Served, check_served, served_or_named
-from qwen3_sglang.protocol.ways import Way
+from qwen3_sglang.protocol.ways import Said, Way, ask_said
 from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
@@ -125,6 +125,12 @@ class Scorer:
         if self._settings.model is not None:
             return self._settings.model
         return (yield from self._served(self._learned, self._deadline())).model
+
+    def said(self) -> Work[Said]:
+        """What the server says of itself, asked anew."""
+        deadline = self._deadline()
+        found: list[Said] = yield Sending([ask_said(self._transport.patience(deadline))], deadline)
+        return found[0]
 
     def prompts(self, group: Group) -> Work[list[Prompt]]:
         """What the model reads for each document."""

@@ -1,6 +1,6 @@
 """What every server must do for RerankClient, sync and async.
 
-Tests of `check/server.py`.
+Tests of `check/server.py`, `check/finding.py`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def test_no_documents_no_request(mode: str) -> None:
 def test_check_finds_it_usable(base_url: str) -> None:
     """`qwen3-sglang check` has nothing to object to."""
     findings = list(check_server(RerankClient(base_url)))
-    assert len(findings) == 3
+    assert len(findings) == 4
     assert all(finding.ok for finding in findings), findings
 
 
