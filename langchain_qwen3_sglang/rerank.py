@@ -19,7 +19,7 @@ from langchain_qwen3_sglang.documents import Overrides, RerankInput, as_input, r
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
 from qwen3_sglang.connection import Connection
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.names import API_KEY_VARIABLE, HEADERS_VARIABLE
 
 if TYPE_CHECKING:
     from qwen3_sglang import RerankResult
@@ -61,7 +61,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The environment variable that holds the key."""
-        return {"api_key": API_KEY_VARIABLE}
+        return {"api_key": API_KEY_VARIABLE, "headers": HEADERS_VARIABLE}
 
     def rerank(
         self,

@@ -17,7 +17,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_qwen3_sglang.nodes import as_list, node_texts, ranked_nodes
 from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
-from qwen3_sglang.connection import Connection, option
+from qwen3_sglang.connection import Connection, Named, option
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -47,6 +47,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
 
     # to_json can't write a SecretStr, and a stored pipeline should hold no key.
     api_key: SecretStr | None = option("api_key", exclude=True)
+    headers: Named = option("headers", exclude=True)
 
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")

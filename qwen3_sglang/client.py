@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from qwen3_sglang.options.headers import read_headers
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
-from qwen3_sglang.protocol.ways import Said
+from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
 from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of_all, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
@@ -33,6 +34,10 @@ class RerankClient:
         base_url: Address of the server, without /v1. None: QWEN3_SGLANG_BASE_URL, then http://127.0.0.1:30000.
         api_key: The server's --api-key. Never shown in reprs, dumps, pickles or tracebacks. None:
             QWEN3_SGLANG_API_KEY, then none.
+        api_key_header: Header that carries the key as it is, such as x-api-key; None: Authorization, as a bearer
+            token.
+        headers: Further headers of every request, for a gateway: a mapping, or lines of Name: value. The values are
+            shown no more than the key. None: QWEN3_SGLANG_HEADERS, then none.
         model: Name of the served model; None: asked from the server.
         instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
             best.
@@ -75,6 +80,8 @@ class RerankClient:
         base_url: str | None = None,
         *,
         api_key: str | SecretLike | None = None,
+        api_key_header: str | None = None,
+        headers: Mapping[str, str | SecretLike] | str | None = None,
         model: str | None = None,
         instruction: str | None = None,
         batch_size: int | None = None,
@@ -95,6 +102,7 @@ class RerankClient:
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        headers = read_headers(headers)
         self.settings = make_settings(**{name: value for name, value in locals().items() if name in OPTIONS})
         self._reader = Reader(self.settings)
         self._transport = Transport(self.settings)
@@ -253,9 +261,9 @@ class RerankClient:
         """
         return self._scorer.run(self._scorer.model())
 
-    def said(self) -> Said:
-        """What the server says of the way it runs, asked anew; fields of what it doesn't say are None."""
-        return self._scorer.run(self._scorer.said())
+    def way(self) -> Way:
+        """How the server is asked. Raises: as `model`; InvalidInputError where `endpoint` would end its scheduler."""
+        return self._scorer.run(self._scorer.way())
 
     @property
     def known_model(self) -> str | None:
@@ -283,7 +291,7 @@ class RerankClient:
         await self.aclose()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles carry the settings; the key is read from the environment again."""
+        """Copies and pickles carry the settings; key and headers are read from the environment again."""
         options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
-        del options["api_key"]
+        del options["api_key"], options["headers"]
         return partial(type(self), options.pop("base_url"), **options), ()

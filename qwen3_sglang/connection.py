@@ -22,11 +22,13 @@ from pydantic import (
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.headers import Headers, read_headers
 from qwen3_sglang.settings import OPTIONS, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
 _KEPT = get_type_hints(Settings)
+_SECRET = ("api_key", "headers")
 
 
 def _plain(value: Any) -> Any:
@@ -35,6 +37,7 @@ def _plain(value: Any) -> Any:
 
 # Kept as strings, which can be written as JSON; model_copy(update=...) validates nothing, hence the serializer.
 OptionalPath = Annotated[str | Path | None, AfterValidator(_plain), PlainSerializer(_plain)]
+Named = dict[str, SecretStr] | None
 Bundle = Annotated[StrictBool | str | Path, AfterValidator(_plain), PlainSerializer(_plain)]
 
 
@@ -47,7 +50,7 @@ def option(name: str, **more: Any) -> Any:
         default=one.default,
         frozen=not one.per_call,
         strict=True if plain else None,  # pydantic has no strict form of the others
-        repr=name != "api_key",
+        repr=name not in _SECRET,
         description=one.help,
         **more,
     )
@@ -55,9 +58,19 @@ def option(name: str, **more: Any) -> Any:
 
 def masked(data: dict[str, Any]) -> dict[str, Any]:
     """A constructor's arguments, possible keys (misspelled ones too) wrapped: tracebacks can show locals."""
-    return {
-        name: SecretStr(value) if "key" in name and isinstance(value, str) else value for name, value in data.items()
-    }
+    return {name: _wrapped(name, value) for name, value in data.items()}
+
+
+def _wrapped(name: str, value: Any) -> Any:
+    if "header" in name and name != "api_key_header":
+        read = read_headers(value)
+        return {key: SecretStr(one.get_secret_value()) for key, one in read.items()} if _all_ours(read) else value
+    return SecretStr(value) if "key" in name and name != "api_key_header" and isinstance(value, str) else value
+
+
+def _all_ours(headers: Any) -> bool:
+    """Whether every value could be wrapped; if not, the refusal says what to pass."""
+    return isinstance(headers, Headers) and all(hasattr(one, "get_secret_value") for one in headers.values())
 
 
 class Connection(BaseModel):
@@ -77,6 +90,8 @@ class Connection(BaseModel):
     # The fields follow from the table of options: `python tests/write_options.py` writes them.
     base_url: str | None = option("base_url")
     api_key: SecretStr | None = option("api_key")
+    api_key_header: str | None = option("api_key_header")
+    headers: Named = option("headers")
     model: str | None = option("model")
     instruction: str | None = option("instruction")
     batch_size: int | None = option("batch_size")
@@ -152,9 +167,9 @@ class Connection(BaseModel):
         return self.__copy__()
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Pickle neither the client (its connections belong to one process) nor the key (the environment has it)."""
+        """Pickle neither the client (its connections belong to one process) nor secrets (the environment has them)."""
         copied = self.__copy__()
-        copied.__dict__["api_key"] = None
+        copied.__dict__.update(dict.fromkeys(_SECRET))
         return super(Connection, copied).__getstate__()
 
     def __setstate__(self, state: dict[Any, Any]) -> None:

@@ -55,10 +55,10 @@ ROOMS = {
             "ways",
         },
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "option"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "headers", "option"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
-        {"errors", "names", "protocol", "secret", "settings"},
+        {"errors", "names", "options", "protocol", "secret", "settings"},
         {
             "addresses",
             "bodies",
@@ -80,11 +80,23 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "finding", "learned", "progress", "queries", "scorer", "work"},
+        {
+            "aside",
+            "asked",
+            "batching",
+            "cache",
+            "finding",
+            "learned",
+            "progress",
+            "queries",
+            "scorer",
+            "telling",
+            "work",
+        },
     ),
-    "client": Room({"prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
+    "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
-    "check": Room({"client", "errors", "names", "protocol"}, {"finding", "known", "server", "way"}),
+    "check": Room({"client", "errors", "protocol"}, {"known", "server", "way"}),
     "serving": Room(
         {"errors", "names"},
         {

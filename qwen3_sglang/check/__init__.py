@@ -1,6 +1,5 @@
 """Is a server, or a checkpoint's folder, usable? What was found, in plain words."""
 
-from qwen3_sglang.check.finding import Finding
-from qwen3_sglang.check.server import IRRELEVANT, QUERY, RELEVANT, check_server
+from qwen3_sglang.check.server import IRRELEVANT, QUERY, RELEVANT, Finding, check_server
 
 __all__ = ["IRRELEVANT", "QUERY", "RELEVANT", "Finding", "check_server"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen3_sglang.check.finding import Finding
+from qwen3_sglang.check.server import Finding
 from qwen3_sglang.errors import InvalidInputError, ServerError
 
 if TYPE_CHECKING:

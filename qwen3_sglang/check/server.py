@@ -1,13 +1,13 @@
-"""The check of a server."""
+"""One finding of a check, of a server or of a folder; and the check of a server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen3_sglang.check.finding import Finding
-from qwen3_sglang.check.way import way_of
-from qwen3_sglang.errors import ServerError
+from qwen3_sglang.check.way import in_words
+from qwen3_sglang.errors import InvalidInputError, ServerError
 
 if TYPE_CHECKING:
     from qwen3_sglang.client import RerankClient
@@ -17,17 +17,33 @@ RELEVANT = "The capital of China is Beijing."
 IRRELEVANT = "Gravity is a force that attracts two bodies towards each other."
 
 
-def check_server(client: RerankClient) -> Iterator[Finding]:
-    """Reachable, its way of serving, two labels, a relevant text above an irrelevant one; stops at the first fault.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
 
-    Raises: nothing; a ServerError is a finding.
+    Attributes:
+        ok: whether it leaves the server or the checkpoint usable.
+        text: what was found, and what to do where it is not as it should be.
+        note: usable, but not as it should be.
+    """
+
+    ok: bool
+    text: str
+    note: bool = False
+
+
+def check_server(client: RerankClient) -> Iterator[Finding]:
+    """Reachable, asked the right way, two labels, a relevant text above an irrelevant one; stops at the first fault.
+
+    Raises: nothing; a ServerError, or an endpoint that the server must not be asked at, is a finding.
     """
     try:
         model = client.model()
         yield Finding(True, f"reachable: {client.settings.base_url} serves {model}")
-        yield way_of(client.said())
+        way, note = in_words(client.way())
+        yield Finding(True, way, note=note)
         relevant, irrelevant = client.score(QUERY, [RELEVANT, IRRELEVANT])
-    except ServerError as error:
+    except (ServerError, InvalidInputError) as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, "two labels, probabilities add up to 1, labels the right way round")

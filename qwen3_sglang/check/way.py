@@ -1,33 +1,36 @@
-"""Which way a server runs, and what would be faster; no I/O."""
+"""Which way a server runs, in words, and what would be better."""
 
 from __future__ import annotations
 
-from qwen3_sglang.check.finding import Finding
-from qwen3_sglang.names import SOURCE_CLASS
-from qwen3_sglang.protocol.ways import Said, chosen
+from qwen3_sglang.protocol.endpoints import ENDPOINTS, VLLM
+from qwen3_sglang.protocol.ways import Way
 
-_MULTI_ITEM = "`qwen3-sglang serve MODEL --multi-item` scores about twice as many short documents per second"
-
-
-def way_of(said: Said) -> Finding:
-    """The way in which the server runs, by what it says of itself. Never a fault: each way gives right scores."""
-    return Finding(True, f"{_way(said)}; {_faster(said)}")
-
-
-def _way(said: Said) -> str:
-    if said.multi_item is None:
-        return f"the server doesn't tell which way it runs, as behind a gateway; endpoint=auto asks {chosen(said)}"
-    kind = "the embedded server" if said.embedded else "SGLang"
-    model = ", the original checkpoint" if said.architecture == SOURCE_CLASS else ""
-    way = "multi-item scoring, a list per sequence" if said.multi_item else "a prompt per document"
-    return f"{kind}{model}, {way}; endpoint=auto asks {chosen(said)}"
+MULTI_ITEM = (
+    "with one address and no gateway, `qwen3-sglang serve MODEL --multi-item` scores about twice as many short "
+    "documents per second"
+)
+EMBEDDED = "the embedded server, on PyTorch; SGLang on a GPU is faster"
+ALONE = "on one GPU nothing faster was measured; send nothing but /v1/score there"
+# Measured by benchmarks/unconverted.py; docs/conversion.md has the table.
+ADDED = (
+    "converting it (`qwen3-sglang convert SRC DST`) adds more distinct scores (unless the server runs with "
+    "--enable-fp32-lm-head), SGLang's gateway, which has no /v1/score, and speed"
+)
 
 
-def _faster(said: Said) -> str:
-    if said.embedded:
-        return "faster: SGLang on a GPU; of the embedded server both ways are equally fast"
-    if said.multi_item is None:
-        return f"faster, where no gateway is needed: {_MULTI_ITEM}, and a balancer takes several of them"
-    if said.multi_item:
-        return "nothing faster was measured on one GPU"
-    return f"faster for one address without a gateway: {_MULTI_ITEM}"
+def in_words(way: Way) -> tuple[str, bool]:
+    """How the server is asked, and whether another way to serve the model would be better."""
+    row = ENDPOINTS[way.endpoint]
+    asked = f"asked at {row.path}"
+    embedded = way.said is not None and way.said.embedded
+    if row.owner == VLLM:
+        return f"{asked}, as vLLM is", False
+    if row.packs:
+        more = "; the model is the original checkpoint" if row.labels else ""
+        faster = EMBEDDED if embedded else ALONE
+        return f"{asked}: multi-item scoring, a list of documents is one sequence{more}; {faster}", False
+    if row.labels:
+        return f"{asked} with label_token_ids: the original checkpoint works as it is; {ADDED}", True
+    if way.said is None or way.said.multi_item is None:
+        return f"{asked}: the server, or what is in front of it, doesn't say which way it runs", False
+    return f"{asked}: every document is a prompt of its own; {EMBEDDED if embedded else MULTI_ITEM}", False

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qwen3_sglang.cli.options import Key, Model, Url
+from qwen3_sglang.cli.options import Header, Key, Model, Url, lines
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
@@ -38,6 +38,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     instruction: Annotated[
         list[str] | None,
@@ -77,7 +78,9 @@ def evaluate(
         raise InvalidInputError("open", True, "name the report that it opens: --html report.html")
     dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
     tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None
-    client = RerankClient(url, api_key=api_key, model=model, max_concurrency=max_concurrency, timeout=timeout)
+    client = RerankClient(
+        url, api_key=api_key, headers=lines(header), model=model, max_concurrency=max_concurrency, timeout=timeout
+    )
     with client, _progress() as told:
         report = run_evaluation(
             client,

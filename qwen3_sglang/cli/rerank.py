@@ -16,7 +16,7 @@ from rich.table import Table
 
 from qwen3_sglang.cli.console import err, note, out
 from qwen3_sglang.cli.documents import Document, as_rows, first_lines, read_documents
-from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Key, Model, Timeout, Url
+from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Header, Key, Model, Timeout, Url, lines
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError
@@ -33,6 +33,7 @@ def rerank(
     ] = None,
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     endpoint: Endpoint = ENDPOINT,
     timeout: Timeout = TIMEOUT,
@@ -46,7 +47,13 @@ def rerank(
     """Rerank documents from a file or standard input."""
     check_limits(top_n, min_score)
     client = RerankClient(
-        url, api_key=api_key, model=model, endpoint=endpoint, timeout=timeout, instruction=instruction
+        url,
+        api_key=api_key,
+        headers=lines(header),
+        model=model,
+        endpoint=endpoint,
+        timeout=timeout,
+        instruction=instruction,
     )
     documents = read_documents(_read(file), field)
     with client, _progress(len(documents)) as told:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import FRONTEND, SOURCE_CLASS
 from qwen3_sglang.prompts.template import Template
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
@@ -162,3 +163,10 @@ def _pair(found: object) -> tuple[int, int] | None:
     if len(flat) != 2 or len(rows) != 2 or flat[0] == flat[1]:  # noqa: PLR2004 - no and yes
         return None
     return flat[0], flat[1]
+
+
+def refused(named: str, said: Said) -> InvalidInputError | None:
+    """Why a named endpoint must not be asked on a server that says so; None where it may."""
+    if said.multi_item and ENDPOINTS[named].path != ENDPOINTS[SCORE].path:
+        return InvalidInputError("endpoint", named, REFUSED)
+    return None

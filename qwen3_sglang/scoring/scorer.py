@@ -6,30 +6,30 @@ drives it over the sync transport, `Scorer.arun` over the async one. They differ
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.call import Call
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, Endpoint
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, VLLM, Endpoint
 from qwen3_sglang.protocol.exchange import Steps, computed
 from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
 from qwen3_sglang.protocol.served import Served, check_served, served_or_named
-from qwen3_sglang.protocol.ways import Said, Way, ask_said
-from qwen3_sglang.ranking import Failure, Outcome, Score
+from qwen3_sglang.protocol.ways import Way, ask_said, refused
+from qwen3_sglang.ranking import Outcome
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.finding import find_way
-from qwen3_sglang.scoring.learned import Learned
+from qwen3_sglang.scoring.learned import Learned, told
 from qwen3_sglang.scoring.progress import OnProgress, Progress
-from qwen3_sglang.scoring.queries import Group, restore, told_by_query
+from qwen3_sglang.scoring.queries import Group, restore
+from qwen3_sglang.scoring.telling import failed, tell
 from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
@@ -37,9 +37,7 @@ from qwen3_sglang.transport.forks import restart_in_child
 from qwen3_sglang.transport.transport import Transport
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
 _PROMPTS = 32  # that are described together: few enough for one request to a tokenizer
-_TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
 
 
 class Scorer:
@@ -48,7 +46,7 @@ class Scorer:
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
-        self._learned = Learned(_told(settings), settings.cache_size)
+        self._learned = Learned(told(settings), settings.cache_size)
         self._tokenizer: LocalTokenizer | None = None
         restart_in_child(self, Scorer._restart)
 
@@ -78,7 +76,7 @@ class Scorer:
                 else:
                     step = resumed(work, found)
         except errors.ModelNotFoundError:
-            self._forget(self._learned, _told(self._settings))
+            self._forget(self._learned, told(self._settings))
             raise
         return cast(T, step.result)
 
@@ -87,7 +85,7 @@ class Scorer:
         try:
             return await self._transport.within(self._drive(work, size))
         except errors.ModelNotFoundError:
-            self._forget(self._learned, _told(self._settings))
+            self._forget(self._learned, told(self._settings))
             raise
 
     async def _drive(self, work: Work[T], size: int) -> T:
@@ -111,14 +109,14 @@ class Scorer:
         try:
             return self.run(self._outcomes(asked))
         except (errors.ServerError, errors.QueryError) as failure:
-            return _failed(asked, failure)
+            return failed(asked, failure)
 
     async def ascore(self, asked: Asked) -> list[Outcome]:
         """`score` on the running event loop. Raises: as `score`."""
         try:
             return await self.arun(self._outcomes(asked), asked.size)
         except (errors.ServerError, errors.QueryError) as failure:
-            return _failed(asked, failure)
+            return failed(asked, failure)
 
     def model(self) -> Work[str]:
         """The served model's name: the one given, or what the server answers."""
@@ -126,11 +124,21 @@ class Scorer:
             return self._settings.model
         return (yield from self._served(self._learned, self._deadline())).model
 
-    def said(self) -> Work[Said]:
-        """What the server says of itself, asked anew."""
-        deadline = self._deadline()
-        found: list[Said] = yield Sending([ask_said(self._transport.patience(deadline))], deadline)
-        return found[0]
+    def way(self) -> Work[Way]:
+        """How the server is asked, and what it says of itself, which is asked for a named endpoint too.
+
+        A named endpoint that this server must not be asked at is refused, here and by every later call.
+        """
+        deadline, learned = self._deadline(), self._learned
+        yield from self._load(deadline)
+        served = yield from self._known(learned, deadline)
+        way = learned.way or Way(DEFAULT_ENDPOINT)
+        if way.said is None and served.owner != VLLM:
+            [said] = yield Sending([ask_said(self._transport.patience(deadline))], deadline)
+            way, learned.refusal = replace(way, said=said), refused(way.endpoint, said)
+        if learned.refusal is not None:
+            raise learned.refusal
+        return way
 
     def prompts(self, group: Group) -> Work[list[Prompt]]:
         """What the model reads for each document."""
@@ -179,9 +187,9 @@ class Scorer:
     ) -> Work[tuple[list[Outcome], int]]:
         """The outcomes of its prompts, and how many lists were sent for them."""
         if group.failure is not None:
-            failed: list[Outcome] = [group.failure] * len(group.texts)
-            _tell(failed, group.places, 0)
-            return failed, 0
+            unasked: list[Outcome] = [group.failure] * len(group.texts)
+            tell(unasked, group.places, 0)
+            return unasked, 0
         call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
         plan, ready = yield from self._plan(call, group, known, served, deadline)
@@ -191,7 +199,7 @@ class Scorer:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
                 cache.add(call.model, call.head.text, documents, outcomes)
         outcomes = plan.restore(parts)
-        _tell(outcomes, group.places, call.max_length)
+        tell(outcomes, group.places, call.max_length)
         return outcomes, len(plan.lists)
 
     def _plan(
@@ -215,6 +223,8 @@ class Scorer:
     def _known(self, learned: Learned, deadline: Deadline) -> Work[Served]:
         """The served model, once it is known as well which way it is asked."""
         served = yield from self._served(learned, deadline)
+        if learned.refusal is not None:
+            raise learned.refusal
         if learned.way is None or (learned.way.said is not None and learned.in_doubt):
             patience = self._transport.patience(deadline)
             finding = find_way(self._settings, learned.way, served, patience, self._tokenizer)
@@ -286,38 +296,3 @@ def _steps(
         return steps
     progress = Progress(on_progress, sum(map(len, plan.lists)))
     return [progress.watch(step) for step in steps]
-
-
-def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
-    """The failure as every document's outcome, where failures are collected."""
-    if asked.by_query:
-        failure = told_by_query(failure, asked.counts)
-    if not asked.collect:
-        raise failure from None
-    count = sum(asked.counts)
-    _log.warning("%d documents passed through unscored: %s", count, failure)
-    return [failure] * count
-
-
-def _tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
-    """Log which documents were cut, and warn of those that have no score."""
-    if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
-        return
-    cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
-    if cut:
-        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
-    guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
-    if guilty:
-        said = next(iter(guilty.values()))
-        _log.warning("%d of %d documents have no score: %s: %s", len(guilty), len(outcomes), _some(list(guilty)), said)
-
-
-def _some(indices: list[int], most: int = 10) -> str:
-    return ", ".join(map(str, indices[:most])) + (", …" if len(indices) > most else "")
-
-
-def _told(settings: Settings) -> Served | None:
-    """The model and limit, where the user gave both, so that the server needn't be asked."""
-    if settings.model is None or settings.max_length is None:
-        return None
-    return Served(settings.model)

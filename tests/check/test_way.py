@@ -14,31 +14,40 @@ import pytest
 
 from qwen3_sglang import RerankClient, local
 from qwen3_sglang.check import check_server
-from qwen3_sglang.check.way import way_of
+from qwen3_sglang.check.way import in_words
 from qwen3_sglang.names import SOURCE_CLASS, TARGET_CLASS
-from qwen3_sglang.protocol.ways import Said
+from qwen3_sglang.protocol.endpoints import CLASSIFY, LABELS, PACKED, PACKED_LABELS, SCORE, VLLM_CLASSIFY
+from qwen3_sglang.protocol.ways import Said, Way
 
 KEY = "s3cret-of-the-test"
 
 
 @pytest.mark.parametrize(
-    ("said", "parts"),
+    ("way", "parts"),
     [
-        (Said(True, TARGET_CLASS), ["multi-item scoring", "v1/score-multi-item", "nothing faster"]),
-        (Said(False, TARGET_CLASS), ["a prompt per document", "asks v1/classify", "--multi-item"]),
-        (Said(False, SOURCE_CLASS), ["original checkpoint", "v1/score-labels", "--multi-item"]),
-        (Said(), ["doesn't tell", "asks v1/classify", "no gateway"]),
-        (Said(None, TARGET_CLASS), ["doesn't tell", "asks v1/score", "a balancer"]),
-        (Said(True, TARGET_CLASS, embedded=True), ["embedded server, multi-item", "SGLang on a GPU"]),
-        (Said(False, TARGET_CLASS, embedded=True), ["embedded server, a prompt", "SGLang on a GPU"]),
+        (Way(PACKED, said=Said(True, TARGET_CLASS)), ["/v1/score: multi-item scoring", "nothing faster"]),
+        (Way(PACKED_LABELS, (1, 2), Said(True, SOURCE_CLASS)), ["original checkpoint", "nothing faster"]),
+        (Way(CLASSIFY, said=Said(False, TARGET_CLASS)), ["/v1/classify", "a prompt of its own", "--multi-item"]),
+        (Way(CLASSIFY, said=Said()), ["/v1/classify", "doesn't say"]),
+        (Way(SCORE), ["/v1/score", "doesn't say"]),
+        (Way(VLLM_CLASSIFY), ["/classify", "vLLM"]),
+        (Way(PACKED, said=Said(True, TARGET_CLASS, embedded=True)), ["multi-item scoring", "SGLang on a GPU"]),
+        (Way(CLASSIFY, said=Said(False, TARGET_CLASS, embedded=True)), ["a prompt of its own", "SGLang on a GPU"]),
     ],
 )
-def test_each_way(said: Said, parts: list[str]) -> None:
-    """How it runs, how it is asked, what would be faster; never a fault."""
-    finding = way_of(said)
-    assert finding.ok
-    assert not finding.note
-    assert all(part in finding.text for part in parts), finding.text
+def test_each_way(way: Way, parts: list[str]) -> None:
+    """How it runs, how it is asked, what would be faster; usable as it is."""
+    text, note = in_words(way)
+    assert all(part in text for part in parts), text
+    assert not note
+
+
+def test_what_conversion_adds() -> None:
+    """The original checkpoint works; a note says what it lacks."""
+    text, note = in_words(Way(LABELS, (1, 2), Said(False, SOURCE_CLASS)))
+    assert note
+    assert "works as it is" in text
+    assert "qwen3-sglang convert SRC DST" in text
 
 
 @pytest.mark.parametrize("multi_item", [False, True])
@@ -90,6 +99,6 @@ def test_keys_are_never_shown(capsys: pytest.CaptureFixture[str], caplog: pytest
     caplog.set_level("DEBUG")
     with telling() as url, RerankClient(url) as client:
         findings = list(check_server(client))
-        kept = repr(vars(client)) + repr(client.said())
+        kept = repr(vars(client)) + repr(client.way())
     assert "multi-item scoring" in findings[1].text
     assert KEY not in str(findings) + kept + caplog.text + capsys.readouterr().err
