@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from qwen3_sglang.options.headers import read_headers
+from qwen3_sglang.options.keywords import class_with_known_keywords
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.protocol.ways import Way
@@ -24,8 +25,9 @@ from qwen3_sglang.transport.transport import Transport
 
 
 # The signature and "Args" follow from the table of options: `python tests/write_options.py` writes them.
+@class_with_known_keywords
 class RerankClient:
-    """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
+    """Scores documents for a query by a Qwen3-Reranker behind SGLang.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, from several
     event loops, and in a process that is forked after it was made; making one does no I/O.
@@ -72,7 +74,8 @@ class RerankClient:
         template: The served model's prompt, if that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
 
     Raises:
-        InvalidInputError: an argument can't be used.
+        InvalidInputError: an argument can't be used; UnknownOptionError, one of its subclasses: it has an unknown name.
+            So do all methods.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class RerankClient:
         self._scorer = Scorer(self.settings, self._transport)
 
     def __repr__(self) -> str:
-        # Half made it is shown too, by tracebacks with locals.
+        # Half made, it is in tracebacks' locals.
         return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
     def score(

@@ -38,7 +38,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"records", "special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {
@@ -55,7 +55,7 @@ ROOMS = {
             "ways",
         },
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "headers", "option"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "headers", "keywords", "option"}),
     "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "options", "protocol", "secret", "settings"},

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qwen3_sglang.local import Options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Start:
     """A start of SGLang, as the command line asks for it.
 

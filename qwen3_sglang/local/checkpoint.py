@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoTokenizer
 
 from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.local.body import is_plain, read_body
 from qwen3_sglang.names import BIAS, EMBEDDINGS, LM_HEAD, NO, SOURCE_CLASS, TARGET_CLASS, WEIGHT, YES
 
 LABELS = 2
@@ -114,13 +116,21 @@ def load_tokenizer(folder: Path) -> Any:
     return _quietly(folder, lambda: AutoTokenizer.from_pretrained(folder))
 
 
-def load_model(folder: Path) -> Any:
+def load_model(folder: Path, config: Mapping[str, Any]) -> Any:
     """The model in memory, in the checkpoint's own precision, without its head: transformers can't load its bias.
 
     Raises:
-        ConversionError: transformers can't load it.
+        ConversionError: its weights can't be read, or aren't those that the config describes.
     """
-    return _quietly(folder, lambda: AutoModel.from_pretrained(folder, dtype="auto")).eval()
+    if not is_plain(config):
+        from transformers import AutoModel  # noqa: PLC0415 - takes seconds to import
+
+        return _quietly(folder, lambda: AutoModel.from_pretrained(folder, dtype="auto")).eval()
+    try:
+        return read_body(folder, config)
+    except (LookupError, OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = textwrap.shorten(str(error), 300, placeholder=" ...")  # torch names every tensor
+        raise ConversionError(f"{folder}: its weights don't fit its config ({reason}). Convert it again.") from error
 
 
 def _quietly(folder: Path, load: Callable[[], Any]) -> Any:

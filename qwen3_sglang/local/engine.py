@@ -79,7 +79,7 @@ class Engine:
         self._tokenizer = load_tokenizer(self.model_dir)
         self.answer_ids, weight, bias = self._read_head(config)
         self._weight, self._bias = weight.to(self.device), bias.to(self.device)
-        self._model = load_model(self.model_dir)
+        self._model = load_model(self.model_dir, config)
         self.longest_token = max(map(len, self._tokenizer.get_vocab()))
         self.drift: float | None = None
         self.dtype = named or self._fast_enough(fast_dtype(self.device))

@@ -125,10 +125,7 @@ class Scorer:
         return (yield from self._served(self._learned, self._deadline())).model
 
     def way(self) -> Work[Way]:
-        """How the server is asked, and what it says of itself, which is asked for a named endpoint too.
-
-        A named endpoint that this server must not be asked at is refused, here and by every later call.
-        """
+        """How the server is asked, and what it says; an endpoint that it must not be asked at is refused from now on."""
         deadline, learned = self._deadline(), self._learned
         yield from self._load(deadline)
         served = yield from self._known(learned, deadline)
@@ -164,6 +161,7 @@ class Scorer:
         return (yield from self._outcomes_of_one_model(asked, self._learned, deadline))
 
     def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[list[Outcome]]:
+        knew = learned.way is not None
         served = yield from self._known(learned, deadline)
         groups = asked.groups(self._max_length(learned, served))
         answers, sent = [], 0
@@ -172,6 +170,8 @@ class Scorer:
             answers.append(outcomes)
             sent += several
         yield from self._confirm(groups, sent, learned, served, deadline)
+        if not knew:  # its own connections are as new as what it learned
+            learned.renewed.clear()
         return answers[0] if len(answers) == 1 else restore(groups, answers)
 
     def _confirm(

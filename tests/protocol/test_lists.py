@@ -1,6 +1,6 @@
 """What is asked, in which order, without a server.
 
-Tests of `protocol/diagnosis.py`, `protocol/endpoints.py`, `protocol/exchange.py`.
+Tests of `protocol/endpoints.py`, `protocol/exchange.py`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,14 @@ def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[
 
 @pytest.mark.parametrize(
     ("row", "limit"),
-    [({"max_model_len": 512}, 511), ({}, None), ({"max_model_len": None}, None), ({"max_model_len": "512"}, None)],
+    [
+        ({"max_model_len": 512}, 511),
+        ({"max_model_len": 2}, 1),
+        ({"max_model_len": 1}, None),
+        ({}, None),
+        ({"max_model_len": None}, None),
+        ({"max_model_len": "512"}, None),
+    ],
 )
 def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
     """SGLang refuses a prompt of exactly its context length; a gateway may not say any."""
