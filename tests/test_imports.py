@@ -169,6 +169,7 @@ ROOMS = {
         {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {
             "batcher",
+            "body",
             "checkpoint",
             "checks",
             "device",

@@ -125,7 +125,7 @@ class Scorer:
         return (yield from self._served(self._learned, self._deadline())).model
 
     def way(self) -> Work[Way]:
-        """How the server is asked, and what it says; an endpoint that it must not be asked at is refused from now on."""
+        """How the server is asked, and what it says; an endpoint it must not be asked at is refused from now on."""
         deadline, learned = self._deadline(), self._learned
         yield from self._load(deadline)
         served = yield from self._known(learned, deadline)

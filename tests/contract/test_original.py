@@ -1,4 +1,7 @@
-"""The original checkpoint, as Qwen publishes it, scores as the converted one does: nothing has to be converted."""
+"""The original checkpoint, as Qwen publishes it, scores as the converted one does: nothing has to be converted.
+
+Tests of `local/labels.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A multi-item server, asked by the client: the ordinary server's scores, in lists that stay below its context.
 
-The embedded server has the route's semantics; SGLang's needs a GPU.
+The embedded server has the route's semantics; SGLang's needs a GPU. Tests of `check/way.py`.
 """
 
 from __future__ import annotations
