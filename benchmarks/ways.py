@@ -74,7 +74,7 @@ def classify_body(model: str, query: str, documents: Sequence[str]) -> bytes:
 def score_body(model: str, query: str, documents: Sequence[str]) -> bytes:
     """The same for /v1/score."""
     head = QWEN3.head(query, escape=False)
-    return orjson.dumps({"model": model, "query": head.text, "items": head.rests(documents), "apply_softmax": True})
+    return orjson.dumps({"model": model, "query": head.bare, "items": head.tails(documents), "apply_softmax": True})
 
 
 def classify_scores(body: bytes) -> list[float]:

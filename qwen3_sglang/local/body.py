@@ -125,7 +125,7 @@ def read_body(folder: Path, config: Mapping[str, Any]) -> Body:
     found: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith(PREFIX) and not name.endswith(COMPUTED)]
+            names = [name for name in file.keys() if name.startswith(PREFIX) and not name.endswith(COMPUTED)]  # noqa: SIM118 - the handle is no mapping
             found |= {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
     body.load_state_dict(found, assign=True)
     return body.requires_grad_(requires_grad=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -156,6 +157,41 @@ def test_how_many_bytes_there_are() -> None:
     marks = "a" + "\u0301" * 32
     assert bytes_in_nfc(marks, 99) == 3 * len(marks.encode())
     assert bytes_in_nfc(marks[:-1], 99) == len(unicodedata.normalize("NFC", marks[:-1]).encode())
+
+
+@pytest.mark.parametrize(
+    ("document", "remedy"),
+    [
+        ({"text": "a"}, 'pass a string: document["text"]'),
+        ({"id": 1, "page_content": "a"}, 'pass a string: document["page_content"]'),
+        ({"body": "a"}, "pass a string"),
+        (SimpleNamespace(page_content="a"), "pass a string: document.page_content"),
+        (SimpleNamespace(get_content=str, text="a"), "pass a string: document.get_content()"),
+        (SimpleNamespace(text=7), "pass a string"),
+    ],
+)
+def test_other_libraries_documents(document: object, remedy: str) -> None:
+    """The message says where their text is."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_documents(["a", document])
+    assert (caught.value.field, caught.value.remedy) == ("documents[1]", remedy)
+
+
+@pytest.mark.parametrize(
+    ("documents", "remedy"),
+    [
+        ((text for text in "ab"), "pass a list of strings: list(documents)"),
+        ({"a"}, "pass a list of strings: list(documents)"),
+        ({"a": "b"}, "pass a list of strings"),
+        ("ab", "pass a list of strings"),
+        (None, "pass a list of strings"),
+    ],
+)
+def test_what_is_no_list(documents: object, remedy: str) -> None:
+    """A generator, which could be read once only, and others."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_documents(documents)
+    assert caught.value.remedy == remedy
 
 
 def test_slices_are_short() -> None:

@@ -15,10 +15,12 @@ import pytest
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run
-from qwen3_sglang.protocol.lists import Call, Served, ask_served, score_documents, served_or_named
+from qwen3_sglang.protocol.lists import score_documents
 from qwen3_sglang.protocol.retry import Patience
+from qwen3_sglang.protocol.served import Served, ask_served, served_or_named
 from qwen3_sglang.ranking import Outcome, Score
 from steps import PATIENCE, after, where
 
@@ -178,7 +180,7 @@ def owned_by(owner: str) -> Response:
 def test_a_missing_endpoint_names_the_right_one(endpoint: str, refusal: Response, models: Response, words: str) -> None:
     """By who says that it owns the model."""
     steps = score_documents(Call("m", HEAD, 8192, PATIENCE, endpoint=endpoint), ["d"], where)
-    assert asked(after(steps)).path == f"/{endpoint}"
+    assert asked(after(steps)).path == ENDPOINTS[endpoint].path
     assert asked(after(steps, refusal)).path == "/v1/models"
     with pytest.raises(errors.NotSGLangError, match=words):
         after(steps, models)
