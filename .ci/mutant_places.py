@@ -59,7 +59,13 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
 }
 ALWAYS = "tests/test_values.py"  # looks at every module
 # They need a browser or other servers, or draw at random for long, which would make each mutant slow.
-LEFT_OUT = {"tests/playground/test_browser.py", "tests/wire/test_any_peer.py", "tests/wire/test_real_proxies.py"}
+LEFT_OUT = {
+    "tests/playground/test_browser.py",
+    "tests/protocol/test_fuzz.py",
+    "tests/transport/test_leaks.py",
+    "tests/wire/test_any_peer.py",
+    "tests/wire/test_real_proxies.py",
+}
 
 
 @dataclass(frozen=True)
