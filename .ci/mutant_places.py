@@ -16,7 +16,7 @@ from project import ROOT
 
 NEED_ARGUMENTS = {"core/VariableReplacer", "core/VariableInserter"}
 
-_CLIENT = ["tests/test_client.py", "tests/wire/test_what_is_served.py"]
+_CLIENT = ["tests/test_client.py", "tests/wire/test_what_is_served.py"]  # quick, and through all of them
 # room -> (files, files or folders of tests). The fewer seconds these take, the better: they are mapped first.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "prompts": (
@@ -26,7 +26,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "protocol": (["qwen3_sglang/protocol"], ["tests/protocol", *_CLIENT]),
     "transport": (
         ["qwen3_sglang/transport"],
-        ["tests/transport", "tests/test_client.py", "tests/wire", "tests/security/test_transport.py"],
+        ["tests/transport", *_CLIENT, "tests/wire/test_answers_of_others.py", "tests/security/test_transport.py"],
     ),
     "scoring": (["qwen3_sglang/scoring"], ["tests/scoring", *_CLIENT]),
     "convert/head": (
