@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -137,24 +138,26 @@ def held_by_one_call() -> Iterator[list[float]]:
             if calls == before and (used := time.thread_time() - began) > found[-1]:
                 found.append(used)
 
+    gc.disable()  # its passes take as long as this process has objects
     sys.setprofile(hook)
     try:
         yield found
     finally:
         sys.setprofile(None)
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ODD_TEXTS)
 def test_no_text_keeps_one_call_into_c_busy(name: str) -> None:
     """Whether it is a document or the query, checked, cut, normalised or shown."""
-    text = ODD_TEXTS[name]
     most = QWEN3.max_length * QWEN3.longest_token
+    text = ODD_TEXTS[name][: most // 4]  # what counts of 10 MB takes four times as long
     with held_by_one_call() as held:
         head, [document] = QWEN3.prepare(text, [text], "task", escape=True)
         suspects(head, [document], QWEN3.max_length)
         head.prompt("document")
         nfc(readable(text, most), 2**17)
-    assert held[-1] < 0.1  # half of it on an idle machine
+    assert held[-1] < 0.025  # half of it on an idle machine
 
 
 async def test_many_documents_do_not_hold_the_event_loop(server: FakeServer) -> None:
