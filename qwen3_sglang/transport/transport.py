@@ -128,9 +128,14 @@ class Transport:
         # Outside the except clause on purpose: the group's frames hold the key in their locals.
         raise first
 
-    async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result. Raises: ServerError; ServerTimeoutError where it takes longer than `timeout` seconds."""
-        limit = asyncio.timeout(self._settings.timeout)
+    async def within(self, work: Coroutine[Any, Any, T], deadline: Deadline | None = None) -> T:
+        """The work's result.
+
+        Raises:
+            ServerError: one of its subclasses; ServerTimeoutError where the work isn't done at the deadline, or within
+                `timeout` seconds where there is none.
+        """
+        limit = asyncio.timeout(self._settings.timeout if deadline is None else deadline.left())
         try:
             async with limit:
                 return await work
