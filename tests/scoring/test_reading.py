@@ -13,7 +13,7 @@ import pytest
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient, ServerTimeoutError
 
-TIMEOUT, COUNT = 0.3, 10_000
+TIMEOUT, COUNT = 0.3, 3000
 
 
 class Stuck(Sequence[str]):
@@ -26,6 +26,8 @@ class Stuck(Sequence[str]):
         return COUNT
 
     def __getitem__(self, place: Any) -> Any:
+        if place >= COUNT:
+            raise IndexError(place)
         self.go.wait()
         return "p=0.5"
 
