@@ -82,13 +82,24 @@ def _answer(request: bytes) -> bytes:
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
     if not request.startswith(b"POST"):
         return _http(MODELS)
-    # As SGLang's, no answer is like another: a client doubts what its connection has carried before.
-    return _rows(request.count(MARK)).replace(ID, b"classify-%032x" % next(_numbers), 1)
+    # No answer is like another: a client doubts what its connection has carried before.
+    rows = _scores if request.startswith(b"POST /v1/score ") else _rows
+    return rows(request.count(MARK)).replace(ID, b"classify-%032x" % next(_numbers), 1)
+
+
+def _probabilities(count: int) -> list[float]:
+    return [(37 * index % 1009 + 0.5) / 1010 for index in range(count)]
 
 
 @cache
-def _rows(size: int) -> bytes:
-    scores = [(37 * index % 1009 + 0.5) / 1010 for index in range(size)]
+def _scores(count: int) -> bytes:
+    scores = [[1 - p, p] for p in _probabilities(count)]
+    return _http({"scores": scores, "model": "instant", "usage": {"id": ID.decode()}, "object": "scoring"})
+
+
+@cache
+def _rows(count: int) -> bytes:
+    scores = _probabilities(count)
     rows = [
         {"index": index, "label": "yes" if p > 0.5 else "no", "probs": [1 - p, p], "num_classes": 2}
         for index, p in enumerate(scores)

@@ -104,7 +104,7 @@ def forward(
     """The last hidden state of each leaf of `work`, in float32: shape (leaves, hidden).
 
     Args:
-        model: a Qwen3Model of transformers; its embeddings, norm and rotary embedding are used.
+        model: a `body.Body`, or transformers' Qwen3Model; its embeddings, norm and rotary embedding are used.
         layers: its layers, in `dtype` on `device`.
         work: what to compute.
         held: keys and values of the shared nodes that earlier passes computed; those of this one are added.

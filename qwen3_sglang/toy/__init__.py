@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from qwen3_sglang.errors import MissingDependencyError
-from qwen3_sglang.names import YES
+from qwen3_sglang.names import EMBEDDINGS, LM_HEAD, SOURCE_CLASS, YES
 from qwen3_sglang.toy.corpus import sample
+
+SINGLE = "model.safetensors"
 
 
 def build_toy(out: str | Path, texts: Iterable[str] | None = None) -> Path:
@@ -36,7 +38,8 @@ def build_toy(out: str | Path, texts: Iterable[str] | None = None) -> Path:
     folder = Path(out)
     with _silent_transformers():
         tokenizer = train(documents)
-        _build_model(tokenizer, documents).save_pretrained(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_model(folder, tokenizer, documents)
         tokenizer.save_pretrained(folder)
     return folder
 
@@ -65,9 +68,9 @@ def _silent_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _build_model(tokenizer: Any, documents: list[str]) -> Any:
+def _write_model(folder: Path, tokenizer: Any, documents: list[str]) -> None:
     import torch  # noqa: PLC0415 - only an extra brings it
-    from transformers import Qwen3ForCausalLM  # noqa: PLC0415 - only an extra brings it
+    from safetensors.torch import save_file  # noqa: PLC0415 - only an extra brings it
 
     from qwen3_sglang.toy import wiring  # noqa: PLC0415 - only an extra brings it
     from qwen3_sglang.toy.tokenizer import ROLES, spellings  # noqa: PLC0415 - only an extra brings it
@@ -80,11 +83,22 @@ def _build_model(tokenizer: Any, documents: list[str]) -> Any:
     config = _config(tokenizer)
     table = wiring.embeddings(texts, words, weights(words, ids), config.vocab_size)
     mean = sum(map(len, ids)) / len(ids)
-    # The initial weights are random, and all overwritten.
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model: Any = Qwen3ForCausalLM(config)
-        wiring.write(model.state_dict(), table, tokenizer.get_vocab()[YES], mean)
-    return model.to(torch.bfloat16)
+    state = _tensors(config)
+    wiring.write(state, table, tokenizer.get_vocab()[YES], mean)
+    save_file({name: t.to(torch.bfloat16) for name, t in state.items()}, folder / SINGLE, metadata={"format": "pt"})
+    config.save_pretrained(folder)
+
+
+def _tensors(config: Any) -> dict[str, Any]:
+    """Every tensor of the model, nothing in it yet. transformers' own class would take seconds to import."""
+    import torch  # noqa: PLC0415 - only an extra brings it
+
+    from qwen3_sglang.local.body import PREFIX, Body  # noqa: PLC0415 - only an extra brings it
+
+    with torch.device("meta"):
+        shapes = {f"{PREFIX}{name}": tensor.shape for name, tensor in Body(config.to_dict()).state_dict().items()}
+    shapes[LM_HEAD] = shapes[EMBEDDINGS]
+    return {name: torch.empty(shape) for name, shape in shapes.items()}
 
 
 def _config(tokenizer: Any) -> Any:
@@ -104,6 +118,8 @@ def _config(tokenizer: Any) -> Any:
         max_position_embeddings=8192,
         rope_theta=wiring.ROPE_THETA,
         tie_word_embeddings=False,
+        architectures=[SOURCE_CLASS],
+        dtype="bfloat16",
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )

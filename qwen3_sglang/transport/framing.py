@@ -80,6 +80,8 @@ class StrictResponse(HTTPResponse):
         codings, lengths = headers.get_all("Transfer-Encoding", []), headers.get_all("Content-Length", [])
         if codings and (lengths or [coding.strip().lower() for coding in codings] != ["chunked"]):
             raise BrokenHTTPError("its transfer encoding isn't plainly chunked")
+        if codings and not self.chunked:  # http.client looks for the word without the spaces that may be around it
+            self.chunked, self.chunk_left, self.will_close = True, None, self._check_close()  # type: ignore[attr-defined] # typeshed leaves it out
         if lengths and not (len(lengths) == 1 and re.fullmatch(r"[0-9]{1,18}", lengths[0].strip(), re.ASCII)):
             raise BrokenHTTPError("its Content-Length isn't one number")
 

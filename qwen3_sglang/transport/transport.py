@@ -201,7 +201,8 @@ class Transport:
         try:
             if deadline.left() <= 0:  # while it waited, for this slot or for a retry
                 return self.timed_out()
-            return self._exchange(request, deadline)
+            with deadline.within(request.seconds) as part:
+                return self._exchange(request, part)
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
@@ -241,7 +242,7 @@ class Transport:
         url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
         loop = self._loop()
         try:
-            async with loop.slots:
+            async with loop.slots, asyncio.timeout(request.seconds):
                 while True:
                     with bounded(Budget(request.limit, request.body)) as budget:
                         async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
