@@ -220,8 +220,9 @@ class Scorer:
         if served is None:
             asking = served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
-            learned.listed.confirm(self._settings.base_url, served.model)
-            learned.served = served
+            if served.certain:  # else the next call asks again
+                learned.listed.confirm(self._settings.base_url, served.model)
+                learned.served = served
         return served
 
     def _forget(self, learned: Learned, served: Served | None) -> None:

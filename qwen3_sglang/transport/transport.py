@@ -122,6 +122,8 @@ class Transport:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(several), self._settings.max_concurrency)):
                     group.create_task(work())
+            if len(found) < len(several):  # the caller's on_progress cancelled the task that it ran in
+                raise asyncio.CancelledError
             return [found[place] for place in range(len(several))]
         except ExceptionGroup as failed:
             first = failed.exceptions[0]
