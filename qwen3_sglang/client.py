@@ -18,6 +18,7 @@ from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of_all, size_of_row
 from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import by_query
+from qwen3_sglang.scoring.reading import Reading
 from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
 from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, make_settings
@@ -119,6 +120,7 @@ class RerankClient:
         self.settings = make_settings(**{name: value for name, value in locals().items() if name in OPTIONS})
         self._reader = Reader(self.settings)
         self._transport = Transport(self.settings)
+        self._reading = Reading(self._transport, self.settings.timeout)
         self._scorer = Scorer(self.settings, self._transport)
 
     def __repr__(self) -> str:
@@ -142,7 +144,8 @@ class RerankClient:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return p_yes(self._scorer.score(self._reader.query(query, documents, instruction, on_progress)))
+        read = partial(self._reader.query, query, documents, instruction, on_progress)
+        return p_yes(self._scorer.score(*self._reading.read(read, size_of_all(query, instruction, documents))))
 
     async def ascore(
         self,
@@ -154,7 +157,8 @@ class RerankClient:
     ) -> list[float]:
         """`score`, without blocking the event loop. Raises: as `score`."""
         read = partial(self._reader.query, query, documents, instruction, on_progress)
-        outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
+        asked = await self._reading.aread(read, size_of_all(query, instruction, documents))
+        outcomes = await self._scorer.ascore(*asked)
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank(
@@ -176,8 +180,9 @@ class RerankClient:
             ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        asked = self._reader.query(query, documents, instruction, on_progress, collect=True)
-        return rank(self._scorer.score(asked), top_n, min_score)
+        read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
+        size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
+        return rank(self._scorer.score(*self._reading.read(read, size, late)), top_n, min_score)
 
     async def arerank(
         self,
@@ -192,7 +197,8 @@ class RerankClient:
         """`rerank`, without blocking the event loop. Raises: as `rerank`."""
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
-        outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
+        size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
+        outcomes = await self._scorer.ascore(*await self._reading.aread(read, size, late))
         return await aside(PER_TEXT * len(outcomes), partial(rank, outcomes, top_n, min_score))
 
     def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
@@ -202,12 +208,13 @@ class RerankClient:
             InvalidInputError: a blank query, or anything that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return p_yes(self._scorer.score(self._reader.pairs(pairs, instruction)))
+        read = partial(self._reader.pairs, pairs, instruction)
+        return p_yes(self._scorer.score(*self._reading.read(read, size_of_rows(pairs))))
 
     async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
         """`score_pairs`, without blocking the event loop. Raises: as `score_pairs`."""
         read = partial(self._reader.pairs, pairs, instruction)
-        outcomes = await self._scorer.ascore(await aside(size_of_rows(pairs), read))
+        outcomes = await self._scorer.ascore(*await self._reading.aread(read, size_of_rows(pairs)))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank_many(
@@ -229,8 +236,9 @@ class RerankClient:
                 `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        asked = self._reader.queries(queries, instruction)
-        return [rank(own, top_n, min_score) for own in by_query(self._scorer.score(asked), asked.counts)]
+        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        asked, deadline = self._reading.read(read, size_of_rows(queries), late)
+        return [rank(own, top_n, min_score) for own in by_query(self._scorer.score(asked, deadline), asked.counts)]
 
     async def arerank_many(
         self,
@@ -242,8 +250,9 @@ class RerankClient:
     ) -> list[list[RerankResult]]:
         """`rerank_many`, without blocking the event loop. Raises: as `rerank_many`."""
         check_limits(top_n, min_score)
-        asked = await aside(size_of_rows(queries), partial(self._reader.queries, queries, instruction))
-        outcomes = await self._scorer.ascore(asked)
+        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        asked, deadline = await self._reading.aread(read, size_of_rows(queries), late)
+        outcomes = await self._scorer.ascore(asked, deadline)
         return await aside(
             PER_TEXT * len(outcomes),
             lambda: [rank(own, top_n, min_score) for own in by_query(outcomes, asked.counts)],
@@ -259,13 +268,16 @@ class RerankClient:
             InvalidInputError: as `score`.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self._scorer.run(self._scorer.prompts(self._reader.group(query, documents, instruction)))
+        read = partial(self._reader.group, query, documents, instruction)
+        return self._scorer.run(
+            self._scorer.prompts(*self._reading.read(read, size_of_all(query, instruction, documents)))
+        )
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop. Raises: as `prompts`."""
         size = size_of_all(query, instruction, documents)
-        group = await aside(size, partial(self._reader.group, query, documents, instruction))
-        return await self._scorer.arun(self._scorer.prompts(group), size)
+        group, deadline = await self._reading.aread(partial(self._reader.group, query, documents, instruction), size)
+        return await self._scorer.arun(self._scorer.prompts(group, deadline), size, deadline)
 
     def model(self) -> str:
         """The served model's name: the one given, or what the server answers.

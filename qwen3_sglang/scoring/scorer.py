@@ -81,10 +81,10 @@ class Scorer:
             raise
         return cast(T, step.result)
 
-    async def arun(self, work: Work[T], size: int = 0) -> T:
+    async def arun(self, work: Work[T], size: int = 0, deadline: Deadline | None = None) -> T:
         """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
         try:
-            return await self._transport.within(self._drive(work, size))
+            return await self._transport.within(self._drive(work, size), deadline)
         except errors.ModelNotFoundError:
             self._forget(self._learned, told(self._settings))
             raise
@@ -100,22 +100,22 @@ class Scorer:
                 step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
-    def score(self, asked: Asked) -> list[Outcome]:
-        """One outcome per document, in order.
+    def score(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
+        """One outcome per document, in order; at the deadline at the latest. None: the call's time begins now.
 
         Raises:
             ServerError: one of its subclasses, where `asked` doesn't collect them.
             QueryError: the query can't be asked; as well.
         """
         try:
-            return self.run(self._outcomes(asked))
+            return self.run(self._outcomes(asked, deadline))
         except (errors.ServerError, errors.QueryError) as failure:
             return failed(asked, failure)
 
-    async def ascore(self, asked: Asked) -> list[Outcome]:
+    async def ascore(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
         """`score` on the running event loop. Raises: as `score`."""
         try:
-            return await self.arun(self._outcomes(asked), asked.size)
+            return await self.arun(self._outcomes(asked, deadline), asked.size, deadline)
         except (errors.ServerError, errors.QueryError) as failure:
             return failed(asked, failure)
 
@@ -138,22 +138,22 @@ class Scorer:
             raise learned.refusal
         return way
 
-    def prompts(self, group: Group) -> Work[list[Prompt]]:
+    def prompts(self, group: Group, deadline: Deadline | None = None) -> Work[list[Prompt]]:
         """What the model reads for each document."""
         if not group.texts:
             return []
-        deadline, learned = self._deadline(), self._learned
+        deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
-    def _outcomes(self, asked: Asked) -> Work[list[Outcome]]:
+    def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[list[Outcome]]:
         if asked.failure is not None:
             raise asked.failure
         if not any(asked.counts):
             return []
-        deadline, learned = self._deadline(), self._learned
+        deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         try:
             return (yield from self._outcomes_of_one_model(asked, learned, deadline.rest()))
@@ -226,8 +226,9 @@ class Scorer:
         if served is None:
             asking = served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
-            learned.listed.confirm(self._settings.base_url, served.model)
-            learned.served = served
+            if served.certain:  # else the next call asks again
+                learned.listed.confirm(self._settings.base_url, served.model)
+                learned.served = served
         return served
 
     def _forget(self, learned: Learned, served: Served | None) -> None:
