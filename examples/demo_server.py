@@ -64,7 +64,7 @@ def serve(pipe: Connection, model: str | None, texts: list[str]) -> None:
     """The process: say the steps, then the address, or what is wrong; end when told, or when the demo is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the demo says when to stop
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # what is open is closed, the toy's folder deleted
-    from qwen3_sglang.toy.serving import serve_model, serve_toy
+    from qwen3_sglang.toy.serving import serve_model, serve_toy  # noqa: PLC0415 - loads torch, not for the demo itself
 
     def say(step: str) -> None:
         pipe.send(("step", step))
