@@ -15,12 +15,63 @@ from pathlib import Path
 Rows = list[tuple[str, str]]
 MOST_CHARACTERS = 1_500
 
-THINGS = (
-    "lentils carrots onions tomatoes chickpeas potatoes mushrooms peppers noodles beans leeks apples pears walnuts "
-    "almonds beets turnips eggs radishes olives zucchini squash corn"
-).split()
-DISHES = "soup stew salad pie curry risotto gratin omelette cake tart pancakes casserole dumplings chutney".split()
-HERBS = "thyme basil parsley cumin coriander paprika dill mint saffron ginger garlic rosemary sage cinnamon".split()
+THINGS = [
+    "lentils",
+    "carrots",
+    "onions",
+    "tomatoes",
+    "chickpeas",
+    "potatoes",
+    "mushrooms",
+    "peppers",
+    "noodles",
+    "beans",
+    "leeks",
+    "apples",
+    "pears",
+    "walnuts",
+    "almonds",
+    "beets",
+    "turnips",
+    "eggs",
+    "radishes",
+    "olives",
+    "zucchini",
+    "squash",
+    "corn",
+]
+DISHES = [
+    "soup",
+    "stew",
+    "salad",
+    "pie",
+    "curry",
+    "risotto",
+    "gratin",
+    "omelette",
+    "cake",
+    "tart",
+    "pancakes",
+    "casserole",
+    "dumplings",
+    "chutney",
+]
+HERBS = [
+    "thyme",
+    "basil",
+    "parsley",
+    "cumin",
+    "coriander",
+    "paprika",
+    "dill",
+    "mint",
+    "saffron",
+    "ginger",
+    "garlic",
+    "rosemary",
+    "sage",
+    "cinnamon",
+]
 STEPS = (
     "Chop the {one} and fry them in {n} spoons of oil until they are golden.",
     "Add {n}0 grams of {other} and simmer for {n} minutes.",
@@ -64,7 +115,7 @@ def readmes() -> Rows:
 
 def recipes() -> Rows:
     """Composed: near misses, numbers, and questions that have a word in the singular where the text has its plural."""
-    chance = random.Random(13)
+    chance = random.Random(13)  # noqa: S311 - the same texts every time, and no secret
     rows = []
     for _ in range(220):
         one, other = chance.sample(THINGS, 2)
