@@ -24,13 +24,16 @@ demo: setup
 	@$(PY) examples/demo.py $(if $(MODEL),--model $(MODEL)) $(if $(URL),--url $(URL))
 
 # A file's tests stay together, so that each of its fixtures is made once. ARGS="-k retry" passes on what pytest takes.
+# Tests start many interpreters: what one has compiled the next one finds, also where the environment forbids it.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup
 	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
-# Break one place at a time, and see whether a test fails; SEED= draws other places, ROOMS="protocol transport" some rooms.
+# Break one place at a time, and see whether a test fails; SEED=2 draws other places, PER_ROOM=50 more of them, and
+# ROOMS="protocol transport" takes some rooms only.
 mutants: setup
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[mutants]"
-	$(PY) .ci/mutants.py --seed $(or $(SEED),1) $(ROOMS)
+	$(PY) .ci/mutants.py --seed $(or $(SEED),1) --per-room $(or $(PER_ROOM),20) $(ROOMS)
 
 # The oldest and the newest LangChain and LlamaIndex; ROWS="langchain-oldest" runs one of them.
 test-matrix: setup
@@ -59,7 +62,7 @@ check-tag:
 	grep -qxF 'version = "$(TAG:v%=%)"' pyproject.toml
 
 clean:
-	rm -rf $(VENV) .matrix .peers dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .matrix .mutants .peers dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Needs real SGLang: see CONTRIBUTING.md.
 cassettes: setup

@@ -1,218 +1,106 @@
 """Do the tests notice when the code is wrong? Break one place at a time, and run the tests that should fail.
 
 ``python .ci/mutants.py --seed 1 --per-room 20`` draws places by the seed, equally many for each room, breaks each by
-one of cosmic-ray's operators in a copy of the tree, and prints how many the tests killed. `EQUIVALENT` lists mutants
-that no test can kill, each with the reason; they are left out of the score, and may be a tenth of the drawn at most.
+one of cosmic-ray's operators in a copy of the tree, and prints how many the tests killed. A test kills a mutant when
+it fails twice with it, and passes without it. `EQUIVALENT` lists mutants that no test can kill, each with the reason;
+they are left out of the score, and may be a tenth of the drawn at most.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import json
-import os
 import random
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
-from cosmic_ray.ast import get_ast
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator, operator_names
+from mutant_map import Map, Test, Worker, mapped
+from mutant_places import ROOMS, Mutant, draw, tests_of
 from project import ROOT
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.json")
 MOST_EQUIVALENT = 0.1
-NEED_ARGUMENTS = {"core/VariableReplacer", "core/VariableInserter"}
 OVERALL, STRICT = 0.88, 0.92
-SECONDS = 300  # for the tests of one mutant: one that hangs is noticed as well
-
-_CLIENT = ["tests/test_client.py", "tests/faults", "tests/security", "tests/wire"]
-# room -> (files, tests in the order in which they are likely to notice)
-ROOMS: dict[str, tuple[list[str], list[str]]] = {
-    "prompts": (
-        ["qwen3_sglang/prompts"],
-        ["tests/prompts", "tests/protocol", "tests/scoring", "tests/playground/test_answer.py"],
-    ),
-    "protocol": (["qwen3_sglang/protocol"], ["tests/protocol", "tests/scoring", *_CLIENT, "tests/prompts"]),
-    "transport": (["qwen3_sglang/transport"], ["tests/transport", *_CLIENT]),
-    "scoring": (["qwen3_sglang/scoring"], ["tests/scoring", "tests/protocol", "tests/prompts", *_CLIENT]),
-    "convert/head": (["qwen3_sglang/convert/head.py"], ["tests/convert"]),
-    "root": (
-        [f"qwen3_sglang/{name}.py" for name in ("client", "connection", "settings", "errors", "ranking", "secret")],
-        [
-            "tests/test_settings.py",
-            "tests/test_ranking.py",
-            *_CLIENT,
-            "tests/scoring",
-            "tests/adapters",
-            "tests/options",
-        ],
-    ),
-    "options": (["qwen3_sglang/options"], ["tests/test_settings.py", "tests/options", "tests/adapters"]),
-    "check": (["qwen3_sglang/check"], ["tests/check", "tests/cli"]),
-    "convert": (["qwen3_sglang/convert"], ["tests/convert", "tests/cli"]),
-    "evaluate": (["qwen3_sglang/evaluate"], ["tests/evaluate"]),
-    "local": (["qwen3_sglang/local"], ["tests/local"]),
-    "playground": (["qwen3_sglang/playground"], ["tests/playground", "tests/cli/test_playground_command.py"]),
-    "serving": (["qwen3_sglang/serving"], ["tests/serving", "tests/cli/test_serve.py", "tests/local/test_server.py"]),
-    "cli": (["qwen3_sglang/cli"], ["tests/cli", "tests/evaluate/test_evaluate_command.py"]),
-    "langchain": (["langchain_qwen3_sglang"], ["tests/langchain", "tests/adapters", "tests/security"]),
-    "llama_index": (["llama_index_qwen3_sglang"], ["tests/llama_index", "tests/adapters", "tests/security"]),
-}
 STRICT_ROOMS = {"prompts", "protocol", "transport", "scoring", "convert/head"}
+NO_TESTS = 5  # pytest's exit code where there is none
+SECONDS = 25  # for the tests of one mutant, and ten times what they take: one that hangs is noticed as well
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One place, broken by one operator."""
-
-    room: str
-    path: str
-    operator: str
-    occurrence: int
-    line: int
-
-    @property
-    def source(self) -> str:
-        """The line that is broken."""
-        return (ROOT / self.path).read_text().splitlines()[self.line - 1].strip()
-
-    @property
-    def shown(self) -> str:
-        """Where it is, and what was done to it."""
-        return f"{self.path}:{self.line} {self.operator.removeprefix('core/')}: {self.source}"
-
-
-def places(room: str, path: Path) -> dict[tuple[int, int], list[Mutant]]:
-    """Every place in a file that an operator can break, with the mutants of each; annotations are never run."""
-    code = path.read_text()
-    idle = [span for node in _idle(ast.parse(code)) for span in _span(node)]
-    nodes = list(_nodes(get_ast(code)))
-    found: dict[tuple[int, int], list[Mutant]] = defaultdict(list)
-    for name in sorted(set(operator_names()) - NEED_ARGUMENTS):
-        operator = get_operator(name)()
-        occurrence = 0
-        for node in nodes:
-            for start, _ in operator.mutation_positions(node):
-                if not any(first <= start < last for first, last in idle):
-                    mutant = Mutant(room, str(path.relative_to(ROOT)), name, occurrence, start[0])
-                    found[start].append(mutant)
-                occurrence += 1
-    return found
-
-
-def _nodes(node: object) -> Iterator[object]:
-    yield node
-    for child in getattr(node, "children", ()):
-        yield from _nodes(child)
-
-
-def _idle(tree: ast.Module) -> Iterator[ast.AST]:
-    """What isn't run: annotations, and what only type checkers read."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
-            yield node.annotation
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if node.returns is not None:
-                yield node.returns
-            yield from (one for one in node.decorator_list if isinstance(one, ast.Name) and one.id == "property")
-        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            yield node
-
-
-def _span(node: ast.AST) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    line, column = node.lineno, node.col_offset  # type: ignore[attr-defined]
-    yield (line, column), (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-
-
-def draw(room: str, count: int, chance: random.Random) -> list[Mutant]:
-    """So many places of a room, each broken in one way."""
-    paths, _ = ROOMS[room]
-    files = [file for path in paths for file in _files(ROOT / path)]
-    if room == "convert":
-        files = [file for file in files if file.name != "head.py"]
-    found = [mutants for file in files for _, mutants in sorted(places(room, file).items())]
-    return [chance.choice(mutants) for mutants in chance.sample(found, min(count, len(found)))]
-
-
-def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
-
-
-def survives(mutant: Mutant, tree: Path) -> bool:
-    """Whether the tests pass with the mutant in place."""
-    file = tree / mutant.path
-    whole = file.read_text()
-    broken = mutate_code(whole, get_operator(mutant.operator)(), mutant.occurrence)
-    if broken is None:
-        raise SystemExit(f"cosmic-ray can't make {mutant.shown}")
+def killer(mutant: Mutant, known: Map, worker: Worker) -> str:
+    """The test that notices the mutant; an empty string if none does."""
+    whole = (ROOT / mutant.path).read_text()
     try:
-        file.write_text(broken)
-        return passes(tree, ROOMS[mutant.room][1])
+        for tests in known.rounds(mutant.path, mutant.line):
+            by = _noticed(worker, mutant, whole, tests, known)
+            if by:
+                return by
     finally:
-        file.write_text(whole)
+        worker.write(mutant.path, whole)
+    return ""
 
 
-def passes(tree: Path, tests: list[str]) -> bool:
-    """Whether these tests pass in that tree; too slow counts as a failure."""
-    found = [test for test in tests if (tree / test).exists()]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *found]
-    # Without real SGLang, whose start alone takes a minute.
-    ours = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "SGLANG_CPU_VENV": str(tree / "none")}
-    silent = subprocess.DEVNULL
-    with subprocess.Popen(
-        command, cwd=tree, env=os.environ | ours, stdout=silent, stderr=silent, start_new_session=True
-    ) as process:
-        try:
-            return process.wait(SECONDS) == 0
-        except subprocess.TimeoutExpired:
-            return False
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what its tests left running, too
+def _noticed(worker: Worker, mutant: Mutant, whole: str, tests: list[Test], known: Map) -> str:
+    left = tests
+    while left:
+        worker.write(mutant.path, mutant.broken(whole))
+        answer = _run(worker, left, known)
+        if answer["code"] in {0, NO_TESTS}:
+            break
+        if not answer["failed"]:  # pytest came to no end, or couldn't begin
+            return "no answer"
+        [failed] = answer["failed"][-1:]
+        if _repeats(worker, mutant.path, whole, failed, known):
+            return str(failed)
+        left = [test for test in left if test.name != failed]
+    return ""
 
 
-def copies(count: int, folder: Path) -> SimpleQueue[Path]:
-    """So many copies of the tracked files, to break one each."""
-    ready: SimpleQueue[Path] = SimpleQueue()
-    listing = ["git", "ls-files"]
-    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
-    names = listed.stdout.split("\n")
-    for number in range(count):
-        for name in filter(None, names):
-            target = folder / str(number) / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target)
-        ready.put(folder / str(number))
-    return ready
+def _repeats(worker: Worker, path: str, whole: str, failed: str, known: Map) -> bool:
+    """Whether it is the mutant that fails this test: it fails again, and passes with the file as it was."""
+    alone = [Test(failed, 1.0)]
+    if _run(worker, alone, known)["code"] == 0:
+        return False
+    if failed in worker.sound:
+        return True
+    worker.write(path, whole)
+    return bool(_run(worker, alone, known)["code"] == 0)
 
 
-def run(mutants: list[Mutant], workers: int) -> dict[Mutant, bool]:
+def _run(worker: Worker, tests: list[Test], known: Map) -> dict[str, Any]:
+    names, files = [test.name for test in tests], list(dict.fromkeys(test.file for test in tests))
+    limit = SECONDS + 10 * sum(test.seconds for test in tests)
+    answer = worker.run(files=files, wanted=names, limit=limit, load=list(known.modules))
+    worker.sound |= set(answer["seconds"]) - set(answer["failed"])
+    return answer
+
+
+def run(mutants: list[Mutant], known: Map, workers: int) -> dict[Mutant, bool]:
     """Which of them survive."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
-        trees = copies(workers, Path(folder))
+        ready: SimpleQueue[Worker] = SimpleQueue()
+        for number in range(workers):
+            ready.put(Worker(Path(folder) / str(number)))
 
         def one(mutant: Mutant) -> bool:
-            tree = trees.get()
+            worker, start = ready.get(), time.monotonic()
             try:
-                alive = survives(mutant, tree)
+                by = killer(mutant, known, worker)
             finally:
-                trees.put(tree)
-            print("survived" if alive else "killed  ", mutant.shown, flush=True)
-            return alive
+                ready.put(worker)
+            took = f"{time.monotonic() - start:.0f} s"
+            said = f"killed   {mutant.shown}  [{took}, {by}]" if by else f"survived {mutant.shown}  [{took}]"
+            print(said, flush=True)
+            return not by
 
-        return dict(zip(mutants, pool.map(one, mutants), strict=True))
+        alive = dict(zip(mutants, pool.map(one, mutants), strict=True))
+        for _ in range(workers):
+            ready.get().close()
+        return alive
 
 
 def harmless() -> dict[tuple[str, str, str], str]:
@@ -255,8 +143,12 @@ def main() -> None:
     start = time.monotonic()
     chances = {room: random.Random(f"{asked.seed} {room}") for room in asked.rooms}  # noqa: S311 - it draws a sample
     mutants = [mutant for room, chance in chances.items() for mutant in draw(room, asked.per_room, chance)]
-    good = report(run(mutants, asked.workers))
-    print(f"seed {asked.seed}, {len(mutants)} mutants, {(time.monotonic() - start) / 60:.0f} minutes")
+    tests = list(dict.fromkeys(file for room in asked.rooms for file in tests_of(room)))
+    known = mapped(tests, {mutant.path for mutant in mutants})
+    middle = time.monotonic()
+    good = report(run(mutants, known, asked.workers))
+    minutes = f"{(middle - start) / 60:.0f} minutes for the map, {(time.monotonic() - middle) / 60:.0f} for the mutants"
+    print(f"seed {asked.seed}, {len(mutants)} mutants, {minutes}")
     sys.exit(not good)
 
 

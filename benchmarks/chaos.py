@@ -2,9 +2,10 @@
 
     python benchmarks/chaos.py --sglang VENV --smg VENV
 
-Two real SGLang workers on the CPU serve the converted toy, behind SMG; then one of them alone. The counts are the
-result, the times are not: 0 calls lost and 0 wrong scores is what is promised, and the exit status says whether it
-was kept. The retries say that there was something to survive. The calls go on until a killed worker is used again.
+Two real SGLang workers on the CPU serve the converted toy, behind SMG; then one of them alone. Two embedded servers
+with multi-item scoring stand behind HAProxy, with the configuration of examples/deploy. The counts are the result, the
+times are not: 0 calls lost and 0 wrong scores is what is promised, and the exit status says whether it was kept. The
+retries say that there was something to survive. The calls go on until a killed worker is used again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from itertools import count
 from pathlib import Path
 
 from chaos_lists import DOCUMENTS, Tally, measure, question
-from chaos_servers import Worker, smg, two_workers, wait_for_all
+from chaos_servers import Balancer, Embedded, Worker, haproxy, smg, two_workers, wait_for_all
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.convert import convert
@@ -32,6 +33,7 @@ from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.toy import build_toy
 
 THREADS, TASKS = 8, 64
+MULTI_ITEM = "v1/score"  # the endpoint of servers with multi-item scoring
 
 
 class Waits(Backoff):
@@ -71,21 +73,30 @@ class Chaos:
     """The servers, and what is done to them.
 
     Attributes:
+        front: the address of what stands in front of the workers.
+        endpoint: the one that is asked.
+        ready: waits until everything is used.
         failed: scenarios that broke the promise.
     """
 
-    def __init__(self, options: argparse.Namespace, workers: list[Worker], gateway: str) -> None:
+    def __init__(
+        self, options: argparse.Namespace, workers: list[Worker], front: str, ready: Callable[[], None], endpoint: str
+    ) -> None:
         self.options = options
         self.workers = workers
-        self.gateway = gateway
+        self.front = front
         self.lone = workers[0].url
-        wait_for_all(gateway, workers)
-        self.truth = measure([worker.url for worker in workers], gateway)
+        self.endpoint = endpoint
+        self.ready = ready
+        ready()
+        self.truth = measure(workers, front, endpoint)
+        self.truth.check()
+        print(self.truth.report(), flush=True)
         self.failed = 0
 
     def killed_gateway(self) -> None:
         """One of two workers is killed and restarted."""
-        self._both("killed and restarted, behind the gateway", self.gateway, self._kill)
+        self._both("killed and restarted, behind the gateway", self.front, self._kill)
 
     def killed_alone(self) -> None:
         """The only worker is killed and restarted: until it is back, nobody answers."""
@@ -96,7 +107,7 @@ class Chaos:
         for worker in self.workers:
             worker.restart("--max-queued-requests", "4")
         self._both("overloaded, alone", self.lone)
-        self._both("overloaded, behind the gateway", self.gateway)
+        self._both("overloaded, behind the gateway", self.front)
 
     def stopped(self) -> None:
         """One of two workers is asked to stop, as a deployment does.
@@ -106,7 +117,7 @@ class Chaos:
         for mode in (_threads, _tasks):
             worker = self.workers[0]
             what = f"stopped by SIGTERM, behind the gateway, read_timeout={self.options.read_timeout}"
-            self._one(what, mode, self.gateway, worker.terminate, self.options.read_timeout)
+            self._one(what, mode, self.front, worker.terminate, self.options.read_timeout)
             worker.restart()
 
     def _both(self, what: str, url: str, disturb: Callable[[], None] = lambda: None) -> None:
@@ -115,14 +126,15 @@ class Chaos:
 
     def _kill(self) -> None:
         self.workers[0].restart()
-        wait_for_all(self.gateway, self.workers)
+        self.ready()
 
     def _one(
         self, what: str, mode: Mode, url: str, disturb: Callable[[], None], read_timeout: float | None = None
     ) -> None:
-        wait_for_all(self.gateway, self.workers)
+        self.ready()
         tally, began, Waits.count = Tally(self.truth), time.monotonic(), 0
-        client = RerankClient(url, timeout=self.options.timeout, read_timeout=read_timeout, backoff=Waits())
+        how = {"timeout": self.options.timeout, "read_timeout": read_timeout, "backoff": Waits()}
+        client = RerankClient(url, endpoint=self.endpoint, **how)
         over = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             disturbed = pool.submit(_after, tally, self.options.calls // 5, disturb, over)
@@ -144,11 +156,45 @@ class Chaos:
         )
 
 
+class BalancedChaos(Chaos):
+    """Embedded servers with multi-item scoring behind HAProxy."""
+
+    def __init__(self, options: argparse.Namespace, workers: list[Worker], balancer: Balancer) -> None:
+        super().__init__(options, workers, balancer.url, balancer.wait, MULTI_ITEM)
+        self.balancer = balancer
+
+    def killed_balancer(self) -> None:
+        """One of two servers is killed and restarted."""
+        self._both("killed and restarted, behind HAProxy", self.front, self._kill)
+
+    def stopped_balancer(self) -> None:
+        """One of two servers is asked to stop, as a deployment does, and restarted."""
+        self._both("stopped by SIGTERM and restarted, behind HAProxy", self.front, self._stop)
+
+    def overloaded_balancer(self) -> None:
+        """One request per server at a time, and a queue that is left after a fifth of a second."""
+        self.balancer.start(SERVER_MAXCONN="1", QUEUE_TIMEOUT="200ms")
+        self._both("overloaded, behind HAProxy", self.front)
+
+    def _stop(self) -> None:
+        worker = self.workers[0]
+        worker.terminate()
+        assert worker.process is not None
+        worker.process.wait()
+        worker.start()
+        self.ready()
+
+
 SCENARIOS = {
     "killed-gateway": Chaos.killed_gateway,
     "killed-alone": Chaos.killed_alone,
     "stopped": Chaos.stopped,
     "overloaded": Chaos.overloaded,
+}
+BALANCED = {
+    "killed-balancer": BalancedChaos.killed_balancer,
+    "stopped-balancer": BalancedChaos.stopped_balancer,
+    "overloaded-balancer": BalancedChaos.overloaded_balancer,
 }
 
 
@@ -164,17 +210,24 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace, model: Path, logs: Path) -> int:
-    with (
-        two_workers(options.sglang, model, logs) as workers,
-        smg(options.smg, [worker.url for worker in workers], logs / "smg.log") as gateway,
-    ):
-        chaos = Chaos(options, workers, gateway)
-        chaos.truth.check()
-        print(chaos.truth.report(), flush=True)
-        for name, scenario in SCENARIOS.items():
-            if name in (options.only or SCENARIOS):
+    only = options.only or [*SCENARIOS, *BALANCED]
+    failed = 0
+    if wanted := [scenario for name, scenario in SCENARIOS.items() if name in only]:
+        with (
+            two_workers(Worker, options.sglang / "bin/python", model, logs) as workers,
+            smg(options.smg, [worker.url for worker in workers], logs / "smg.log") as gateway,
+        ):
+            chaos = Chaos(options, workers, gateway, lambda: wait_for_all(gateway, workers), "v1/classify")
+            for scenario in wanted:
                 scenario(chaos)
-    return chaos.failed
+        failed += chaos.failed
+    if balanced := [scenario for name, scenario in BALANCED.items() if name in only]:
+        with two_workers(Embedded, Path(sys.executable), model, logs) as workers, haproxy(workers, logs) as balancer:
+            behind = BalancedChaos(options, workers, balancer)
+            for one in balanced:
+                one(behind)
+        failed += behind.failed
+    return failed
 
 
 def _threads(client: RerankClient, places: Places, tally: Tally) -> None:
@@ -231,10 +284,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=300, help="of each call, in seconds")
     seconds = "of the client, where a worker is stopped, in seconds; 0 for none"
     parser.add_argument("--read-timeout", type=lambda text: float(text) or None, default=30.0, help=seconds)
-    parser.add_argument("--only", choices=SCENARIOS, nargs="+", help="no other scenarios")
+    parser.add_argument("--only", choices=[*SCENARIOS, *BALANCED], nargs="+", help="no other scenarios")
     parser.add_argument("--logs", type=Path, help="an existing folder for the servers' logs; without it they are lost")
     options = parser.parse_args()
-    if options.smg is None:
+    if options.smg is None and not set(options.only or SCENARIOS).isdisjoint(SCENARIOS):
         parser.error("pass --smg, or set SMG_VENV: the venv with the gateway (pip install smg)")
     return options
 

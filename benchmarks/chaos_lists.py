@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, combinations
 
-import requests
+from chaos_servers import Worker
 
 from qwen3_sglang import RerankClient, RerankResult
 
@@ -88,26 +88,29 @@ class Truth:
             raise SystemExit(f"{self.report()}\nToo many mix-ups would pass: the logits lie too close together.")
 
 
-def measure(workers: Sequence[str], gateway: str) -> Truth:
+def measure(workers: Sequence[Worker], front: str, endpoint: str) -> Truth:
     """Each list from the first worker, by itself; then from the other, document by document, and all lists at once."""
     first, other = workers
     logits, *again = [
-        _ask(workers, first),
-        _ask(workers, other, at_once=2),
-        _ask(workers, first, batch_size=1),
-        _ask(workers, gateway, at_once=LISTS),
+        _ask(workers, first.url, endpoint),
+        _ask(workers, other.url, endpoint, at_once=2),
+        _ask(workers, first.url, endpoint, batch_size=1),
+        _ask(workers, front, endpoint, at_once=LISTS),
     ]
     flat = list(chain.from_iterable(logits))
     return Truth(logits, max(abs(a - b) for more in again for a, b in zip(flat, chain(*more), strict=True)))
 
 
-def _ask(workers: Sequence[str], url: str, *, at_once: int = 1, batch_size: int = DOCUMENTS) -> Logits:
+def _ask(
+    workers: Sequence[Worker], url: str, endpoint: str, *, at_once: int = 1, batch_size: int = DOCUMENTS
+) -> Logits:
     def logits(place: int) -> list[float]:
         return [result.logit for result in sorted(client.rerank(*question(place)), key=lambda result: result.index)]
 
-    for worker in workers:  # a prompt whose start is cached is hardly computed again
-        requests.post(f"{worker}/flush_cache", timeout=60).raise_for_status()
-    with RerankClient(url, batch_size=batch_size, timeout=300) as client, ThreadPoolExecutor(at_once) as pool:
+    for worker in workers:
+        worker.flush()
+    how = {"endpoint": endpoint, "batch_size": batch_size, "timeout": 300}
+    with RerankClient(url, **how) as client, ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(logits, range(LISTS)))
 
 

@@ -1,8 +1,13 @@
-"""SGLang workers on the CPU and the gateway before them, each started, killed and waited for on its own."""
+"""Servers on the CPU and what stands in front of them, each started, killed and waited for on its own.
+
+SGLang behind its gateway, and embedded servers with multi-item scoring behind HAProxy.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,17 +16,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import requests
 
-START_SECONDS = 300
+START_SECONDS = FLUSH_SECONDS = 300
+CONFIG = Path(__file__).parents[1] / "examples" / "deploy" / "haproxy.cfg"
 
 
 @dataclass
 class Worker:
-    """One SGLang server, on a port of its own across restarts."""
+    """One server, on a port of its own across restarts."""
 
-    venv: Path
+    python: Path
     model: Path
     log: Path
     port: int
@@ -32,14 +39,22 @@ class Worker:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *flags: str) -> None:
-        """Start it and don't wait."""
-        command = [str(self.venv / "bin/python"), "-m", "sglang.launch_server", "--model-path", str(self.model)]
+    def command(self) -> list[str]:
+        """SGLang's, with flags of the scenario to follow."""
+        command = [str(self.python), "-m", "sglang.launch_server", "--model-path", str(self.model)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--device", "cpu"]
         # Small, and with room for memory that others take meanwhile: both workers start at once.
         command += ["--mem-fraction-static", "0.4", "--max-total-tokens", "131072"]
-        command += ["--attention-backend", "torch_native", *flags]
+        return [*command, "--attention-backend", "torch_native"]
+
+    def flush(self) -> None:
+        """Empty the prefix cache: a prompt whose start is cached is hardly computed again."""
+        flush(self.url)
+
+    def start(self, *flags: str) -> None:
+        """Start it and don't wait."""
         with self.log.open("ab") as sink:
+            command = [*self.command(), *flags]
             self.process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True)
 
     def wait(self) -> None:
@@ -64,10 +79,23 @@ class Worker:
         self.start(*flags)
 
 
+class Embedded(Worker):
+    """The embedded server with multi-item scoring: SGLang's own needs an NVIDIA GPU."""
+
+    def command(self) -> list[str]:
+        """`qwen3-sglang serve`."""
+        command = [str(self.python), "-m", "qwen3_sglang", "serve", str(self.model), "--engine", "local"]
+        command += ["--multi-item", "--device", "cpu", "--dtype", "float32", "--threads", "1"]
+        return [*command, "--port", str(self.port)]
+
+    def flush(self) -> None:
+        """It keeps nothing from one request to the next."""
+
+
 @contextmanager
-def two_workers(venv: Path, model: Path, logs: Path) -> Iterator[list[Worker]]:
+def two_workers(kind: type[Worker], python: Path, model: Path, logs: Path) -> Iterator[list[Worker]]:
     """Two that answer; neither outlives this."""
-    workers = [Worker(venv, model, logs / f"worker{n}.log", free_port()) for n in range(2)]
+    workers = [kind(python, model, logs / f"{kind.__name__.lower()}{n}.log", free_port()) for n in range(2)]
     try:
         for worker in workers:
             worker.start()
@@ -97,6 +125,86 @@ def smg(venv: Path, workers: Sequence[str], log: Path) -> Iterator[str]:
         process.wait()
 
 
+class Upstream(Protocol):
+    """What a balancer needs to know of a server."""
+
+    port: int
+
+    def wait(self) -> None:
+        """Until it answers."""
+
+
+@dataclass
+class Balancer:
+    """HAProxy with examples/deploy/haproxy.cfg, on a port of its own across restarts."""
+
+    workers: Sequence[Upstream]
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, **settings: str) -> None:
+        """Start it, with other settings than the file's."""
+        self.stop()
+        self._socket.unlink(missing_ok=True)
+        more = self.folder / "admin.cfg"  # how it tells which servers it uses
+        more.write_text(f"global\n    stats socket {self._socket}\n")
+        own = {f"SERVER_{n}": f"127.0.0.1:{worker.port}" for n, worker in enumerate(self.workers, 1)}
+        environment = os.environ | own | {"BIND": f"127.0.0.1:{self.port}"} | settings
+        program = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "haproxy"
+        command = [program, "-db", "-f", str(CONFIG), "-f", str(more)]
+        with (self.folder / "haproxy.log").open("ab") as sink:
+            self.process = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink)
+        self.wait()
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def wait(self) -> None:
+        """Until each worker answers, and the balancer uses them all."""
+        for worker in self.workers:
+            worker.wait()
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            with suppress(OSError):
+                if self._up() == len(self.workers):
+                    return
+            time.sleep(0.2)
+        raise SystemExit(f"{self.url} did not find its servers; pass --logs DIR to read why")
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "admin"
+
+    def _up(self) -> int:
+        """How many servers passed a check since the last failed one."""
+        with socket.socket(socket.AF_UNIX) as admin:
+            admin.connect(str(self._socket))
+            admin.sendall(b"show stat\n")
+            told = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+        rows = csv.DictReader(told.removeprefix("# ").splitlines())
+        return sum(row["pxname"] == "servers" and row["check_status"] == "L7OK" for row in rows)
+
+
+@contextmanager
+def haproxy(workers: Sequence[Upstream], folder: Path) -> Iterator[Balancer]:
+    """HAProxy over those servers."""
+    balancer = Balancer(workers, folder, free_port())
+    try:
+        balancer.start()
+        yield balancer
+    finally:
+        balancer.stop()
+
+
 def wait_for_all(gateway: str, workers: Sequence[Worker]) -> None:
     """Until each worker answers, and the gateway uses them all."""
     for worker in workers:
@@ -117,6 +225,23 @@ def wait_for(url: str, *, healthy: int | None = None, process: subprocess.Popen[
                 return
         time.sleep(0.5)
     raise SystemExit(f"{url} did not come up; pass --logs DIR to read why")
+
+
+def flush(url: str, seconds: float = FLUSH_SECONDS) -> None:
+    """Empty a server's prefix cache. SGLang refuses while a request runs, and a busy machine answers late."""
+    until = time.monotonic() + seconds
+    said: object = "nothing"
+    while time.monotonic() < until:
+        try:
+            answer = requests.post(f"{url}/flush_cache", timeout=60)
+        except requests.RequestException as error:
+            said = error
+        else:
+            if answer.status_code == requests.codes.ok:
+                return
+            said = f"HTTP {answer.status_code}: {answer.text[:200]}"
+        time.sleep(0.5)
+    raise SystemExit(f"{url}/flush_cache did not come about within {seconds:g} s ({said}); pass --logs DIR to read why")
 
 
 def free_port() -> int:

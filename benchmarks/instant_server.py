@@ -10,6 +10,7 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,7 +18,10 @@ import orjson
 
 # Once a prompt, whichever endpoint; the texts of the benchmark have none of their own.
 MARK = b"<|im_end|>\\n<|im_start|>assistant"
+ID = b"classify-" + b"0" * 32
 MODELS = {"object": "list", "data": [{"id": "instant", "object": "model", "max_model_len": 40960}]}
+
+_numbers = count()
 
 
 @contextmanager
@@ -76,17 +80,31 @@ def _size(start: bytes) -> int:
 def _answer(request: bytes) -> bytes:
     if request.startswith((b"POST /tokenize ", b"POST /detokenize ")):  # as a gateway
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
-    return _rows(request.count(MARK)) if request.startswith(b"POST") else _http(MODELS)
+    if not request.startswith(b"POST"):
+        return _http(MODELS)
+    # No answer is like another: a client doubts what its connection has carried before.
+    rows = _scores if request.startswith(b"POST /v1/score ") else _rows
+    return rows(request.count(MARK)).replace(ID, b"classify-%032x" % next(_numbers), 1)
+
+
+def _probabilities(count: int) -> list[float]:
+    return [(37 * index % 1009 + 0.5) / 1010 for index in range(count)]
+
+
+@cache
+def _scores(count: int) -> bytes:
+    scores = [[1 - p, p] for p in _probabilities(count)]
+    return _http({"scores": scores, "model": "instant", "usage": {"id": ID.decode()}, "object": "scoring"})
 
 
 @cache
 def _rows(count: int) -> bytes:
-    scores = [(37 * index % 1009 + 0.5) / 1010 for index in range(count)]
+    scores = _probabilities(count)
     rows = [
         {"index": index, "label": "yes" if p > 0.5 else "no", "probs": [1 - p, p], "num_classes": 2}
         for index, p in enumerate(scores)
     ]
-    return _http({"id": "classify-1", "object": "list", "created": 1, "model": "instant", "data": rows, "usage": {}})
+    return _http({"id": ID.decode(), "object": "list", "created": 1, "model": "instant", "data": rows, "usage": {}})
 
 
 def _http(body: dict[str, Any]) -> bytes:

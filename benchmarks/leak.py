@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import NamedTuple
 
 import psutil
@@ -27,8 +28,10 @@ from qwen3_sglang import RerankClient
 
 DOCUMENTS = [f"document {number}" for number in range(10)]
 ROWS = [{"index": n, "label": "yes", "probs": [0.25, 0.75], "num_classes": 2} for n in range(len(DOCUMENTS) // 2)]
-ANSWER = json.dumps({"data": ROWS}).encode()
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
+ANSWER = json.dumps({"id": "%032x", "data": ROWS}).encode()
+LENGTH = len(ANSWER % 0)
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (LENGTH, ANSWER)
+NUMBERS = count()
 
 
 class Counts(NamedTuple):
@@ -44,7 +47,7 @@ class Counts(NamedTuple):
 
 
 class InstantServer(asyncio.Protocol):
-    """Answers each request with the same bytes."""
+    """Answers each request with the same rows, and an id of its own, as SGLang does."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way back."""
@@ -58,7 +61,7 @@ class InstantServer(asyncio.Protocol):
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
         if end and len(body) >= int(length or 0):
             self._got = b""
-            self._transport.write(RESPONSE)  # type: ignore[attr-defined] # a TCP transport
+            self._transport.write(RESPONSE % next(NUMBERS))  # type: ignore[attr-defined] # a TCP transport
 
 
 async def answer_at_once() -> None:

@@ -26,7 +26,7 @@ from load import WAYS, Load, Target, Way, ours, run
 
 from ways import Texts, machine
 
-MOST_A_SECOND = 4000  # documents prepared for a row, by its seconds; where a server is faster, the row ends early
+MOST_A_SECOND = 6000  # documents prepared for a row, by its seconds; where a server is faster, the row ends early
 NEEDS = {"langchain": "langchain_core", "llama": "llama_index"}
 BATCH_SIZES, CONCURRENCIES, ENDPOINTS = (16, 32, 64, 128, 256, 1000), (1, 2, 4, 8, 16, 32), ("v1/classify", "v1/score")
 Block = tuple[int, int, int]
@@ -62,7 +62,7 @@ class Bench:
                 if self._skips(name, way, sizes):
                     continue
                 warm = Texts(f"{seed}-{name}").rerank(2, words)[1]
-                target = Target(self.url, self.model, clients)
+                target = Target(self.url, self.model, clients, self.options.tokenizer)
                 load = run(way, target, warm, queries, self.options.seconds, before=self.flush)
                 loads[name] = loads[name].then(load) if name in loads else load
                 if turn == self.options.rounds - 1:
@@ -177,6 +177,7 @@ def parse() -> argparse.Namespace:
     add("--rounds", type=int, default=1, help="turns of each row")
     add("--most", type=int, default=3200, help="leave out blocks with more documents at once, over all clients")
     add("--stop-after", type=float, default=math.inf, help="seconds after which no further row is begun")
+    add("--tokenizer", metavar="FOLDER", help="the model's tokenizer: our clients count by it, and others send its ids")
     add("--seed", type=int, default=1)
     add("--json", metavar="FILE", help="write all rows there")
     add("--label", default="", help="what to call this run in the JSON, such as the server's flags")

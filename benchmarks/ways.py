@@ -20,12 +20,15 @@ import threading
 import zipfile
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
+from tokenizers import Tokenizer
 
 from qwen3_sglang.prompts.template import QWEN3, build_prompts
 
@@ -71,7 +74,7 @@ def classify_body(model: str, query: str, documents: Sequence[str]) -> bytes:
 def score_body(model: str, query: str, documents: Sequence[str]) -> bytes:
     """The same for /v1/score."""
     head = QWEN3.head(query, escape=False)
-    return orjson.dumps({"model": model, "query": head.text, "items": head.rests(documents), "apply_softmax": True})
+    return orjson.dumps({"model": model, "query": head.bare, "items": head.tails(documents), "apply_softmax": True})
 
 
 def classify_scores(body: bytes) -> list[float]:
@@ -84,9 +87,26 @@ def score_scores(body: bytes) -> list[float]:
     return [row[1] for row in orjson.loads(body)["scores"]]
 
 
+@cache
+def ids_writer(folder: str) -> Callable[[str, str, Sequence[str]], bytes]:
+    """Writes the body of one list for /v1/score in token ids; `folder` holds the model's tokenizer.json."""
+    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    suffix = tokenizer.encode(QWEN3.suffix, add_special_tokens=False).ids
+
+    def write(model: str, query: str, documents: Sequence[str]) -> bytes:
+        head = QWEN3.head(query, escape=False)
+        start = tokenizer.encode(head.bare, add_special_tokens=False).ids
+        texts = [f"{head.joint}{document}" for document in documents]
+        items = [found.ids + suffix for found in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        return orjson.dumps({"model": model, "query": start, "items": items, "apply_softmax": True})
+
+    return write
+
+
 BODIES: dict[str, tuple[Callable[[str, str, Sequence[str]], bytes], Callable[[bytes], list[float]]]] = {
     "/v1/classify": (classify_body, classify_scores),
     "/v1/score": (score_body, score_scores),
+    "/classify": (classify_body, classify_scores),  # vLLM's
 }
 
 
@@ -146,6 +166,21 @@ def async_lists(
         if len(parts) == 1:
             return await send(query, parts[0])
         found = await asyncio.gather(*(send(query, part) for part in parts))
+        return [score for scores in found for score in scores]
+
+    return way
+
+
+def body_sender(session: aiohttp.ClientSession, url: str) -> Callable[[Sequence[bytes]], Awaitable[list[float]]]:
+    """Sends bodies for /v1/score that are made already, all at once, and gives their scores in order."""
+
+    async def send(body: bytes) -> list[float]:
+        async with session.post(f"{url}/v1/score", data=body, headers=JSON) as answer:
+            answer.raise_for_status()
+            return score_scores(await answer.read())
+
+    async def way(bodies: Sequence[bytes]) -> list[float]:
+        found = await asyncio.gather(*map(send, bodies))
         return [score for scores in found for score in scores]
 
     return way

@@ -8,6 +8,7 @@ from __future__ import annotations
 from qwen3_sglang.errors import MissingDependencyError
 
 try:
+    from langchain_qwen3_sglang.compressor import RunnableCompressor
     from langchain_qwen3_sglang.cross_encoder import Qwen3SGLangCrossEncoder
     from langchain_qwen3_sglang.rerank import Qwen3SGLangRerank
     from langchain_qwen3_sglang.retriever import Qwen3SGLangRetriever
@@ -17,4 +18,4 @@ except ModuleNotFoundError as error:
         raise
     raise MissingDependencyError(error.name, "langchain") from None
 
-__all__ = ["Qwen3SGLangCrossEncoder", "Qwen3SGLangRerank", "Qwen3SGLangRetriever"]
+__all__ = ["Qwen3SGLangCrossEncoder", "Qwen3SGLangRerank", "Qwen3SGLangRetriever", "RunnableCompressor"]

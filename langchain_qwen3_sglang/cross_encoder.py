@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
+from langchain_qwen3_sglang.options import RerankOptions
 from qwen3_sglang.connection import Connection
+from qwen3_sglang.options.keywords import with_known_keywords
 
 
 class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
     """P(relevant) of pairs of texts, as Qwen3-Reranker on an SGLang server judges them.
 
     For LangChain's ``CrossEncoderReranker`` and whatever else takes a ``BaseCrossEncoder``; the settings are those
-    of ``Qwen3SGLangRerank``, and so are the errors. To rerank documents, ``Qwen3SGLangRerank`` keeps the scores.
+    of a connection to the server, and the errors are those of ``Qwen3SGLangRerank``. It is given texts, so what the
+    model reads of a document is the caller's to say. To rerank documents, ``Qwen3SGLangRerank`` keeps the scores.
 
     Example:
         >>> encoder = Qwen3SGLangCrossEncoder(base_url="http://127.0.0.1:30000")
         >>> CrossEncoderReranker(model=encoder, top_n=3)
     """
 
+    _elsewhere = dict.fromkeys(RerankOptions.model_fields, "Qwen3SGLangRerank, which takes documents") | {
+        "top_n": "CrossEncoderReranker"
+    }
+
+    @with_known_keywords
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """P(yes) of each (query, document), in [0, 1], in the pairs' order.
 
@@ -29,6 +37,7 @@ class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
         """
         return self._connect().score_pairs(text_pairs, instruction=self.instruction)
 
+    @with_known_keywords
     async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """`score`, on the running event loop, with no thread; LangChain's interface has no such method yet.
 

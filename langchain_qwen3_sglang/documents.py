@@ -10,12 +10,12 @@ from typing_extensions import TypedDict
 
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.keywords import refuse_unknown
+from qwen3_sglang.prompts.records import TEXT_FIELDS, read_record
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
+_RETRIEVAL_SCORE = "retrieval_score"
 _OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})
-# Where a mapping has its text: LangChain's own name first.
-_TEXTS = ("page_content", "text", "content")
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
 
 
@@ -38,6 +38,16 @@ def as_input(query: str, documents: object) -> RerankInput:
     """Query and documents as an input, unchecked; an iterator is read here, since a tracer reads it too."""
     read = list(documents) if isinstance(documents, Iterator) else documents
     return cast("RerankInput", {"query": query, "documents": read})
+
+
+def check_order(documents: object, query: object) -> None:
+    """Refuse a query in the documents' place, where the documents come first.
+
+    Raises:
+        InvalidInputError: they are swapped.
+    """
+    if isinstance(documents, str) and not isinstance(query, str):
+        raise InvalidInputError("documents", documents, "here the documents come first: (documents, query)")
 
 
 def read_input(value: object) -> RerankInput:
@@ -63,41 +73,35 @@ def _document(place: int, value: object) -> Document:
         return value
     if isinstance(value, str):
         return Document(value)
-    field = next((name for name in _TEXTS if name in value), None) if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or field is None or not isinstance(value[field], str):
-        remedy = f"pass a Document, a string, or a mapping with its text under {' or '.join(_TEXTS)}"
+    record = read_record(value)
+    if record is None:
+        remedy = f"pass a Document, a string, or a mapping with its text under {' or '.join(TEXT_FIELDS)}"
         raise InvalidInputError(f"documents[{place}]", value, remedy)
-    given = value.get("metadata")
-    own = given if isinstance(given, Mapping) else {name: value[name] for name in value if name not in (field, "id")}
-    return Document(value[field], id=None if value.get("id") is None else str(value["id"]), metadata=dict(own))
+    return Document(record.text, id=record.id, metadata=record.metadata)
 
 
 def read_overrides(given: Mapping[str, Any]) -> Overrides:
     """A call's keyword arguments, checked by name.
 
     Raises:
-        InvalidInputError: a name that isn't an override's.
+        UnknownOptionError: a name that isn't an override's.
     """
-    for name in given:
-        if name not in Overrides.__annotations__:
-            wrong = unknown_options([name], list(Overrides.__annotations__))
-            raise InvalidInputError(name, given[name], wrong or "")
+    refuse_unknown(given, list(Overrides.__annotations__))
     return cast("Overrides", given)
 
 
-def texts_of(documents: Sequence[Document]) -> list[str]:
-    """What the model reads."""
-    return [document.page_content for document in documents]
-
-
-def ranked(documents: Sequence[Document], results: Sequence[RerankResult]) -> list[Document]:
+def ranked(
+    documents: Sequence[Document], results: Sequence[RerankResult], *, keep_retrieval_score: bool
+) -> list[Document]:
     """Fresh copies in the results' order, scores in their metadata."""
-    return [_scored(documents[result.index], result) for result in results]
+    return [_scored(documents[result.index], result, keep_retrieval_score) for result in results]
 
 
-def _scored(document: Document, result: RerankResult) -> Document:
+def _scored(document: Document, result: RerankResult, keep_retrieval_score: bool) -> Document:
     metadata = dict(document.metadata)
-    if not _OURS.isdisjoint(metadata):  # from an earlier reranking
+    if not _OURS.isdisjoint(metadata):  # from a first stage, or from an earlier reranking
+        if keep_retrieval_score and _SCORE in metadata:
+            metadata[_RETRIEVAL_SCORE] = metadata[_SCORE]
         metadata = {key: value for key, value in metadata.items() if key not in _OURS}
     if result.error is None:
         metadata[_SCORE] = result.score

@@ -11,13 +11,21 @@ from langchain_core.documents.compressor import BaseDocumentCompressor
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import get_config_list
 from langchain_core.runnables.utils import AnyConfigurableField
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from typing_extensions import Unpack
 
 from langchain_qwen3_sglang.configurable import ConfigurableRerank
-from langchain_qwen3_sglang.documents import Overrides, RerankInput, as_input, read_input, read_overrides, texts_of
-from langchain_qwen3_sglang.tracing import Outcome, Ranked, aobserved, observed, ranked_with_outputs
-from qwen3_sglang.connection import Connection
+from langchain_qwen3_sglang.documents import (
+    Overrides,
+    RerankInput,
+    as_input,
+    check_order,
+    ranked,
+    read_input,
+)
+from langchain_qwen3_sglang.options import RerankOptions
+from langchain_qwen3_sglang.reading import Read, sent_limits
+from langchain_qwen3_sglang.tracing import Outcome, Ranked, Trace, ranked_with_notes
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import API_KEY_VARIABLE
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from qwen3_sglang import RerankResult
 
 
-class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable[RerankInput, list[Document]]):
+class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializable[RerankInput, list[Document]]):
     """Order documents by P(relevant), as Qwen3-Reranker on an SGLang server judges it.
 
     A document compressor, and a Runnable from ``{"query": str, "documents": list[Document]}`` to the
@@ -39,7 +47,13 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
     in [0, 1], and ``metadata["rerank_truncated"]`` is True where only the start fitted into ``max_length``. The
     text itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or in the order given if
     nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
-    Each query is a run of its own for callbacks and tracers.
+
+    The model reads ``page_content``, unless ``document_prompt`` or ``metadata_keys`` say otherwise. A document that
+    lacks a key of theirs raises ``InvalidInputError`` before anything is sent; with ``on_error="passthrough"`` it
+    alone goes without a score. An empty document is scored as such, and never dropped.
+
+    Each query is a run of its own for callbacks and tracers: a retriever's, with the kept documents as its outputs.
+    With ``run_type="chain"``, handlers of ``on_retriever_end`` don't see it.
 
     Example:
         >>> reranker = Qwen3SGLangRerank(base_url="http://127.0.0.1:30000", top_n=3)
@@ -49,9 +63,6 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
 
     # Again, since the last base in the list would let unknown names pass.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    top_n: int | None = Field(default=None, strict=True, description="Documents to keep; None keeps all.")
-    min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -112,6 +123,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
             InvalidInputError: as `rerank`.
             ServerError: as `rerank`.
         """
+        check_order(documents, query)
         return self.rerank(query, documents, callbacks=callbacks, **overrides)
 
     async def acompress_documents(
@@ -122,6 +134,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         **overrides: Unpack[Overrides],
     ) -> list[Document]:
         """`compress_documents`, on the running event loop, with no thread. Raises: as `rerank`."""
+        check_order(documents, query)
         return await self.arerank(query, documents, callbacks=callbacks, **overrides)
 
     def invoke(
@@ -169,7 +182,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
             ServerError: as `rerank`, unless `return_exceptions` is True.
         """
         limits, configs = self._limits(kwargs), get_config_list(config, len(inputs))
-        with observed(self.get_name(), inputs, limits, configs) as outcomes:
+        with self._trace().observed(inputs, limits, configs) as outcomes:
             outcomes.extend(self._outcomes(inputs, limits, apart=return_exceptions))
         return _delivered(outcomes, return_exceptions)
 
@@ -183,7 +196,7 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
     ) -> list[list[Document]]:
         """`batch`, on the running event loop, with no thread. Raises: as `batch`."""
         limits, configs = self._limits(kwargs), get_config_list(config, len(inputs))
-        async with aobserved(self.get_name(), inputs, limits, configs) as outcomes:
+        async with self._trace().aobserved(inputs, limits, configs) as outcomes:
             outcomes.extend(await self._aoutcomes(inputs, limits, apart=return_exceptions))
         return _delivered(outcomes, return_exceptions)
 
@@ -192,18 +205,19 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
         plain = super().configurable_fields(**kwargs)
         return ConfigurableRerank(default=self, fields=plain.fields)  # type: ignore[attr-defined]
 
-    def _check(self, **overrides: Unpack[Overrides]) -> None:
-        # With no documents the core checks the arguments and asks the server nothing.
-        self._connect().rerank("check", [], **self._limits(overrides))
+    def _trace(self) -> Trace:
+        return Trace(self.get_name(), self.run_type, self._connect().known_model)
 
-    def _limits(self, overrides: Mapping[str, Any]) -> Overrides:
-        own = Overrides(top_n=self.top_n, min_score=self.min_score, instruction=self.instruction)
-        return Overrides(**{**own, **read_overrides(overrides)})
+    def _read(self, inputs: Sequence[object]) -> list[Read]:
+        reading = self._reading()
+        reading.check()  # fields can be assigned
+        asked = [read_input(one) for one in inputs]
+        return [reading.read(one, place if len(asked) > 1 else None) for place, one in enumerate(asked)]
 
     def _outcomes(self, inputs: Sequence[object], limits: Overrides, *, apart: bool) -> Sequence[Outcome]:
         try:
-            asked = [read_input(one) for one in inputs]
-            return self._ranked(asked, self._results(asked, limits))
+            reads = self._read(inputs)
+            return self._ranked(reads, self._results(reads, sent_limits(reads, limits)), limits)
         except Exception as error:
             if not _one_may_be_to_blame(error, inputs, apart):
                 return [error] * len(inputs)
@@ -211,34 +225,33 @@ class Qwen3SGLangRerank(Connection, BaseDocumentCompressor, RunnableSerializable
 
     async def _aoutcomes(self, inputs: Sequence[object], limits: Overrides, *, apart: bool) -> Sequence[Outcome]:
         try:
-            asked = [read_input(one) for one in inputs]
-            return self._ranked(asked, await self._aresults(asked, limits))
+            reads = self._read(inputs)
+            return self._ranked(reads, await self._aresults(reads, sent_limits(reads, limits)), limits)
         except Exception as error:
             if not _one_may_be_to_blame(error, inputs, apart):
                 return [error] * len(inputs)
         return [(await self._aoutcomes([one], limits, apart=False))[0] for one in inputs]
 
-    def _results(self, asked: list[RerankInput], limits: Overrides) -> list[list[RerankResult]]:
-        client, queries = self._connect(), _queries(asked)
-        if len(queries) == 1:  # one query alone: errors needn't say which
-            return [client.rerank(*queries[0], **limits)]
-        return client.rerank_many(queries, **limits)
+    def _results(self, reads: Sequence[Read], limits: Overrides) -> list[list[RerankResult]]:
+        client = self._connect()
+        if len(reads) == 1:  # one query alone: errors needn't say which
+            return [client.rerank(reads[0].query, reads[0].texts, **limits)]
+        return client.rerank_many([(read.query, read.texts) for read in reads], **limits)
 
-    async def _aresults(self, asked: list[RerankInput], limits: Overrides) -> list[list[RerankResult]]:
-        client, queries = self._connect(), _queries(asked)
-        if len(queries) == 1:
-            return [await client.arerank(*queries[0], **limits)]
-        return await client.arerank_many(queries, **limits)
+    async def _aresults(self, reads: Sequence[Read], limits: Overrides) -> list[list[RerankResult]]:
+        client = self._connect()
+        if len(reads) == 1:
+            return [await client.arerank(reads[0].query, reads[0].texts, **limits)]
+        return await client.arerank_many([(read.query, read.texts) for read in reads], **limits)
 
-    def _ranked(self, asked: list[RerankInput], results: list[list[RerankResult]]) -> list[Ranked]:
-        model, cached = self._connect().known_model, self.cache_size > 0
-        return [
-            ranked_with_outputs(one, found, model, cached=cached) for one, found in zip(asked, results, strict=True)
-        ]
-
-
-def _queries(asked: list[RerankInput]) -> list[tuple[str, list[str]]]:
-    return [(one["query"], texts_of(one["documents"])) for one in asked]
+    def _ranked(self, reads: Sequence[Read], found: list[list[RerankResult]], limits: Overrides) -> list[Ranked]:
+        model, cached, keep = self._connect().known_model, self.cache_size > 0, self.keep_retrieval_score
+        made = []
+        for read, results in zip(reads, found, strict=True):
+            kept = read.results(results, limits["top_n"])
+            documents = ranked(read.documents, kept, keep_retrieval_score=keep)
+            made.append(ranked_with_notes(read, kept, documents, model, cached=cached))
+        return made
 
 
 def _one_may_be_to_blame(error: Exception, inputs: Sequence[object], apart: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -9,12 +10,15 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable
 from langchain_core.vectorstores import VectorStoreRetriever
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from langchain_qwen3_sglang.documents import Overrides
 from langchain_qwen3_sglang.rerank import Qwen3SGLangRerank
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.keywords import masked, refuse_unknown
 
+_OF_THE_RERANKER = dict.fromkeys(Qwen3SGLangRerank.model_fields, "its reranker: reranker=Qwen3SGLangRerank(...)")
 _MMR_CANDIDATES = 20  # what LangChain's vector stores take for maximal marginal relevance, unless told
 
 
@@ -29,7 +33,9 @@ class Qwen3SGLangRetriever(BaseRetriever):
     - anything else is refused with ``InvalidInputError``: set there how many it finds, and leave ``fetch_k`` out.
 
     ``None`` leaves the base retriever as it is. ``invoke`` takes ``top_n``, ``min_score``, ``instruction`` and
-    ``fetch_k`` for one call; any other keyword goes to the base retriever (``filter=`` for example).
+    ``fetch_k`` for one call; any other keyword goes to the base retriever (``filter=`` for example), and is refused
+    with ``UnknownOptionError`` where that takes none. What the model reads is the reranker's to say
+    (``Qwen3SGLangRerank(document_prompt=...)``).
 
     Example:
         >>> retriever = Qwen3SGLangRetriever(base_retriever=store.as_retriever(), fetch_k=50, top_n=5)
@@ -47,10 +53,21 @@ class Qwen3SGLangRetriever(BaseRetriever):
         default=None, strict=True, description="Documents to keep; None keeps as many as reranker does."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_ours(cls, data: Any) -> Any:
+        """Say which option is meant by another library's name, or which belongs to the reranker."""
+        wrong = unknown_options(data, cls.model_fields, _OF_THE_RERANKER) if isinstance(data, dict) else None
+        if wrong is not None:
+            raise ValueError(wrong)
+        return data
+
     if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
 
         def __init__(self, **data: Any) -> None:
             """Check that the limits can be met; not a validator, so that the error keeps its type."""
+            # The reranker's options may be passed here by mistake, its key among them.
+            data = masked(data, type(self).model_fields, SecretStr)
             super().__init__(**data)
             self._first_stage(self.fetch_k, {})
             self.reranker._check(**self._limits({}, self.fetch_k))
@@ -95,6 +112,8 @@ class Qwen3SGLangRetriever(BaseRetriever):
     ) -> tuple[Runnable[str, list[Document]], dict[str, Any]]:
         """What to ask for candidates, and with which keyword arguments."""
         base = self.base_retriever
+        if options and not _takes_keywords(base):
+            refuse_unknown(options, [*Overrides.__annotations__, "fetch_k"])
         if fetch_k is None:
             return base, options
         if isinstance(fetch_k, bool) or not isinstance(fetch_k, int) or fetch_k < 1:
@@ -105,6 +124,13 @@ class Qwen3SGLangRetriever(BaseRetriever):
             return base.model_copy(update={"k": fetch_k}), options
         remedy = f"{type(base).__name__} has no k: set there how many it finds, and leave fetch_k out"
         raise InvalidInputError("fetch_k", fetch_k, remedy)
+
+
+def _takes_keywords(base: Runnable[str, list[Document]]) -> bool:
+    """Whether a call's keywords reach anything: LangChain drops them where a retriever's method takes none."""
+    if not isinstance(base, BaseRetriever):
+        return True
+    return bool(set(inspect.signature(base._get_relevant_documents).parameters) - {"query", "run_manager"})
 
 
 def _search_options(base: VectorStoreRetriever, fetch_k: int) -> dict[str, int]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_async_callback_manager_for_config, get_callback_manager_for_config
 
-from langchain_qwen3_sglang.documents import Overrides, RerankInput, ranked, texts_of
+from langchain_qwen3_sglang.documents import Overrides
+from langchain_qwen3_sglang.reading import Read
 from qwen3_sglang import RerankResult
+
+RunType = Literal["retriever", "chain"]
+_LANGSMITH_NAME = "qwen3sglangrerank"
+_PREFIX = "rerank_"  # of what is added to a run's metadata, which may have keys of the application's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,92 +26,116 @@ class Ranked:
 
     Attributes:
         documents: those kept, best first.
-        outputs: the same for a run, with what the caller doesn't see.
+        scores: theirs; None where there is none.
+        notes: the model's name, and how many documents the server, the model and the caller got.
     """
 
     documents: list[Document]
-    outputs: dict[str, Any]
+    scores: list[float | None]
+    notes: dict[str, Any]
 
 
 Outcome = Ranked | BaseException
 
 
-def ranked_with_outputs(
-    asked: RerankInput, results: Sequence[RerankResult], model: str | None, *, cached: bool
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How runs are told of.
+
+    Attributes:
+        name: of a run whose config has none.
+        run_type: "retriever" or "chain".
+        model: the served model's name; None where it isn't known yet.
+    """
+
+    name: str
+    run_type: RunType
+    model: str | None
+
+    @contextmanager
+    def observed(
+        self, inputs: Sequence[object], limits: Overrides, configs: Sequence[RunnableConfig]
+    ) -> Iterator[list[Outcome]]:
+        """One run per input; the caller fills the list that is yielded, one outcome per input."""
+        outcomes: list[Outcome] = []
+        runs = [
+            self._start(get_callback_manager_for_config(config), given, limits, config)
+            for given, config in zip(inputs, configs, strict=True)
+        ]
+        try:
+            yield outcomes
+        except BaseException as error:
+            for run in runs:
+                self._end(run, error)
+            raise
+        for run, outcome in zip(runs, outcomes, strict=True):
+            self._end(run, outcome)
+
+    @asynccontextmanager
+    async def aobserved(
+        self, inputs: Sequence[object], limits: Overrides, configs: Sequence[RunnableConfig]
+    ) -> AsyncIterator[list[Outcome]]:
+        """`observed`, for async callbacks."""
+        outcomes: list[Outcome] = []
+        runs = [
+            await self._start(get_async_callback_manager_for_config(config), given, limits, config)
+            for given, config in zip(inputs, configs, strict=True)
+        ]
+        try:
+            yield outcomes
+        except BaseException as error:
+            for run in runs:
+                await self._end(run, error)
+            raise
+        for run, outcome in zip(runs, outcomes, strict=True):
+            await self._end(run, outcome)
+
+    def _start(self, manager: Any, given: object, limits: Overrides, config: RunnableConfig) -> Any:
+        """What the manager's method returns: a run, or for an async manager what to await for one."""
+        named = {"name": config.get("run_name") or self.name, "run_id": config.get("run_id")}
+        asked = dict(given) if isinstance(given, Mapping) else {"input": given}
+        if self.run_type == "chain":
+            return manager.on_chain_start(None, {**asked, **limits}, **named)
+        notes = _prefixed(self._asked(asked.get("documents"), limits))
+        # Not inherited: they are about this run alone. LangSmith's own key comes from the parent otherwise.
+        manager.add_metadata({"ls_retriever_name": _LANGSMITH_NAME, **notes}, inherit=False)
+        return manager.on_retriever_start(None, str(asked.get("query", asked.get("input", ""))), **named)
+
+    def _asked(self, documents: object, limits: Overrides) -> dict[str, Any]:
+        ids = [getattr(one, "id", None) for one in documents] if isinstance(documents, Sequence) else []
+        return {**({} if self.model is None else {"model": self.model}), **limits, "input_ids": ids}
+
+    def _end(self, run: Any, outcome: Outcome) -> Any:
+        """As `_start`: nothing, or what to await."""
+        if isinstance(outcome, BaseException):
+            return (run.on_chain_error if self.run_type == "chain" else run.on_retriever_error)(outcome)
+        if self.run_type == "chain":
+            return run.on_chain_end({"documents": outcome.documents, "scores": outcome.scores, **outcome.notes})
+        # The dictionary that tracers were given at the start: they read it at the end.
+        run.metadata.update(_prefixed(outcome.notes))
+        return run.on_retriever_end(outcome.documents)
+
+
+def _prefixed(notes: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{_PREFIX}{name}": value for name, value in notes.items()}
+
+
+def ranked_with_notes(
+    read: Read, results: Sequence[RerankResult], documents: list[Document], model: str | None, *, cached: bool
 ) -> Ranked:
-    """The documents, and how many of them the server, the model and the caller got.
+    """The documents that are kept, and what to note of them.
 
     With a cache only the client knows how many were sent, so `sent` is left out.
     """
-    texts, kept = texts_of(asked["documents"]), ranked(asked["documents"], results)
-    distinct = len(set(texts))
-    outputs: dict[str, Any] = {
-        "documents": kept,
-        "scores": [None if result.error else result.score for result in results],
+    distinct = len(set(read.texts))
+    notes = {
         "model": model,
-        "received": len(texts),
-        "duplicates": len(texts) - distinct,
+        "received": len(read.documents),
+        "duplicates": len(read.texts) - distinct,
         "sent": distinct,
         "truncated": sum(result.truncated for result in results),
-        "dropped": len(texts) - len(results),
+        "dropped": len(read.documents) - len(results),
     }
     if cached:
-        del outputs["sent"]
-    return Ranked(kept, outputs)
-
-
-@contextmanager
-def observed(
-    name: str, inputs: Sequence[object], limits: Overrides, configs: Sequence[RunnableConfig]
-) -> Iterator[list[Outcome]]:
-    """One run per input; the caller fills the list that is yielded, one outcome per input."""
-    outcomes: list[Outcome] = []
-    runs: list[CallbackManagerForChainRun] = [
-        get_callback_manager_for_config(config).on_chain_start(None, **_started(name, given, limits, config))
-        for given, config in zip(inputs, configs, strict=True)
-    ]
-    try:
-        yield outcomes
-    except BaseException as error:
-        for run in runs:
-            run.on_chain_error(error)
-        raise
-    for run, outcome in zip(runs, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            run.on_chain_error(outcome)
-        else:
-            run.on_chain_end(outcome.outputs)
-
-
-@asynccontextmanager
-async def aobserved(
-    name: str, inputs: Sequence[object], limits: Overrides, configs: Sequence[RunnableConfig]
-) -> AsyncIterator[list[Outcome]]:
-    """`observed`, for async callbacks."""
-    outcomes: list[Outcome] = []
-    runs: list[AsyncCallbackManagerForChainRun] = [
-        await get_async_callback_manager_for_config(config).on_chain_start(
-            None, **_started(name, given, limits, config)
-        )
-        for given, config in zip(inputs, configs, strict=True)
-    ]
-    try:
-        yield outcomes
-    except BaseException as error:
-        for run in runs:
-            await run.on_chain_error(error)
-        raise
-    for run, outcome in zip(runs, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            await run.on_chain_error(outcome)
-        else:
-            await run.on_chain_end(outcome.outputs)
-
-
-def _started(name: str, given: object, limits: Overrides, config: RunnableConfig) -> dict[str, Any]:
-    asked = dict(given) if isinstance(given, Mapping) else {"input": given}
-    return {
-        "inputs": {**asked, **limits},
-        "name": config.get("run_name") or name,
-        "run_id": config.get("run_id"),
-    }
+        del notes["sent"]
+    return Ranked(documents, [None if result.error else result.score for result in results], notes)

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.records import TEXT_FIELDS, Record, read_record
 
 RETRIEVAL_SCORE, TRUNCATED, ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
 
 
-def as_list(nodes: object) -> list[NodeWithScore]:
-    """The nodes, whatever holds them.
+def as_nodes(nodes: object, order: str) -> list[NodeWithScore]:
+    """The nodes, whatever holds them; nodes without a score, strings and mappings with a text become such.
+
+    `order` says how the caller is to pass query and nodes, for the error where they are swapped.
 
     Raises:
-        InvalidInputError: nothing holds them.
+        InvalidInputError: nothing holds them, or an item has no text.
     """
     if isinstance(nodes, (str, QueryBundle)):
-        raise InvalidInputError("nodes", nodes, "the query comes first: rerank(query, nodes)")
-    if not isinstance(nodes, Iterable):
+        raise InvalidInputError("nodes", nodes, order)
+    if isinstance(nodes, (bytes, Mapping)) or not isinstance(nodes, Iterable):
         raise InvalidInputError("nodes", nodes, "pass a list of NodeWithScore")
-    return list(nodes)
+    return [one if isinstance(one, NodeWithScore) else _node(place, one) for place, one in enumerate(nodes)]
+
+
+def _node(place: int, value: object) -> NodeWithScore:
+    if isinstance(value, BaseNode):
+        return NodeWithScore(node=value)
+    record = Record(value, None, {}) if isinstance(value, str) else read_record(value)
+    if record is None:
+        remedy = f"pass a NodeWithScore, a node, a string, or a mapping with its text under {' or '.join(TEXT_FIELDS)}"
+        raise InvalidInputError(f"nodes[{place}]", value, remedy)
+    own = {} if record.id is None else {"id_": record.id}
+    return NodeWithScore(node=TextNode(text=record.text, metadata=record.metadata, **own))
 
 
 def node_texts(nodes: Sequence[NodeWithScore], mode: MetadataMode) -> list[str]:
     """What the model reads of each node: its text, and the metadata that `mode` lets through in front of it.
 
     A node without text is read by its metadata alone, and one without either as an empty document.
-
-    Raises:
-        InvalidInputError: an item isn't a NodeWithScore.
     """
-    for index, scored in enumerate(nodes):
-        if not isinstance(scored, NodeWithScore):
-            raise InvalidInputError(f"nodes[{index}]", type(scored).__name__, "pass NodeWithScore(node=...)")
     return [_text(scored.node, mode) for scored in nodes]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -12,19 +12,24 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
-from llama_index_qwen3_sglang.nodes import as_list, node_texts, ranked_nodes
+from llama_index_qwen3_sglang.nodes import as_nodes, node_texts, ranked_nodes
 from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
 from qwen3_sglang.connection import Connection, option
+from qwen3_sglang.options.keywords import with_known_keywords
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 dispatcher = get_dispatcher(__name__)
 
-# Events demand a name, and asking the server for it is not worth a request.
+# An event demands a name before the first answer has told it; asking the server for it is not worth a request.
 _UNNAMED_MODEL = "Qwen3-Reranker"
+
+
+_QUERY_FIRST = "the query comes first: rerank(query, nodes)"
+_NODES_FIRST = "the nodes come first here: postprocess_nodes(nodes, query_str=query)"
 
 
 def _span(method: Method) -> Method:
@@ -54,7 +59,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         default=MetadataMode.EMBED, description="Which metadata the model reads in front of a node's text."
     )
     keep_retrieval_score: bool = Field(
-        default=False, description='Keep the retriever\'s score in metadata["retrieval_score"].'
+        default=False, strict=True, description='Keep the score before reranking in metadata["retrieval_score"].'
     )
     show_progress: bool = Field(default=False, description="Draw a progress bar.")
 
@@ -63,11 +68,12 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         """Name under which LlamaIndex serializes this component."""
         return "Qwen3SGLangRerank"
 
+    @with_known_keywords
     @_span
     def rerank(
         self,
         query: str | QueryBundle,
-        nodes: Sequence[NodeWithScore],
+        nodes: Iterable[NodeWithScore | BaseNode | str | Mapping[str, Any]],
         *,
         top_n: int | Unset | None = UNSET,
         min_score: float | Unset | None = UNSET,
@@ -77,7 +83,8 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
 
         Args:
             query: what nodes are judged against; a RerankQueryBundle may bring its own instruction.
-            nodes: what the retriever found; never changed.
+            nodes: what the retriever found; never changed. Nodes without a score, strings, and mappings with a text
+                under "page_content", "text" or "content", become NodeWithScore.
             top_n: nodes to keep; None keeps all. Not given: the field's value, as for the next two.
             min_score: least P(yes) to keep, in [0, 1]; None keeps all.
             instruction: the task; None is Qwen's own. It wins over the query's.
@@ -86,23 +93,24 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
             Fresh nodes, best first, each with P(yes) as its score.
 
         Raises:
-            InvalidInputError: a blank query, something that isn't a NodeWithScore, or unusable limits.
+            InvalidInputError: a blank query, something without a text, unusable limits, or an unknown name.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self._rerank(as_list(nodes), self._asked(query, top_n, min_score, instruction))
+        return self._rerank(as_nodes(nodes, _QUERY_FIRST), self._asked(query, top_n, min_score, instruction))
 
+    @with_known_keywords
     @_span
     async def arerank(
         self,
         query: str | QueryBundle,
-        nodes: Sequence[NodeWithScore],
+        nodes: Iterable[NodeWithScore | BaseNode | str | Mapping[str, Any]],
         *,
         top_n: int | Unset | None = UNSET,
         min_score: float | Unset | None = UNSET,
         instruction: str | Unset | None = UNSET,
     ) -> list[NodeWithScore]:
         """Do the same as `rerank` on the running event loop, with no thread. Raises: as `rerank`."""
-        return await self._arerank(as_list(nodes), self._asked(query, top_n, min_score, instruction))
+        return await self._arerank(as_nodes(nodes, _QUERY_FIRST), self._asked(query, top_n, min_score, instruction))
 
     @_span
     def _postprocess_nodes(
@@ -114,7 +122,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         the embedding and the language model; the text itself is never cut. With `on_error="passthrough"`, what has
         no score comes last, or in the order given if nothing has one: score None and metadata["rerank_error"].
         """
-        return self._rerank(as_list(nodes), self._asked(query_bundle))
+        return self._rerank(as_nodes(nodes, _NODES_FIRST), self._asked(query_bundle))
 
     # The base class adds a span to the sync method only.
     @_span
@@ -122,7 +130,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         """Do the same as `_postprocess_nodes` on the running event loop, with no thread."""
-        return await self._arerank(as_list(nodes), self._asked(query_bundle))
+        return await self._arerank(as_nodes(nodes, _NODES_FIRST), self._asked(query_bundle))
 
     def _check(self) -> None:
         # With no nodes the core checks the arguments and asks the server nothing.
@@ -177,7 +185,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         ranked: list[NodeWithScore] = []
         # top_n can be assigned without a check: the core is to complain about it, not the event.
         top_n = asked.top_n if isinstance(asked.top_n, int) else len(nodes)
-        model = self.model or _UNNAMED_MODEL
+        model = self._connect().known_model or _UNNAMED_MODEL
         payload: dict[str, Any] = {
             EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: model,
@@ -194,4 +202,5 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
             finally:
                 # After a failure too, so that whoever pairs starts with ends isn't left waiting.
                 dispatcher.event(ReRankEndEvent(nodes=ranked))
-            event.on_end(payload={EventPayload.NODES: ranked})
+            known = self._connect().known_model or model
+            event.on_end(payload={EventPayload.NODES: ranked, EventPayload.MODEL_NAME: known})

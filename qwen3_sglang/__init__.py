@@ -29,6 +29,7 @@ from qwen3_sglang.errors import (
     StartupError,
     SwappedLabelsError,
     UnconvertedModelError,
+    UnknownOptionError,
 )
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, Prompt
 from qwen3_sglang.protocol.retry import Backoff
@@ -70,6 +71,7 @@ __all__ = [
     "StartupError",
     "SwappedLabelsError",
     "UnconvertedModelError",
+    "UnknownOptionError",
     "__version__",
 ]
 

@@ -8,6 +8,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from qwen3_sglang.options.keywords import class_with_known_keywords
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
@@ -22,6 +23,7 @@ from qwen3_sglang.transport.transport import Transport
 
 
 # The signature and "Args" follow from the table of options: `python tests/write_options.py` writes them.
+@class_with_known_keywords
 class RerankClient:
     """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
 
@@ -35,7 +37,8 @@ class RerankClient:
         model: Name of the served model; None: asked from the server.
         instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
             best.
-        batch_size: Prompts per request.
+        batch_size: Prompts per request; None: 32, or 100 where the server makes one sequence of a list (multi-item
+            scoring).
         max_concurrency: Requests in flight at once, for one client (per event loop when async).
         timeout: Seconds that one call may take in all, every retry included.
         connect_timeout: Seconds to get a connection, and to send a request over a new one.
@@ -54,15 +57,19 @@ class RerankClient:
             None: the server is asked. Set it behind a gateway.
         escape_special_tokens: Put a space after the "<" of special tokens such as "<|im_end|>" inside query,
             instruction and documents, so that no text can leave its place in the template.
-        endpoint: How documents are scored: v1/classify (SGLang, the only one that its gateway routes); v1/score
-            (SGLang, sends and tokenises the query once per list); classify (vLLM).
+        endpoint: How documents are scored: auto (the server is asked once which way it runs); v1/classify (SGLang, the
+            only one that its gateway routes); v1/score (SGLang, sends and tokenises the query once per list);
+            v1/score-labels (SGLang with the original checkpoint, no conversion needed); v1/score-multi-item (SGLang
+            with --enable-mis, a list is one sequence); v1/score-labels-multi-item (the same with the original
+            checkpoint); classify (vLLM).
         cache_size: Number of scores to remember, by model, instruction, query and document; 0 remembers none.
         verify: True checks TLS certificates by requests' CA bundle, or the one that REQUESTS_CA_BUNDLE names; a path
             names a bundle (file or folder); False checks none.
         template: The served model's prompt, if that isn't Qwen3's: a qwen3_sglang.prompts.template.Template.
 
     Raises:
-        InvalidInputError: an argument can't be used.
+        InvalidInputError: an argument can't be used; UnknownOptionError, one of its subclasses: it has an unknown name.
+            So do all methods.
     """
 
     def __init__(
@@ -72,7 +79,7 @@ class RerankClient:
         api_key: str | SecretLike | None = None,
         model: str | None = None,
         instruction: str | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         max_concurrency: int = 32,
         timeout: float = 60.0,
         connect_timeout: float = 10.0,
@@ -83,7 +90,7 @@ class RerankClient:
         max_length: int | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         escape_special_tokens: bool = True,
-        endpoint: str = "v1/classify",
+        endpoint: str = "auto",
         cache_size: int = 0,
         verify: bool | str | os.PathLike[str] = True,
         template: Template = QWEN3,

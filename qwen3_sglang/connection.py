@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +23,7 @@ from pydantic import (
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.keywords import masked
 from qwen3_sglang.settings import OPTIONS, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
@@ -53,13 +55,6 @@ def option(name: str, **more: Any) -> Any:
     )
 
 
-def masked(data: dict[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments, possible keys (misspelled ones too) wrapped: tracebacks can show locals."""
-    return {
-        name: SecretStr(value) if "key" in name and isinstance(value, str) else value for name, value in data.items()
-    }
-
-
 class Connection(BaseModel):
     """The options of a connection as fields, and the client that is made of them.
 
@@ -79,7 +74,7 @@ class Connection(BaseModel):
     api_key: SecretStr | None = option("api_key")
     model: str | None = option("model")
     instruction: str | None = option("instruction")
-    batch_size: int = option("batch_size")
+    batch_size: int | None = option("batch_size")
     max_concurrency: int = option("max_concurrency")
     timeout: float = option("timeout")
     connect_timeout: float = option("connect_timeout")
@@ -93,6 +88,7 @@ class Connection(BaseModel):
     cache_size: int = option("cache_size")
     verify: Bundle = option("verify")
 
+    _elsewhere: ClassVar[Mapping[str, str]] = {}  # option of another class -> that class
     _client: RerankClient | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:  # type checkers and editors see the fields as the signature
@@ -102,7 +98,7 @@ class Connection(BaseModel):
 
             Not a validator: pydantic would wrap InvalidInputError together with its input, key included.
             """
-            data = masked(data)
+            data = masked(data, type(self).model_fields, SecretStr)
             super().__init__(**data)
             self._check()
 
@@ -110,7 +106,7 @@ class Connection(BaseModel):
     @classmethod
     def _names_are_ours(cls, data: Any) -> Any:
         """Say which option is meant by another library's name, or by a misspelled one."""
-        wrong = unknown_options(data, cls.model_fields) if isinstance(data, dict) else None
+        wrong = unknown_options(data, cls.model_fields, cls._elsewhere) if isinstance(data, dict) else None
         if wrong is not None:
             raise ValueError(wrong)
         return data

@@ -4,7 +4,8 @@
 
     Qwen3SGLangError
     ├── InvalidInputError (ValueError)       an argument or a setting is unusable: .field .value .remedy
-    │   └── QueryError                       the query is blank, or leaves no room for a document
+    │   ├── QueryError                       the query is blank, or leaves no room for a document
+    │   └── UnknownOptionError (TypeError)   an argument has a name that isn't one of ours
     ├── MissingDependencyError (ImportError) an extra of this distribution is not installed
     │   └── SGLangNotFoundError              the Python that is to run SGLang can't import it: .python .reason
     ├── ConversionError                      a checkpoint can't be read or converted
@@ -62,6 +63,16 @@ class QueryError(InvalidInputError):
 
     Queries come at run time, so `on_error="passthrough"` covers this error, but not an argument of the wrong type.
     """
+
+
+class UnknownOptionError(InvalidInputError, TypeError):
+    """An argument has a name that isn't one of ours; the remedy says which may be meant.
+
+    It is a TypeError too, as Python's own is. The value is left out: it may be a key under a misspelled name.
+    """
+
+    def __str__(self) -> str:
+        return self.remedy
 
 
 class MissingDependencyError(Qwen3SGLangError, ImportError):

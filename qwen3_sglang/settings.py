@@ -15,7 +15,7 @@ from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from qwen3_sglang.options import option as bounds
 from qwen3_sglang.options.option import DEFAULT_BASE_URL, Option, option, optional
 from qwen3_sglang.prompts.template import QWEN3, Template
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINT_HELP, ENDPOINTS
+from qwen3_sglang.protocol.endpoints import AUTO, ENDPOINT_HELP, ENDPOINTS
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.secret import SecretStr
 
@@ -65,7 +65,13 @@ class Settings:
             per_call=True,
         )
     )
-    batch_size: int = field(metadata=option(32, "Prompts per request.", bounds.at_least(1)))
+    batch_size: int | None = field(
+        metadata=option(
+            None,
+            "Prompts per request; None: 32, or 100 where the server makes one sequence of a list (multi-item scoring).",
+            optional(bounds.at_least(1)),
+        )
+    )
     max_concurrency: int = field(
         metadata=option(
             32, "Requests in flight at once, for one client (per event loop when async).", bounds.at_least(1)
@@ -134,9 +140,9 @@ class Settings:
     )
     endpoint: str = field(
         metadata=option(
-            DEFAULT_ENDPOINT,
+            AUTO,
             f"How documents are scored: {ENDPOINT_HELP}.",
-            bounds.one_of(*ENDPOINTS),
+            bounds.one_of(AUTO, *ENDPOINTS),
         )
     )
     cache_size: int = field(

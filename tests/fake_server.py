@@ -29,6 +29,7 @@ class FakeServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[tuple[str, str | None]] = []
+        self.questions: list[str] = []  # which way it runs, apart from `asked`
         self.prompts: list[str] = []
         self.scores: dict[str, float] = {}  # P(yes) of prompts that don't say it themselves
         self.ports: list[int] = []  # the client's, one per request: who shares a connection
@@ -47,6 +48,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeServer
 
     def do_GET(self) -> None:
+        if self.path in {"/server_info", "/model_info"}:  # as a gateway answers, so that lists are asked as by default
+            self.server.questions.append(self.path)
+            self._send({"error": {"message": "not found"}}, 404)
+            return
         self.server.asked.append((self.path, self.headers["Authorization"]))
         self.server.ports.append(self.client_address[1])
         if not self.server.lists_models:

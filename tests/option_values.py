@@ -25,4 +25,5 @@ OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "verify": (False, ["", "nowhere.pem", 3]),
     "top_n": (2, [0, -1, True, "3"]),
     "min_score": (0.5, [-0.1, 1.1, math.nan, "high"]),
+    "keep_retrieval_score": (True, ["yes", None]),
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import math
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -16,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, no
 
 from chaos import Places
 from chaos_lists import DOCUMENTS, LISTS, Tally, Truth, question
+from chaos_servers import flush
 
 APART = 0.1
 TRUTH = Truth([[APART * (DOCUMENTS * n + i) for i in range(DOCUMENTS)] for n in range(LISTS)], batching=0.0)
@@ -103,6 +107,47 @@ def test_the_questions_differ() -> None:
         shared.append(counts)
     assert question(0) == question(LISTS)
     assert len({tuple(counts) for counts in shared}) == LISTS
+
+
+class Busy(http.server.BaseHTTPRequestHandler):
+    """Refuses to flush, as SGLang does while a request runs: so many times, once by hanging up."""
+
+    refusals: ClassVar[list[int]] = []
+
+    def do_POST(self) -> None:
+        """One attempt."""
+        status = self.refusals.pop() if self.refusals else 200
+        if status:
+            self.send_response(status)
+            self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def busy() -> Iterator[str]:
+    """A server that is asked to flush."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_busy_server_is_asked_to_flush_again(busy: str) -> None:
+    """Until it does: a busy machine is no reason to end."""
+    Busy.refusals[:] = [400, 0, 503]
+    flush(busy)
+    assert Busy.refusals == []
+
+
+def test_a_server_that_never_flushes_ends_it(busy: str) -> None:
+    """With what it said last, and no traceback."""
+    Busy.refusals[:] = [400] * 1000
+    with pytest.raises(SystemExit, match=r"flush_cache did not come about within 1 s \(HTTP 400"):
+        flush(busy, seconds=1)
 
 
 def test_threads_share_the_places() -> None:

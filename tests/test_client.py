@@ -172,7 +172,7 @@ def test_proxy_of_the_environment(server: FakeServer, mode: str, monkeypatch: py
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert score(mode, RerankClient(server.url), "q", DOCUMENTS[:1]) == [0.1]
     with pytest.raises(NotSGLangError):  # this proxy knows no such path
-        score(mode, RerankClient("http://reranker.test"), "q", DOCUMENTS)
+        score(mode, RerankClient("http://reranker.test", endpoint="v1/classify"), "q", DOCUMENTS)
     assert [path for path, _ in server.asked][2:4] == [
         "http://reranker.test/v1/models",
         "http://reranker.test/v1/classify",

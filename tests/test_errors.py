@@ -21,6 +21,7 @@ from qwen3_sglang.errors import (
     ServerError,
     SGLangNotFoundError,
     StartupError,
+    UnknownOptionError,
 )
 
 URL, MESSAGE = "http://gpu:30000/v1/classify", "what happened there"
@@ -33,6 +34,7 @@ OF_SERVERS = [one for one in TREE if issubclass(one, ServerError) and one is not
 EXAMPLES: list[Qwen3SGLangError] = [
     InvalidInputError("top_n", 0, "pass an integer of at least 1"),
     QueryError("query", "", "pass a text that isn't blank"),
+    UnknownOptionError("top_k", None, "unknown option top_k: it is called top_n here"),
     MissingDependencyError("torch", "convert"),
     SGLangNotFoundError("/opt/python", "this Python has no SGLang"),
     ConversionError("config.json is missing"),

@@ -139,7 +139,7 @@ def _adapter_rows() -> Iterator[tuple[str, str, str]]:
     index = llama_index_qwen3_sglang.Qwen3SGLangRerank.model_fields
     for name, field in {**chain, **{name: field for name, field in index.items() if name not in chain}}.items():
         if name not in OPTIONS and name not in NOT_OPTIONS:
-            only = "" if name in chain and name in index else "LlamaIndex only. "
+            only = "" if name in chain and name in index else f"{'LangChain' if name in chain else 'LlamaIndex'} only. "
             default = str(field.default) if hasattr(field.default, "name") else code(field.default)
             yield f"`{name}`", f"`{default}`", only + _escaped(field.description or "")
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "Say whether a server, or a checkpoint's folder, is usable for reranking, and what to do if it isn't.",
     "evaluate": "Measure the reranker on judged queries, and see which min_score to take.",
     "playground": "Serve a page to try a server on: P(yes) as bars, what a threshold keeps, the exact prompt.",
+    "plan": "Say how many GPUs a load needs, from what was measured.",
     "demo": "Build the toy reranker, convert it, serve it here and rerank: no GPU, no download.",
 }
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}

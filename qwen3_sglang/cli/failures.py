@@ -15,7 +15,24 @@ from qwen3_sglang.settings import OPTIONS
 
 START = "start a server with `qwen3-sglang serve MODEL`, or without a GPU `qwen3-sglang serve MODEL --engine local`"
 # Arguments that aren't options of a connection.
-_ARGUMENTS = ("top_n", "min_score", "force", "port", "host", "threads", "dp", "converted", "field", "html", "json")
+_ARGUMENTS = (
+    "top_n",
+    "min_score",
+    "force",
+    "port",
+    "host",
+    "threads",
+    "dp",
+    "multi_item",
+    "qps",
+    "documents",
+    "tokens",
+    "margin",
+    "converted",
+    "field",
+    "html",
+    "json",
+)
 _VERIFY = "the environment variable REQUESTS_CA_BUNDLE"
 FLAGS = {name: "--" + name.replace("_", "-") for name in (*OPTIONS, *_ARGUMENTS)}
 FLAGS |= {"base_url": "--url", "verify": _VERIFY}

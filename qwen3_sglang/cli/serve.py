@@ -51,6 +51,10 @@ def serve(
     engine: Annotated[
         Engine, typer.Option(help="local: torch in this process, without SGLang; on a CPU too.")
     ] = Engine.sglang,
+    multi_item: Annotated[
+        bool,
+        typer.Option("--multi-item", help="Fastest for one address: a list is one sequence. /v1/score only."),
+    ] = False,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one (local only).")] = 30000,
     api_key: Key = None,
@@ -73,7 +77,16 @@ def serve(
     verbose: Verbose = 0,
 ) -> None:
     """Serve a model for reranking: SGLang with the flags that measured best, converting first where needed."""
-    start = Start(model, converted, python, api_key=api_key, extra=extra or [], print_only=print_only, console=err)
+    start = Start(
+        model,
+        converted,
+        python,
+        api_key=api_key,
+        extra=extra or [],
+        print_only=print_only,
+        multi_item=multi_item,
+        console=err,
+    )
     here: dict[str, object] = {"threads": threads, "device": device, "dtype": dtype, "allow-host": allow_host or None}
     there: dict[str, object] = {"dp": dp, "context-length": context_length}
     if engine is Engine.local:

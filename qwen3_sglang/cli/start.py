@@ -18,6 +18,7 @@ from qwen3_sglang.convert.cached import Place, cache, keep, locate
 from qwen3_sglang.convert.inspect import inspect_checkpoint
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, SGLangNotFoundError
 from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.serving import multi_item as mis
 from qwen3_sglang.serving.loopback import is_loopback
 from qwen3_sglang.serving.sglang_command import Launch, check_extra, known_flags, plan, unknown_tuned
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from qwen3_sglang.local import Options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Start:
     """A start of SGLang, as the command line asks for it.
 
@@ -36,6 +37,7 @@ class Start:
         api_key: the key that clients must send.
         extra: SGLang's own flags, which win over ours.
         print_only: print the command and do nothing else.
+        multi_item: multi-item scoring instead of one prompt per document.
         console: where notes go.
     """
 
@@ -45,16 +47,19 @@ class Start:
     api_key: str | None
     extra: Sequence[str]
     print_only: bool
+    multi_item: bool
     console: Console
 
     def __call__(
         self, *, host: str, port: int, dp: int | None, context_length: int | None, served_model_name: str | None
     ) -> None:
         """Print the command; then become it, so that signals and the exit code are SGLang's own."""
-        check_extra(self.extra)  # before anything that takes long
+        check_extra(self.extra, multi_item=self.multi_item)  # before anything that takes long
         python = str(Path(self.python).expanduser()) if self.python else sys.executable
         known = self._known_flags(python)
-        check_extra(self.extra, known)
+        check_extra(self.extra, known, multi_item=self.multi_item)
+        if self.multi_item and not self.print_only:
+            mis.check_cuda(python)
         place = self._place()
         launch = plan(
             python,
@@ -65,14 +70,23 @@ class Start:
             context_length=context_length,
             served_model_name=served_model_name or _public_name(place, self.model),
             api_key=self.api_key,
+            multi_item=self.multi_item,
             extra=self.extra,
             known=known,
         )
-        if not is_loopback(host) and not self.api_key:
-            self._note(f"everybody who reaches {host}:{port} may use the server; set a key with --api-key")
+        self._warn(host, f"{host}:{port}")
         print(launch.shown, flush=True)  # noqa: T201 - rich would wrap it and read its brackets
         if not self.print_only:
             self._become(launch)
+
+    def _warn(self, host: str, address: str) -> None:
+        """What to know about a server that listens there."""
+        if not is_loopback(host) and not self.api_key:
+            self._note(f"everybody who reaches {address} may use the server; set a key with --api-key")
+        if self.multi_item:
+            self._note(mis.NOTE)
+            if not is_loopback(host):
+                self._note(mis.OPEN_NOTE.format(address=address))
 
     def serve_here(self, **options: Unpack[Options]) -> None:
         """Serve by the engine of this process."""
@@ -80,6 +94,7 @@ class Start:
 
         place = self._place()
         options["name"] = options.get("name") or _public_name(place, self.model)
+        options["multi_item"] = self.multi_item
         serve(place.folder, say=self._note, **options)
 
     def _known_flags(self, python: str) -> frozenset[str] | None:
@@ -91,7 +106,7 @@ class Start:
                 raise
             self._note(f"{error.python}: {error.reason}, so whether it takes these flags isn't known")
             return None
-        for flag in unknown_tuned(known):
+        for flag in unknown_tuned(known, multi_item=self.multi_item):
             self._note(f"{flag} is left out, this SGLang doesn't know it; another version may be faster")
         return known
 
@@ -129,7 +144,7 @@ class Start:
         self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))
 
     def _become(self, launch: Launch) -> None:
-        environment = os.environ | ({API_KEY_VARIABLE: self.api_key} if self.api_key else {})
+        environment = os.environ | launch.environment | ({API_KEY_VARIABLE: self.api_key} if self.api_key else {})
         os.execvpe(launch.python, launch.argv, environment)  # noqa: S606 - no shell is wanted
 
     def _note(self, text: str) -> None:

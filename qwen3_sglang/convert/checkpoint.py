@@ -24,7 +24,7 @@ MAX_JSON = 256 * 2**20  # bytes; a tokenizer.json has about 11 MB
 REFETCH = "save the checkpoint again, or download it again"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One tensor of a file; `begin` and `end` count from the end of the header."""
 
@@ -34,7 +34,7 @@ class Entry:
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
     """One safetensors file: `data_start` is where its tensors begin."""
 

@@ -23,7 +23,7 @@ from qwen3_sglang.convert.checkpoint import WIDTH, Entry, Shard, find_tensor, re
 from qwen3_sglang.errors import ConversionError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Where a source's P(yes) comes from: sigmoid(yes . h - no . h), and the same of the bias.
 
@@ -40,7 +40,7 @@ class Rows:
     bias: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Head:
     """`weight` is [2, hidden] ("no", "yes") and `bias` [2], both as bytes of type `dtype`."""
 

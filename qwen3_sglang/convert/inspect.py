@@ -25,7 +25,7 @@ from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.names import EMBEDDINGS, LM_HEAD, NO, SOURCE_CLASS, TARGET_CLASS, YES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """What a conversion starts from.
 
@@ -44,7 +44,7 @@ class Source:
     config: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What is to be done with a folder, and why.
 

@@ -61,7 +61,7 @@ Forward = Callable[[list[int]], tuple[float, float]]  # token ids -> logits of n
 Prompts = dict[str, list[int]]  # label -> token ids
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Probe:
     """One prompt: P(yes) of the source model and of the converted checkpoint.
 
@@ -85,7 +85,7 @@ class Probe:
         return abs(self.source - self.converted)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Parity:
     """What the full check found; without probes it was not run, and `note` says why."""
 

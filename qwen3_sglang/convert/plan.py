@@ -15,7 +15,7 @@ SLACK = 2**24  # bytes; room for the headers, the index and the head
 DROPPED = frozenset({LM_HEAD, WEIGHT, BIAS})  # what the new head takes the place of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A conversion.
 

@@ -38,6 +38,8 @@ class Options(TypedDict, total=False):
         close to those in float32, else float32.
     name: what clients call the model; None is the folder's name.
     allow_hosts: names that requests may come under besides this machine's; a key makes this needless.
+    multi_item: serve as SGLang's multi-item scoring does: /v1/score takes a list as one sequence, which must be shorter
+        than the context, and no other route scores.
     """
 
     host: str
@@ -48,6 +50,7 @@ class Options(TypedDict, total=False):
     dtype: str | None
     name: str | None
     allow_hosts: Sequence[str]
+    multi_item: bool
 
 
 def serve(model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]) -> None:

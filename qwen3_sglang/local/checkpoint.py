@@ -1,4 +1,4 @@
-"""Reading a converted checkpoint: its labels, its head, its tokenizer and its model without the head."""
+"""Reading a checkpoint: its labels, its head, its tokenizer and its model without the head."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from transformers import AutoTokenizer
 
 from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.local.body import is_plain, read_body
-from qwen3_sglang.names import BIAS, TARGET_CLASS, WEIGHT
+from qwen3_sglang.names import BIAS, EMBEDDINGS, LM_HEAD, NO, SOURCE_CLASS, TARGET_CLASS, WEIGHT, YES
 
 LABELS = 2
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The checkpoint's config.json.
+    """The config.json of a converted checkpoint, or of an original one.
 
     Raises:
-        ConversionError: it can't be read, or the checkpoint isn't converted.
+        ConversionError: it can't be read, or is another model's.
     """
     path = folder / "config.json"
     try:
@@ -32,8 +32,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConversionError(f"{path}: not a checkpoint's config ({error}). {_remedy(folder)}") from error
     architectures = config.get("architectures") if isinstance(config, dict) else None
-    if architectures != [TARGET_CLASS]:
-        message = f"{folder} is not converted: its architecture is {architectures}, not {TARGET_CLASS}."
+    if architectures not in ([TARGET_CLASS], [SOURCE_CLASS]):
+        message = f"{folder} is no reranker: its architecture is {architectures}, not {TARGET_CLASS} or {SOURCE_CLASS}."
         raise ConversionError(f"{message} {_remedy(folder)}")
     return dict(config)
 
@@ -73,12 +73,35 @@ def read_head(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return weight, torch.zeros(LABELS) if bias is None else bias
 
 
-def _read_tensor(folder: Path, name: str) -> torch.Tensor | None:
+def is_original(config: dict[str, Any]) -> bool:
+    """Whether the checkpoint is a language model, as Qwen publishes it."""
+    return bool(config["architectures"] == [SOURCE_CLASS])
+
+
+def read_answers(folder: Path, config: dict[str, Any], tokenizer: Any) -> tuple[tuple[int, int], torch.Tensor]:
+    """The tokens of "no" and "yes" in an original checkpoint, and their rows (2, hidden) of its output in float32.
+
+    Raises:
+        ConversionError: one of them is no token of its own, or the rows can't be read.
+    """
+    ids = [tokenizer.encode(word) for word in (NO, YES)]
+    if [len(found) for found in ids] != [1, 1]:
+        raise ConversionError(f'{folder}: "{NO}" and "{YES}" are not one token each; is this a Qwen3-Reranker?')
+    tokens = ids[0][0], ids[1][0]
+    name = EMBEDDINGS if config.get("tie_word_embeddings") else LM_HEAD
+    rows = [_read_tensor(folder, name, token) for token in tokens]
+    if rows[0] is None or rows[1] is None:
+        raise ConversionError(f"{folder}: {name} is missing; download the checkpoint again.")
+    return tokens, torch.cat([row for row in rows if row is not None])
+
+
+def _read_tensor(folder: Path, name: str, row: int | None = None) -> torch.Tensor | None:
     try:
         for path in sorted(folder.glob("*.safetensors")):
             with safe_open(path, framework="pt") as file:
                 if name in file.keys():  # noqa: SIM118 - the handle is no mapping
-                    return torch.as_tensor(file.get_tensor(name)).float()
+                    found = file.get_tensor(name) if row is None else file.get_slice(name)[row : row + 1]
+                    return torch.as_tensor(found).float()
     except (OSError, SafetensorError) as error:
         raise ConversionError(f"{folder}: can't read {name} ({error}). Convert it again.") from error
     return None

@@ -49,15 +49,15 @@ def parse_body(raw: bytes, content_type: str) -> Body:
     """
     if content_type.lower().split(";", maxsplit=1)[0] != "application/json":
         reason = "Unsupported Media Type: Only 'application/json' is allowed"
-        raise _malformed(reason, "header", "content-type")
+        raise malformed(reason, "header", "content-type")
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise _malformed("JSON decode error", "body") from error
+        raise malformed("JSON decode error", "body") from error
     if not isinstance(body, dict):
-        raise _malformed("Input should be a valid dictionary or object to extract fields from", "body")
-    if not (body.get("model") is None or _is_text(body["model"])):
-        raise _malformed("Input should be a valid string", "body", "model")
+        raise malformed("Input should be a valid dictionary or object to extract fields from", "body")
+    if "model" in body and not is_text(body["model"]):
+        raise malformed("Input should be a valid string", "body", "model")
     return body
 
 
@@ -67,67 +67,35 @@ def classify_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
     Raises: as `parse_body`; for single prompts while iterating.
     """
     given = _field(body, "input")
-    if not (_is_text(given) or _all_str(given) or _all_int(given)):
-        raise _malformed("Input should be a valid string, list[str] or list[int]", "body", "input")
+    if not (is_text(given) or all_str(given) or all_int(given)):
+        raise malformed("Input should be a valid string, list[str] or list[int]", "body", "input")
     if not given:
         raise RejectedError("Input cannot be empty")
     if isinstance(given, str):
         if not given.strip():
             raise RejectedError("Input cannot be empty or whitespace only")
         return [encode(given)]
-    if _all_int(given):
-        _check_ids(given)
+    if all_int(given):
+        check_ids(given)
         return [given]
-    _check_items(given)
+    check_items(given)
     for index, text in enumerate(given):
         if not text.strip():
             raise RejectedError(f"Input at index {index} cannot be empty or whitespace only")
     return map(encode, given)
 
 
-def score_prompts(body: Body, encode: Encode) -> Iterable[list[int]]:
-    """The prompts of a /v1/score request: the query joined with each item, as texts or as token ids.
-
-    Raises: as `parse_body`; for single prompts while iterating.
-    """
-    query, items = body.get("query"), body.get("items")
-    if not (query is None or _is_text(query) or _all_int(query)):
-        raise _malformed("Input should be a valid string or list[int]", "body", "query")
-    if not (items is None or _is_text(items) or _all_str(items) or _all_ids(items)):
-        raise _malformed("Input should be a valid string, list[str] or list[list[int]]", "body", "items")
-    if items is None:
-        raise RejectedError("items must be provided")
-    if isinstance(items, str):
-        items = [items]
-    _check_items(items)
-    return _join(query, items, encode, item_first=bool(body.get("item_first", False)))
-
-
-def _join(query: Any, items: list[Any], encode: Encode, *, item_first: bool) -> Iterable[list[int]]:
-    """One at a time: joined all at once, a long query and many items would take their product in memory."""
-    if not items:
-        return []
-    if isinstance(items[0], str):
-        query = "" if query is None else query
-        if not isinstance(query, str):
-            raise RejectedError("Invalid combination of query/items types for score_request.")
-        return (encode(item + query if item_first else query + item) for item in items)
-    # SGLang takes a query in text with items in ids, and encodes it.
-    ids = encode(query) if isinstance(query, str) else list(query or [])
-    return ([*item, *ids] if item_first else [*ids, *item] for item in items)
-
-
 def tokenize_prompt(body: Body, encode: Encode) -> tuple[Any, Any]:
     """The (tokens, count) of a /tokenize request. Raises: as `parse_body`."""
     prompt = body.get("prompt")
-    if not (prompt is None or _is_text(prompt) or _all_str(prompt)):
-        raise _malformed("Input should be a valid string or list[str]", "body", "prompt")
+    if not (prompt is None or is_text(prompt) or all_str(prompt)):
+        raise malformed("Input should be a valid string or list[str]", "body", "prompt")
     if prompt is None:
-        raise _malformed("Exactly one of 'prompt' or 'messages' must be provided.", "body")
+        raise malformed("Exactly one of 'prompt' or 'messages' must be provided.", "body")
     if isinstance(prompt, str):
         [tokens] = _tokenized([prompt], encode)
         return tokens, len(tokens)
-    _check_items(prompt)
+    check_items(prompt)
     lists = _tokenized(prompt, encode)
     return lists, [len(tokens) for tokens in lists]
 
@@ -137,10 +105,10 @@ def _tokenized(texts: list[str], encode: Encode) -> list[list[int]]:
     longest = max(map(len, texts), default=0)
     if longest > MAX_TOKENIZED:
         raise _too_much(f"a text of {longest} characters, at most {MAX_TOKENIZED} are taken")
-    return list(_counted(map(encode, texts)))
+    return list(counted(map(encode, texts)))
 
 
-def _counted(lists: Iterable[list[int]]) -> Iterator[list[int]]:
+def counted(lists: Iterable[list[int]]) -> Iterator[list[int]]:
     """The same lists; 413 once they have more tokens than one request may have."""
     tokens = 0
     for ids in lists:
@@ -154,14 +122,14 @@ def detokenize_tokens(body: Body, decode: Decode) -> Any:
     """The text, or texts, of a /detokenize request. Raises: as `parse_body`."""
     tokens: Any = body.get("tokens")
     skip = bool(body.get("skip_special_tokens", True))
-    if not (_all_int(tokens) or _all_ids(tokens)):
-        raise _malformed("Input should be a valid list[int] or list[list[int]]", "body", "tokens")
-    for ids in [tokens] if _all_int(tokens) else tokens:
-        _check_ids(ids, _IDS_END)
-    if _all_int(tokens):
-        return decode(next(_counted([tokens])), skip)
-    _check_items(tokens)
-    list(_counted(tokens))
+    if not (all_int(tokens) or all_ids(tokens)):
+        raise malformed("Input should be a valid list[int] or list[list[int]]", "body", "tokens")
+    for ids in [tokens] if all_int(tokens) else tokens:
+        check_ids(ids, _IDS_END)
+    if all_int(tokens):
+        return decode(next(counted([tokens])), skip)
+    check_items(tokens)
+    list(counted(tokens))
     return [decode(ids, skip) for ids in tokens]
 
 
@@ -172,12 +140,12 @@ def check_prompts(prompts: Iterable[list[int]], max_length: int, vocab_size: int
 
     Raises: RejectedError, while iterating.
     """
-    for prompt in _counted(prompts):
+    for prompt in counted(prompts):
         if len(prompt) >= max_length:  # SGLang keeps room for a token after the prompt
             raise too_long(len(prompt), max_length)
         if not prompt:
             raise RejectedError("Input cannot be empty")
-        _check_ids(prompt, vocab_size)
+        check_ids(prompt, vocab_size)
         yield prompt
 
 
@@ -187,7 +155,7 @@ def too_long(tokens: int | str, max_length: int) -> RejectedError:
     return RejectedError(f"The input ({size}")
 
 
-def _check_ids(ids: list[int], end: int | None = None) -> None:
+def check_ids(ids: list[int], end: int | None = None) -> None:
     for index, token in enumerate(ids):
         if token < 0:
             raise RejectedError(f"Token ID at index {index} must be non-negative")
@@ -195,7 +163,7 @@ def _check_ids(ids: list[int], end: int | None = None) -> None:
             raise RejectedError(f"Token ID {token} is out of vocabulary (vocab size: {end})")
 
 
-def _check_items(items: list[Any]) -> None:
+def check_items(items: list[Any]) -> None:
     if len(items) > MAX_ITEMS:
         raise _too_much(f"{len(items)} items in one list, at most {MAX_ITEMS} are taken")
 
@@ -206,15 +174,15 @@ def _too_much(message: str) -> RejectedError:
 
 def _field(body: Body, name: str) -> Any:
     if name not in body:
-        raise _malformed("Field required", "body", name)
+        raise malformed("Field required", "body", name)
     return body[name]
 
 
-def _malformed(message: str, *place: str) -> RejectedError:
+def malformed(message: str, *place: str) -> RejectedError:
     return RejectedError(f"1 validation error:\n  {{'loc': {place}, 'msg': {message!r}}}", "Bad Request")
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
     """True for a string of whole characters: JSON can hold half a surrogate pair, a tokenizer can't."""
     if not isinstance(value, str):
         return False
@@ -225,13 +193,13 @@ def _is_text(value: object) -> bool:
     return True
 
 
-def _all_str(value: object) -> bool:
-    return isinstance(value, list) and all(_is_text(item) for item in value)
+def all_str(value: object) -> bool:
+    return isinstance(value, list) and all(is_text(item) for item in value)
 
 
-def _all_int(value: object) -> bool:
+def all_int(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 
-def _all_ids(value: object) -> bool:
-    return isinstance(value, list) and all(_all_int(item) for item in value)
+def all_ids(value: object) -> bool:
+    return isinstance(value, list) and all(all_int(item) for item in value)

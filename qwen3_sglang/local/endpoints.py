@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,16 @@ from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
 from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
+from qwen3_sglang.local.items import Prompts, prompts_apart, prompts_of_sequence, read_score, refuse_classify
+from qwen3_sglang.local.labels import NO_CLASSES, in_order, read_orders
 from qwen3_sglang.local.openapi import describe
-from qwen3_sglang.names import PATIENCE, TARGET_CLASS
+from qwen3_sglang.names import PATIENCE, SOURCE_CLASS, TARGET_CLASS
 from qwen3_sglang.serving.callers import Stopped, in_thread, while_connected
 
-Prompts = list[list[int]]
-Read = Callable[[checks.Body, checks.Encode], Iterable[list[int]]]
+Read = Callable[[checks.Encode], Prompts]
 
 VERSION = "0.5"  # of the SGLang whose endpoints these are
+FRONTEND = "qwen3-sglang"  # what /server_info calls this server; SGLang's own are "python" and "rust"
 _LONGEST_WAIT = 10**6  # seconds
 
 
@@ -34,7 +36,7 @@ class _Scored:
 
     @property
     def usage(self) -> dict[str, Any]:
-        tokens = sum(map(len, self.prompts))
+        tokens = self.prompts.tokens
         return {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0}
 
 
@@ -43,19 +45,33 @@ class Endpoints:
 
     Attributes:
         name: what clients call the model.
+        multi_item: whether a list is one sequence, as with SGLang's --enable-mis.
     """
 
-    def __init__(self, engine: Engine, batcher: Batcher, name: str, *, with_key: bool) -> None:
+    def __init__(
+        self, engine: Engine, batcher: Batcher, name: str, *, with_key: bool, multi_item: bool = False
+    ) -> None:
         self.engine = engine
         self.batcher = batcher
         self.name = name
+        self.multi_item = multi_item
         self.description = describe(VERSION, with_key=with_key)
         self._encoder = Encoder(engine.encode, engine.max_length, engine.longest_token)
 
     async def classify(self, request: Request) -> Response:
         """POST /v1/classify. Raises: RejectedError, which the application answers."""
         body = await _body(request)
-        scored = await self._scored(request, body, checks.classify_prompts)
+        if self.multi_item:
+            raise refuse_classify()
+        if self.engine.answer_ids is not None:
+            raise checks.RejectedError(NO_CLASSES)
+        limits = self.engine.max_length, self.engine.vocab_size
+
+        def read(encode: checks.Encode) -> Prompts:
+            ids = list(checks.check_prompts(checks.classify_prompts(body, encode), *limits))
+            return Prompts(ids, sum(map(len, ids)))
+
+        scored = await self._scored(request, read)
         data = [self._class(index, pair) for index, pair in enumerate(scored.logits)]
         head = {"id": f"classify-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
         return JSONResponse({**head, "model": self.name, "data": data, "usage": scored.usage})
@@ -63,11 +79,15 @@ class Endpoints:
     async def score(self, request: Request) -> Response:
         """POST /v1/score. Raises: RejectedError, which the application answers."""
         body = await _body(request)
-        scored = await self._scored(request, body, checks.score_prompts)
-        scores = [_softmax(pair) if body.get("apply_softmax") else list(pair) for pair in scored.logits]
+        asked = read_score(body)
+        orders = read_orders(body, len(asked.items), self.engine.answer_ids, softmax=asked.softmax)
+        limits = self.engine.max_length, self.engine.vocab_size
+        prompts = prompts_of_sequence if self.multi_item else prompts_apart
+        scored = await self._scored(request, lambda encode: prompts(asked, encode, *limits))
+        logits = scored.logits if orders is None else list(map(in_order, scored.logits, orders))
+        scores = [asked.scores(pair) for pair in logits]
         head = {"scores": scores, "pooled_hidden_states": None, "token_logprobs": None}
-        model = body.get("model") or "default"
-        return JSONResponse({**head, "model": model, "usage": scored.usage, "object": "scoring"})
+        return JSONResponse({**head, "model": asked.model, "usage": scored.usage, "object": "scoring"})
 
     async def tokenize(self, request: Request) -> Response:
         """POST /tokenize. Raises: RejectedError, which the application answers."""
@@ -94,8 +114,14 @@ class Endpoints:
     async def model_info(self, request: Request) -> Response:
         """GET /model_info."""
         names = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
-        kind = {"is_generation": False, "model_type": "qwen3", "architectures": [TARGET_CLASS]}
-        return JSONResponse({**names, **kind})
+        original = self.engine.answer_ids is not None
+        kind = {"is_generation": original, "architectures": [SOURCE_CLASS if original else TARGET_CLASS]}
+        return JSONResponse({**names, "model_type": "qwen3", **kind})
+
+    async def server_info(self, request: Request) -> Response:
+        """GET /server_info: which way it serves. SGLang's tells its whole command, keys included; this one doesn't."""
+        way = {"enable_mis": self.multi_item, "frontend": FRONTEND, "context_length": self.engine.max_length}
+        return JSONResponse({"served_model_name": self.name, **way})
 
     async def health(self, request: Request) -> Response:
         """GET /health."""
@@ -105,21 +131,17 @@ class Endpoints:
         """GET /openapi.json."""
         return JSONResponse(self.description)
 
-    async def _scored(self, request: Request, body: checks.Body, read: Read) -> _Scored:
-        """The prompts that `read` finds in a body, and their logits."""
+    async def _scored(self, request: Request, read: Read) -> _Scored:
+        """The prompts that `read` makes, and their logits."""
         within = _patience(request.headers.get(PATIENCE))
-
-        def checked(stopped: Stopped) -> Prompts:
-            prompts = read(body, _until(stopped, self._encoder))
-            return list(checks.check_prompts(prompts, self.engine.max_length, self.engine.vocab_size))
 
         async def work() -> _Scored:
             # In a thread: encoding a long list would hold up every other request.
-            prompts = await in_thread(checked)
+            prompts = await in_thread(lambda stopped: read(_until(stopped, self._encoder)))
             try:
-                return _Scored(prompts, await self.batcher.score(prompts, within))
+                return _Scored(prompts, await self.batcher.score(prompts.ids, within))
             except TooSlowError as error:
-                raise _too_slow(len(prompts), error) from None
+                raise _too_slow(len(prompts.ids), error) from None
 
         return await while_connected(request.receive, work())
 

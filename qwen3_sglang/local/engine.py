@@ -1,4 +1,4 @@
-"""Scores from a converted checkpoint, computed with torch: no SGLang, no GPU needed.
+"""Scores from a checkpoint, converted or original, computed with torch: no SGLang, no GPU needed.
 
 In float32 its numbers are a reference for what a server answers in 16 bits.
 """
@@ -13,11 +13,20 @@ from typing import Any
 import torch
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.local.checkpoint import load_model, load_tokenizer, read_config, read_head, read_labels
+from qwen3_sglang.local.checkpoint import (
+    is_original,
+    load_model,
+    load_tokenizer,
+    read_answers,
+    read_config,
+    read_head,
+    read_labels,
+)
 from qwen3_sglang.local.device import fast_dtype, pick_device, pick_dtype
 from qwen3_sglang.local.forward import AbandonedError, Held, forward, per_token
 from qwen3_sglang.local.probe import LOGIT_BOUND, PROBES
 from qwen3_sglang.local.sharing import Pass, Plan, plan
+from qwen3_sglang.names import LABELS
 
 Logits = tuple[float, float]
 
@@ -28,11 +37,12 @@ HELD_BYTES = 512 * 2**20  # of the keys and values of shared tokens: 2,340 token
 
 
 class Engine:
-    """A converted reranker in memory.
+    """A reranker in memory.
 
     Attributes:
         model_dir: where it was loaded from.
         labels: the names of label 0 and label 1, as the checkpoint says.
+        answer_ids: the tokens of "no" and "yes" in an original checkpoint; None in a converted one, which has labels.
         max_length: the longest prompt in tokens.
         vocab_size: token ids lie below it.
         longest_token: characters of the tokenizer's longest token.
@@ -47,33 +57,40 @@ class Engine:
         """Load `model_dir`.
 
         Args:
-            model_dir: a folder that `qwen3-sglang convert` wrote.
+            model_dir: a folder that `qwen3-sglang convert` wrote, or one that Qwen published.
             threads: CPU threads of torch (the whole process); None leaves torch's own choice.
             device: cpu, cuda, cuda:N or mps; None takes CUDA where it is there, else the CPU.
             dtype: float32, bfloat16 or float16; None takes bfloat16 where the device is faster with it and the
                 log-odds of the probes stay within LOGIT_BOUND of float32, else float32.
 
         Raises:
-            ConversionError: the folder is no converted two-label checkpoint.
+            ConversionError: the folder is no two-label checkpoint, and no original one.
             InvalidInputError: an argument can't be used.
         """
         self.model_dir = Path(model_dir)
         config = read_config(self.model_dir)
-        self.labels = read_labels(config, self.model_dir)
+        self.labels = LABELS if is_original(config) else read_labels(config, self.model_dir)
         self.max_length = int(config["max_position_embeddings"])
         self.vocab_size = int(config["vocab_size"])
         if threads is not None:
             _set_threads(threads)
         self.device, named = pick_device(device), pick_dtype(dtype)
         self._budget = CPU_TOKENS if self.device.type == "cpu" else GPU_TOKENS
-        weight, bias = read_head(self.model_dir)
+        self._tokenizer = load_tokenizer(self.model_dir)
+        self.answer_ids, weight, bias = self._read_head(config)
         self._weight, self._bias = weight.to(self.device), bias.to(self.device)
-        self._tokenizer, self._model = load_tokenizer(self.model_dir), load_model(self.model_dir, config)
+        self._model = load_model(self.model_dir, config)
         self.longest_token = max(map(len, self._tokenizer.get_vocab()))
         self.drift: float | None = None
         self.dtype = named or self._fast_enough(fast_dtype(self.device))
         self._model.to(self.device, self.dtype)
         self._most_shared = HELD_BYTES // per_token(self._model, self.dtype)
+
+    def _read_head(self, config: dict[str, Any]) -> tuple[tuple[int, int] | None, torch.Tensor, torch.Tensor]:
+        if not is_original(config):
+            return (None, *read_head(self.model_dir))
+        ids, rows = read_answers(self.model_dir, config, self._tokenizer)
+        return ids, rows, torch.zeros(len(LABELS))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, nothing added, nothing cut."""

@@ -24,7 +24,6 @@ def _object(required: str, **properties: Schema) -> Schema:
 
 
 TEXTS = _lists(TEXT)
-MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 NONE: Schema = {"type": "null"}
 USAGE = _object("prompt_tokens total_tokens", prompt_tokens=COUNT, total_tokens=COUNT, completion_tokens=COUNT)
 CLASS = _object(
@@ -36,7 +35,7 @@ CLASS = _object(
 )
 CARD = _object("id max_model_len owned_by", id=TEXT, max_model_len=COUNT, owned_by={"const": "sglang"})
 ERROR = _object("object message type code", object={"const": "error"}, message=TEXT, type=TEXT, code=COUNT)
-ANY_FLAG: Schema = {}  # SGLang takes whatever is true or false in Python
+ANY_FLAG: Schema = {}  # SGLang takes numbers and words for true and false, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +64,20 @@ _TOKENIZE = Operation(
     "tokenize",
     "Token ids of one text, or of each text.",
     _object("tokens count max_model_len", tokens={"type": "array"}, count={}, max_model_len=COUNT),
-    _object("prompt", model=MAYBE_TEXT, prompt={"anyOf": [TEXT, TEXTS]}),
+    _object("prompt", model=TEXT, prompt={"anyOf": [TEXT, TEXTS]}),
 )
 _DETOKENIZE = Operation(
     "detokenize",
     "The text of token ids, or of each list of them.",
     _object("text", text={"anyOf": [TEXT, TEXTS]}),
-    _object("tokens", model=MAYBE_TEXT, tokens={"anyOf": [IDS, _lists(IDS)]}, skip_special_tokens=ANY_FLAG),
+    _object("tokens", model=TEXT, tokens={"anyOf": [IDS, _lists(IDS)]}, skip_special_tokens=ANY_FLAG),
 )
 OPERATIONS = {
     "/v1/classify": Operation(
         "classify",
         "P(no) and P(yes) of each prompt.",
         _object("object model data usage", object=TEXT, model=TEXT, data=_lists(CLASS), usage=USAGE),
-        _object("input", model=MAYBE_TEXT, input={"anyOf": [TEXT, TEXTS, IDS]}),
+        _object("input", model=TEXT, input={"anyOf": [TEXT, TEXTS, IDS]}),
     ),
     "/v1/score": Operation(
         "score",
@@ -86,11 +85,14 @@ OPERATIONS = {
         _object("scores model usage object", scores=_lists(NUMBERS), model=TEXT, usage=USAGE, object=TEXT),
         _object(
             "items",
-            model=MAYBE_TEXT,
+            model=TEXT,
             query={"anyOf": [TEXT, IDS, NONE]},
             items={"anyOf": [TEXT, TEXTS, _lists(IDS)]},
             apply_softmax=ANY_FLAG,
             item_first=ANY_FLAG,
+            label_token_ids={"anyOf": [IDS, _lists(IDS), NONE]},
+            temperature={"type": "number", "exclusiveMinimum": 0},
+            return_token_logprobs=ANY_FLAG,
         ),
     ),
     "/tokenize": _TOKENIZE,
@@ -99,6 +101,11 @@ OPERATIONS = {
     "/v1/detokenize": _DETOKENIZE,
     "/v1/models": Operation("models", "The model that is served.", _object("data", data=_lists(CARD))),
     "/model_info": Operation("model_info", "What kind of model it is.", _object("architectures", architectures=TEXTS)),
+    "/server_info": Operation(
+        "server_info",
+        "Whether it does multi-item scoring.",
+        _object("enable_mis served_model_name", enable_mis={"type": "boolean"}, served_model_name=TEXT),
+    ),
     "/health": Operation("health", "200 while the server answers; needs no key.", None),
     "/openapi.json": Operation("openapi", "This description.", {"type": "object"}),
 }

@@ -16,7 +16,7 @@ from qwen3_sglang.ranking import Score, rank
 from qwen3_sglang.serving.callers import Stopped, in_thread
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Tokenizer:
     """The engine's tokenizer, which stops when the caller hangs up; text that can't fit isn't tokenised."""
 
@@ -35,7 +35,7 @@ class _Tokenizer:
         return [self.engine.decode(row, skip_special_tokens=False) for row in ids]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EngineReranker:
     """Scores by `batcher`, together with what other requests wait for."""
 

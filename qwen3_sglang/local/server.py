@@ -47,6 +47,7 @@ class Config:
     dtype: str | None = None
     name: str | None = None
     allow_hosts: Sequence[str] = ()
+    multi_item: bool = False
 
     def hosts(self) -> Hosts:
         """The names that requests may come under.
@@ -66,7 +67,9 @@ class Config:
         hosts = self.hosts()
         engine = Engine(model_dir, threads=self.threads, device=self.device, dtype=self.dtype)
         speed = warm_up(engine, say)
-        return create_app(engine, name=self.name, api_key=self.api_key, hosts=hosts, speed=speed)
+        return create_app(
+            engine, name=self.name, api_key=self.api_key, multi_item=self.multi_item, hosts=hosts, speed=speed
+        )
 
 
 class _RequireKey:
@@ -96,6 +99,7 @@ def create_app(
     *,
     name: str | None = None,
     api_key: str | None = None,
+    multi_item: bool = False,
     hosts: Hosts | None = None,
     speed: float | None = None,
     max_body: int = MAX_BODY,
@@ -107,6 +111,7 @@ def create_app(
         engine: computes the scores.
         name: what clients call the model; None is the folder's name.
         api_key: if given, requests must carry it as a bearer token.
+        multi_item: whether /v1/score takes a list as one sequence, and is the only route that scores.
         hosts: the names that requests may come under; None are those of a loopback address.
         speed: tokens per second, until requests have been measured.
         max_body: bytes of one request.
@@ -126,7 +131,7 @@ def create_app(
     if api_key is not None:
         middleware.append(Middleware(_RequireKey, api_key=api_key))
     middleware.append(Middleware(Limits, max_body=max_body, seconds=body_seconds))
-    paths = _routes(Endpoints(engine, batcher, shown, with_key=keyed))
+    paths = _routes(Endpoints(engine, batcher, shown, with_key=keyed, multi_item=multi_item))
     paths += routes(EngineReranker(engine, batcher, shown), needs_key=keyed)
     return Starlette(routes=paths, middleware=middleware, exception_handlers=_HANDLERS, lifespan=lifespan)
 

@@ -54,7 +54,7 @@ class SpecialTokens:
 
     @cached_property
     def _longest(self) -> int:
-        return max(map(len, self.tokens), default=0)
+        return max(map(len, self.tokens))
 
     @cached_property
     def _begins(self) -> dict[str, re.Pattern[str]]:

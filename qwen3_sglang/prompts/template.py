@@ -86,10 +86,10 @@ class Head:
         start, suffix = self.text, self.template.suffix
         return [f"{start}{document}{suffix}" for document in documents]
 
-    def rests(self, documents: Sequence[str]) -> list[str]:
-        """What follows `text` in the prompt of each document."""
-        suffix = self.template.suffix
-        return [f"{document}{suffix}" for document in documents]
+    def tails(self, documents: Sequence[str]) -> list[str]:
+        """What follows `bare` in the prompt of each document: tokenised apart, both give the prompt's own tokens."""
+        joint, suffix = self.joint, self.template.suffix
+        return [f"{joint}{document}{suffix}" for document in documents]
 
     def prompt(self, document: str, *, tokens: int | None = None, truncated: bool = False) -> Prompt:
         """The prompt of a document as it is sent, with its pieces."""
@@ -115,10 +115,12 @@ class Template:
         max_length: tokens that a prompt may have, `suffix` included, where nothing sets less.
         longest_token: characters of text that one token stands for at most. Of a text longer than `max_length` of
             these nothing more can count.
+        answers: the words that the suffix asks for: no, and yes. Each is one token.
+        answer_ids: their tokens, by which a server of the original checkpoint is asked; None where they aren't known.
 
     Raises:
         InvalidInputError: a slot is missing or doubled, a special token can't be broken by a space, the instruction is
-            blank, or the limit below 1.
+            blank, the limit below 1, or the answers' ids aren't two.
     """
 
     start: tuple[str | Slot, ...]
@@ -128,6 +130,8 @@ class Template:
     instruction: str = "Retrieve the passages that answer the query"
     max_length: int = 8192
     longest_token: int = 128
+    answers: tuple[str, str] = ("no", "yes")
+    answer_ids: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.start.count(Slot.QUERY) != 1 or self.start.count(Slot.INSTRUCTION) > 1:
@@ -140,6 +144,8 @@ class Template:
             raise InvalidInputError(
                 "template.longest_token", self.longest_token, "pass a number of characters, 1 or more"
             )
+        if self.answer_ids is not None and len(set(self.answer_ids)) != len(self.answers):
+            raise InvalidInputError("template.answer_ids", self.answer_ids, "pass the token ids of no and yes, or None")
 
     def prepare(
         self, query: str, documents: Sequence[str], instruction: str, *, escape: bool, limit: int | None = None
@@ -183,7 +189,9 @@ class Template:
     def task(self, instruction: str, *, escape: bool = True, most: int | None = None) -> Head:
         """The part that every query of one task shares: what follows it is `Head.own` and the document."""
         pieces = self._filled("", instruction, escape=escape, most=most)[: self._shared]
-        return Head(self, self._shown(pieces), "".join(text for _, text in pieces))
+        text = "".join(text for _, text in pieces)
+        bare = text.removesuffix(" ")  # it belongs to the query's first word, as a joint does to the document's
+        return Head(self, self._shown(pieces), bare, text[len(bare) :])
 
     def escape(self, text: str) -> str:
         """`text` with a space inside each special token, so that the tokenizer reads plain characters.
@@ -267,6 +275,7 @@ QWEN3 = Template(
     instruction=DEFAULT_INSTRUCTION,
     longest_token=128,  # that many spaces; of tokens that aren't ASCII, 16 characters
     max_length=8192,  # what Qwen recommends; https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
+    answer_ids=(2152, 9693),
 )
 
 

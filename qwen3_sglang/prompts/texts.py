@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
+from qwen3_sglang.prompts.records import TEXT_FIELDS, text_field
 
 SLICE = 2**16  # characters that are worked on in one go: more would keep other threads waiting for too long
 NFC_GROWTH = 3  # NFC makes UTF-8 at most 3 times longer, or shorter (UAX #15, "Maximum Expansion Factors")
@@ -58,12 +59,24 @@ def check_documents(documents: object) -> None:
         InvalidInputError: names `documents`, or the item.
     """
     if isinstance(documents, (str, bytes)) or not isinstance(documents, Sequence):
-        raise InvalidInputError("documents", documents, "pass a list of strings")
+        several = isinstance(documents, Iterable) and not isinstance(documents, (str, bytes, Mapping))
+        more = ": list(documents)" if several else ""
+        raise InvalidInputError("documents", documents, f"pass a list of strings{more}")
     if set(map(type, documents)) <= {str}:  # the usual case, in a third of the time
         return
     for index, document in enumerate(documents):
         if not isinstance(document, str):
-            raise InvalidInputError(f"documents[{index}]", document, "pass a string")
+            raise InvalidInputError(f"documents[{index}]", document, f"pass a string{_where_its_text_is(document)}")
+
+
+def _where_its_text_is(document: object) -> str:
+    """How to get at the text of other libraries' documents."""
+    if isinstance(document, Mapping):
+        field = text_field(document)
+        return "" if field is None else f': document["{field}"]'
+    if callable(getattr(document, "get_content", None)):  # LlamaIndex's nodes
+        return ": document.get_content()"
+    return next((f": document.{name}" for name in TEXT_FIELDS if isinstance(getattr(document, name, None), str)), "")
 
 
 def readable(text: str, most: int) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qwen3_sglang import errors
 from qwen3_sglang.names import SOURCE_CLASS, TARGET_CLASS
 from qwen3_sglang.protocol.answers import CONVERT_REMEDY, Response, read_json
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, endpoint_of
+from qwen3_sglang.protocol.endpoints import AUTO, DEFAULT_ENDPOINT, ENDPOINTS, endpoint_of
 from qwen3_sglang.protocol.exchange import Request, Steps
+from qwen3_sglang.protocol.ways import MODEL_INFO, REFUSED
 
-MODELS, MODEL_INFO = "/v1/models", "/model_info"
+MODELS = "/v1/models"
 _TOO_LARGE = 413
 
 
@@ -23,6 +26,8 @@ def explained(failure: errors.ServerError, endpoint: str) -> Steps[errors.Server
     refused = isinstance(failure, (errors.RequestRejectedError, errors.ProtocolError))
     if not refused or failure.status == _TOO_LARGE:
         return failure
+    if "multi-item" in failure.message.lower() and ENDPOINTS[endpoint].path != "/v1/score":
+        return errors.NotSGLangError(failure.url, f"{REFUSED} ({failure.message})", status=failure.status)
     if _owner_of(endpoint) == _owner_of(DEFAULT_ENDPOINT):
         return _other_model(failure, (yield Request(MODEL_INFO))) or failure
     # SGLang may have a path of the same name, which refuses what the other server's takes.
@@ -48,7 +53,12 @@ def _other_endpoint(failure: errors.ServerError, models: object, endpoint: str) 
 def _owner(models: object) -> str | None:
     """Which software serves, as the model list says it."""
     rows = _read(models, "data")
-    owner = rows[0].get("owned_by") if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+    return owner_of(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+
+
+def owner_of(row: dict[str, Any]) -> str | None:
+    """Which software serves the model of that row of a model list."""
+    owner = row.get("owned_by")
     return owner if isinstance(owner, str) else None
 
 
@@ -58,7 +68,8 @@ def _other_model(failure: errors.ServerError, info: object) -> errors.ServerErro
     if architecture is None or architecture == TARGET_CLASS:
         return None
     if architecture == SOURCE_CLASS:
-        message = f"the server runs the original causal checkpoint ({architecture}): {CONVERT_REMEDY}"
+        remedy = f'pass endpoint="{AUTO}", which asks it as it is, or {CONVERT_REMEDY}'
+        message = f"the server runs the original causal checkpoint ({architecture}): {remedy}"
         return errors.UnconvertedModelError(failure.url, message, status=failure.status)
     message = f"the server runs {architecture}, not a reranker: {CONVERT_REMEDY}"
     return errors.ModelMismatchError(failure.url, message, status=failure.status)

@@ -27,6 +27,9 @@ class Endpoint:
         owner: whose server has it, as that server's model list says.
         help: one line for whoever chooses.
         echoes: an answer names the model that was asked for, not the one that gave it.
+        labels: the body names the tokens of "no" and "yes": the model is the original, with no head for the two.
+        packs: a whole list becomes one sequence of tokens, which has to be shorter than the context.
+        list_size: documents per request, where the user names no number.
     """
 
     path: str
@@ -35,6 +38,9 @@ class Endpoint:
     owner: str
     help: str
     echoes: bool = False
+    labels: bool = False
+    packs: bool = False
+    list_size: int = 32
 
 
 def _prompts(model: str, head: Head, documents: Sequence[str]) -> dict[str, Any]:
@@ -42,21 +48,42 @@ def _prompts(model: str, head: Head, documents: Sequence[str]) -> dict[str, Any]
 
 
 def _items(model: str, head: Head, documents: Sequence[str]) -> dict[str, Any]:
-    return {"model": model, "query": head.text, "items": head.rests(documents), "apply_softmax": True}
+    # Cut where both sides have the same tokens as the whole: a multi-item server tokenises them apart.
+    return {"model": model, "query": head.bare, "items": head.tails(documents), "apply_softmax": True}
 
 
+def _score(help_: str, *, labels: bool = False, packs: bool = False) -> Endpoint:
+    """A row of /v1/score."""
+    more = {"list_size": _IN_A_SEQUENCE} if packs else {}
+    return Endpoint("/v1/score", _items, parse_items, SGLANG, help_, echoes=True, labels=labels, packs=packs, **more)
+
+
+_IN_A_SEQUENCE: Final = 100  # documents; with fewer, a GPU is idle between two lists
+CLASSIFY, SCORE, LABELS, PACKED, PACKED_LABELS, VLLM_CLASSIFY = (
+    "v1/classify",
+    "v1/score",
+    "v1/score-labels",
+    "v1/score-multi-item",
+    "v1/score-labels-multi-item",
+    "classify",
+)
 # Of each owner's rows the first is the one to point to.
 ENDPOINTS: Final = {
-    "v1/classify": Endpoint(
-        "/v1/classify", _prompts, parse_classes, SGLANG, "SGLang; the only one that its gateway routes"
-    ),
-    "v1/score": Endpoint(
-        "/v1/score", _items, parse_items, SGLANG, "SGLang; sends and tokenises the query once per list", echoes=True
-    ),
-    "classify": Endpoint("/classify", _prompts, parse_vllm_classes, VLLM, "vLLM"),
+    CLASSIFY: Endpoint("/v1/classify", _prompts, parse_classes, SGLANG, "SGLang; the only one that its gateway routes"),
+    SCORE: _score("SGLang; sends and tokenises the query once per list"),
+    LABELS: _score("SGLang with the original checkpoint; no conversion needed", labels=True),
+    PACKED: _score("SGLang with --enable-mis; a list is one sequence", packs=True),
+    PACKED_LABELS: _score("the same with the original checkpoint", labels=True, packs=True),
+    VLLM_CLASSIFY: Endpoint("/classify", _prompts, parse_vllm_classes, VLLM, "vLLM"),
 }
-DEFAULT_ENDPOINT: Final = "v1/classify"
-ENDPOINT_HELP: Final = "; ".join(f"{name} ({row.help.replace('; ', ', ')})" for name, row in ENDPOINTS.items())
+DEFAULT_ENDPOINT: Final = CLASSIFY
+AUTO: Final = "auto"
+ENDPOINT_HELP: Final = "; ".join(
+    [
+        f"{AUTO} (the server is asked once which way it runs)",
+        *(f"{name} ({row.help.replace('; ', ', ')})" for name, row in ENDPOINTS.items()),
+    ]
+)
 
 
 def endpoint_of(owner: str | None) -> str:

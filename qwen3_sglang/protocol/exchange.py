@@ -22,10 +22,17 @@ _LEAST_LIMIT, _GROWTH = 2**20, 32  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: GET where there is no body."""
+    """What to send: GET where there is no body.
+
+    Attributes:
+        path: below base_url.
+        body: the content.
+        seconds: how long it may take; None: as long as the call.
+    """
 
     path: str
     body: bytes | None = None
+    seconds: float | None = None
 
     @property
     def limit(self) -> int:
@@ -90,7 +97,14 @@ def computed(do: Callable[[], T]) -> Steps[T]:
     return found[0]
 
 
-def ask(request: Request, patience: Patience, *, splits: bool = False, tried: int = 0) -> Steps[Response]:
+def ask(
+    request: Request,
+    patience: Patience,
+    *,
+    splits: bool = False,
+    tried: int = 0,
+    before_retry: Callable[[], Steps[None]] | None = None,
+) -> Steps[Response]:
     """The response, once it is no transient failure.
 
     Args:
@@ -98,9 +112,10 @@ def ask(request: Request, patience: Patience, *, splits: bool = False, tried: in
         patience: whether and when to send it again.
         splits: raise at once what asks for a smaller list: the caller will split.
         tried: how often the same documents were sent before, in larger lists.
+        before_retry: what to do first, where the connection was lost: another server may listen there now.
 
     Raises:
-        ServerError: the last failure, when there is no more patience.
+        ServerError: the last failure, when there is no more patience; what `before_retry` raises.
     """
     for attempt in count(tried + 1):
         reply = yield request
@@ -114,6 +129,8 @@ def ask(request: Request, patience: Patience, *, splits: bool = False, tried: in
         if seconds is None:
             raise failure
         yield Pause(seconds, failure)
+        if before_retry is not None and isinstance(failure, errors.ServerUnreachableError):
+            yield from before_retry()
     response: Response = reply
     return response
 

@@ -1,27 +1,30 @@
 """The HTTP exchange without the HTTP: payloads out, checked scores in. No I/O.
 
-`ask_served` and `score_documents` are generators of decisions (see `exchange`): they say what to send and when, are
-sent what came back, and return the model or the scores.
+`score_documents` is a generator of decisions (see `exchange`): it says what to send and when, is sent what came back,
+and returns the scores.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from logging import getLogger
+from typing import Any, cast
 
 import orjson
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
-from qwen3_sglang.prompts.template import Head, Prompt
-from qwen3_sglang.protocol.answers import Names, Response, read_json
-from qwen3_sglang.protocol.diagnosis import MODELS, explained
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS
+from qwen3_sglang.prompts.template import Prompt
+from qwen3_sglang.protocol.call import Call
+from qwen3_sglang.protocol.diagnosis import explained
+from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Steps, ask, asks_for_less, queue_is_full
-from qwen3_sglang.protocol.retry import Patience
+from qwen3_sglang.protocol.packing import Packable, make_packable
+from qwen3_sglang.protocol.served import check_served, check_way
 from qwen3_sglang.protocol.tokenizing import TokenCounter
+from qwen3_sglang.protocol.ways import chosen
 from qwen3_sglang.ranking import Outcome, Score
 
 Where = Callable[[int], Sequence[int]]
@@ -29,120 +32,24 @@ Where = Callable[[int], Sequence[int]]
 _log = getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What a server serves.
-
-    Attributes:
-        model: its name there.
-        max_length: tokens that a prompt may have; None where the server doesn't say.
-    """
-
-    model: str
-    max_length: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What all lists of one call share.
-
-    Attributes:
-        model: name the server knows the model by.
-        head: the prompts' common start, and with it the template that they are made by.
-        max_length: tokens that a prompt may have.
-        patience: whether and when to send a request again.
-        tokenizer: counts a prompt's tokens; None asks the server.
-        endpoint: which of ENDPOINTS is asked.
-        collect: whether to go on after a document that the server refuses; else that raises.
-        answered: names that the answers to this client gave.
-        listed: names that the server's model list gave it.
-    """
-
-    model: str
-    head: Head
-    max_length: int
-    patience: Patience
-    tokenizer: truncate.Tokenizer | None = None
-    endpoint: str = DEFAULT_ENDPOINT
-    collect: bool = False
-    answered: Names = field(default_factory=Names)
-    listed: Names = field(default_factory=Names)
-
-
-def ask_served(patience: Patience, model: str | None = None) -> Steps[Served]:
-    """The name of the model that is served, and its limit; `model` says which, where there are several.
+def make_ready(call: Call, documents: Sequence[str]) -> Steps[Packable | errors.QueryError]:
+    """The documents as they are sent where a list is one sequence; or why none can be, where the call collects that.
 
     Raises:
-        ServerError: one of its subclasses; NotSGLangError where the list names no model.
-    """
-    response = yield from ask(Request(MODELS), patience)
-    served = _listed(response)
-    if not served:
-        raise errors.NotSGLangError(response.url, "the model list names no model; is this an SGLang server?")
-    return _of_name(served, model)
-
-
-def _of_name(served: Sequence[Served], name: str | None) -> Served:
-    """The model of that name; a server of one alone may know it by another name. Else its limit isn't known."""
-    if name is None or len(served) == 1:
-        return served[0]
-    return next((one for one in served if one.model == name), Served(name))
-
-
-def _listed(response: Response) -> list[Served]:
-    """The models of /v1/models."""
-    data = read_json(response, "model list").get("data")
-    rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
-    # SGLang refuses a prompt of exactly its context length: a token has to come after it.
-    return [
-        Served(row["id"], limit - 1 if isinstance(limit := row.get("max_model_len"), int) and limit > 1 else None)
-        for row in rows
-        if isinstance(row.get("id"), str)
-    ]
-
-
-def check_served(call: Call) -> Steps[None]:
-    """Check, once and without retry, that the server still serves the same model, as far as it says so.
-
-    Raises:
-        ModelReplacedError: another model, or less context than the call counts on.
-    """
-    reply = yield Request(MODELS)
-    try:
-        served = _listed(reply) if isinstance(reply, Response) else []
-    except errors.ServerError:  # not every gateway has a list
-        return
-    if not served:
-        return
-    call.listed.confirm(reply.url, *(one.model for one in served))
-    limit = _of_name(served, call.model).max_length
-    if limit is not None and limit < call.max_length:
-        message = f"it takes {limit} tokens now, fewer than the {call.max_length} that it took before: call again"
-        raise errors.ModelReplacedError(reply.url, message)
-
-
-def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
-    """The served model; where the server has no usable model list, `model`, if the user named it.
-
-    Raises: ServerError, one of its subclasses, as `ask_served`.
+        ServerError: the server's tokenizer can't be asked, or its answers make no sense.
+        QueryError: no document fits beside the query.
     """
     try:
-        return (yield from ask_served(patience, model))
-    except errors.ServerError as failure:
-        if model is None or isinstance(failure, _MAY_ANSWER_LATER):
+        return (yield from make_packable(_counter(call), call.head, documents, call.max_length))
+    except errors.QueryError as error:
+        if not call.collect:
             raise
-        # Not its message: the server's words may hold the key, which is hidden only in what leaves the client.
-        why = failure.status or type(failure).__name__
-        _log.info(
-            "%s: no usable model list (%s), so the server's own limit isn't known (max_length=)", failure.url, why
-        )
-        return Served(model)
+        return error
 
 
-_MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, errors.ServerOverloadedError)
-
-
-def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps[list[Outcome]]:
+def score_documents(
+    call: Call, documents: Sequence[str], where: Where, ready: Packable | None = None
+) -> Steps[list[Outcome]]:
     """One outcome per document, in order: its score, or why it has none.
 
     A list that finds the server's queue full, or 503 again and again, or that holds a document which the server
@@ -152,13 +59,14 @@ def score_documents(call: Call, documents: Sequence[str], where: Where) -> Steps
         call: what all lists of the call share.
         documents: this list, each document once.
         where: a place in this list -> the document's indices in the caller's list.
+        ready: what `make_ready` made of these documents, and maybe of others.
 
     Raises:
         ServerError: one of its subclasses, unless the call collects them.
         QueryError: no document fits beside the query; as well.
     """
     try:
-        work = _Work(call, where, *(yield from _texts(call, documents)))
+        work = yield from _begin(call, documents, where, ready)
     except errors.QueryError as error:
         if not call.collect:
             raise
@@ -180,6 +88,7 @@ class _Work:
     """How far a list has come.
 
     Attributes:
+        query: what stands before each of them, where it isn't the call's head.
         texts: its documents as they are sent.
         cut: indices of truncated documents.
         waiting: ranges of its documents, still to be sent.
@@ -189,8 +98,16 @@ class _Work:
         explained: whether a refusal has been diagnosed.
     """
 
-    def __init__(self, call: Call, where: Where, texts: Sequence[str], cut: Collection[int]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        where: Where,
+        texts: Sequence[str | list[int]],
+        cut: Collection[int],
+        query: str | list[int] | None = None,
+    ) -> None:
         self.call = call
+        self.query = query
         self.where = where
         self.texts = texts
         self.cut = cut
@@ -203,15 +120,26 @@ class _Work:
 
 def _score(work: _Work, part: range) -> Steps[list[Score]]:
     call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
-    body = endpoint.payload(call.model, call.head, work.texts[part.start : part.stop])
-    request, tried, work.tried = Request(endpoint.path, orjson.dumps(body)), work.tried, 0
-    response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried)
+    request, tried, work.tried = Request(endpoint.path, orjson.dumps(_body(work, part))), work.tried, 0
+    again = None if call.said is None else partial(check_way, call)
+    response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried, before_retry=again)
+    if response.fresh:
+        call.renewed.set()
     scores = endpoint.parse(response, len(part), call.answered)
     if endpoint.echoes and response.fresh:  # a connection lasts no longer than the server behind it
         yield from check_served(call)
     if not work.cut:
         return scores
     return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
+
+
+def _body(work: _Work, part: range) -> dict[str, Any]:
+    call, endpoint, texts = work.call, ENDPOINTS[work.call.endpoint], work.texts[part.start : part.stop]
+    if work.query is None:
+        body = endpoint.payload(call.model, call.head, cast(Sequence[str], texts))
+    else:  # items that were made ready have the whole of what follows the query
+        body = endpoint.payload(call.model, call.head, ()) | {"query": work.query, "items": texts}
+    return body | {"label_token_ids": call.answer_ids} if endpoint.labels else body
 
 
 def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
@@ -224,6 +152,7 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
         if isinstance(failure, errors.RequestRejectedError) and _too_long(failure):
             yield from check_served(work.call)
         failure = yield from explained(failure, work.call.endpoint)
+        _runs_otherwise(work.call, failure)
     if not isinstance(failure, errors.RequestRejectedError) or failure.status not in _BY_DOCUMENT:
         raise failure
     if len(part) > 1:
@@ -233,6 +162,17 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
     if not work.call.collect:
         raise guilty
     work.found[part[0]] = guilty
+
+
+def _runs_otherwise(call: Call, failure: errors.ServerError) -> None:
+    """Where the endpoint was chosen by what the server said, a failure that says otherwise has the call begun anew.
+
+    Raises:
+        ModelReplacedError: the server runs another way than before.
+    """
+    was_original = call.said is not None and ENDPOINTS[chosen(call.said)].labels
+    if call.said is not None and not was_original and isinstance(failure, errors.UnconvertedModelError):
+        raise errors.ModelReplacedError(failure.url, f"another model than before is served: {failure.message}")
 
 
 def _make_smaller(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
@@ -261,6 +201,14 @@ def _cut(part: range, size: int) -> list[range]:
 
 
 _BY_DOCUMENT = {400, 413}  # what one document of a list can be the cause of
+
+
+def _begin(call: Call, documents: Sequence[str], where: Where, ready: Packable | None) -> Steps[_Work]:
+    if ready is None:
+        return _Work(call, where, *(yield from _texts(call, documents)))
+    items = [ready.items[document] for document in documents]
+    cut = {index for index, item in enumerate(items) if item.truncated}
+    return _Work(call, where, [item.sent for item in items], cut, ready.query)
 
 
 def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:

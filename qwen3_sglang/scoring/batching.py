@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Batches(Generic[T]):
 
     def restore(self, answers: Sequence[Sequence[T]]) -> list[T]:
         """One answer per document, in the order the documents were given."""
-        if sum(map(len, self.lists)) == len(self.documents):  # all are distinct, none is known
+        if not self.known and [*chain.from_iterable(self.lists)] == self.documents:  # the usual case
             return [one for answer in answers for one in answer]
         found = dict(self.known)
         for sent, answer in zip(self.lists, answers, strict=True):
@@ -37,11 +38,15 @@ class Batches(Generic[T]):
         return [found[document] for document in self.documents]
 
 
+def unknown(documents: Sequence[str], known: Mapping[str, T]) -> list[str]:
+    """Each document once, those that are known left out."""
+    distinct = list(dict.fromkeys(documents))
+    return [document for document in distinct if document not in known] if known else distinct
+
+
 def split(documents: Sequence[str], batch_size: int, known: Mapping[str, T] | None = None) -> Batches[T]:
     """Lists of at most `batch_size`; a repeated document is sent once, a known one never."""
     known = known or {}
-    distinct = list(dict.fromkeys(documents))
-    if known:
-        distinct = [document for document in distinct if document not in known]
+    distinct = unknown(documents, known)
     lists = [distinct[start : start + batch_size] for start in range(0, len(distinct), batch_size)]
     return Batches(lists, documents, known)

@@ -1,10 +1,17 @@
-"""What a client has learned of the model that is served. No I/O."""
+"""What a client has learned of the model that is served, and of the way its server runs. No I/O."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
+
 from qwen3_sglang.protocol.answers import Names
-from qwen3_sglang.protocol.lists import Served
+from qwen3_sglang.protocol.served import Served
+from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.scoring.cache import ScoreCache
+
+IDLE = 30.0  # seconds: after so long the next request needs a new connection, and another server may listen
 
 
 class Learned:
@@ -18,9 +25,40 @@ class Learned:
         answered: names that the answers gave.
         listed: names that the server's model list gave.
         cache: scores to remember; None where none are.
+        renewed: set where a new connection was opened: another server may listen there now.
     """
 
-    def __init__(self, served: Served | None, cache_size: int) -> None:
+    def __init__(
+        self,
+        served: Served | None,
+        cache_size: int,
+        clock: Callable[[], float] = time.monotonic,
+        way: Way | None = None,
+    ) -> None:
         self.served = served
         self.answered, self.listed = Names(), Names()
         self.cache = ScoreCache(cache_size) if cache_size else None
+        self.renewed = threading.Event()
+        self._clock = clock
+        self._way = way
+        self._heard = clock()
+
+    @property
+    def way(self) -> Way | None:
+        """How the server is asked; None while it isn't known."""
+        return self._way
+
+    @way.setter
+    def way(self, way: Way) -> None:
+        self._way = way
+        self.renewed.clear()
+        self.heard()
+
+    def heard(self) -> None:
+        """The server answered just now."""
+        self._heard = self._clock()
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether another server may have taken its place: a new connection was, or will be, needed."""
+        return self.renewed.is_set() or self._clock() - self._heard > IDLE

@@ -16,13 +16,17 @@ from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
-from qwen3_sglang.protocol.endpoints import ENDPOINTS
+from qwen3_sglang.protocol.call import Call
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, Endpoint
 from qwen3_sglang.protocol.exchange import Steps, computed
-from qwen3_sglang.protocol.lists import Call, Served
+from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
+from qwen3_sglang.protocol.served import Served, check_served, served_or_named
+from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import Failure, Outcome, Score
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
+from qwen3_sglang.scoring.finding import find_way
 from qwen3_sglang.scoring.learned import Learned
 from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.queries import Group, restore, told_by_query
@@ -34,6 +38,7 @@ from qwen3_sglang.transport.transport import Transport
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+_PROMPTS = 32  # that are described together: few enough for one request to a tokenizer
 _TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
 
 
@@ -49,7 +54,7 @@ class Scorer:
 
     def _restart(self) -> None:
         """In a forked child: another thread may have held the old locks."""
-        self._learned = Learned(self._learned.served, self._settings.cache_size)
+        self._learned = Learned(self._learned.served, self._settings.cache_size, way=self._learned.way)
 
     @property
     def known_model(self) -> str | None:
@@ -119,7 +124,7 @@ class Scorer:
         """The served model's name: the one given, or what the server answers."""
         if self._settings.model is not None:
             return self._settings.model
-        return (yield from self._known(self._learned, self._deadline())).model
+        return (yield from self._served(self._learned, self._deadline())).model
 
     def prompts(self, group: Group) -> Work[list[Prompt]]:
         """What the model reads for each document."""
@@ -128,7 +133,7 @@ class Scorer:
         deadline, learned = self._deadline(), self._learned
         yield from self._load(deadline)
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
-        plan: batching.Batches[Prompt] = batching.split(group.texts, self._settings.batch_size)
+        plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
     def _outcomes(self, asked: Asked) -> Work[list[Outcome]]:
@@ -146,47 +151,74 @@ class Scorer:
 
     def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[list[Outcome]]:
         served = yield from self._known(learned, deadline)
-        groups = asked.groups(self._max_length(served))
-        answers = []
+        groups = asked.groups(self._max_length(learned, served))
+        answers, sent = [], 0
         for group in groups:
-            outcomes = yield from self._group(group, learned, served, deadline.rest(), asked)
+            outcomes, several = yield from self._group(group, learned, served, deadline.rest(), asked)
             answers.append(outcomes)
-        yield from self._confirm(groups, learned, served, deadline)
+            sent += several
+        yield from self._confirm(groups, sent, learned, served, deadline)
         return answers[0] if len(answers) == 1 else restore(groups, answers)
 
-    def _confirm(self, groups: Sequence[Group], learned: Learned, served: Served, deadline: Deadline) -> Work[None]:
+    def _confirm(
+        self, groups: Sequence[Group], sent: int, learned: Learned, served: Served, deadline: Deadline
+    ) -> Work[None]:
         """After answers that don't say which model gave them: the same one is listed. A proxy hides a restart."""
-        sent, size = [group for group in groups if group.failure is None], self._settings.batch_size
-        several = learned.cache is not None or sum(-(-len(group.texts) // size) for group in sent) > 1
-        if sent and several and ENDPOINTS[self._settings.endpoint].echoes:
-            call = self._call(sent[0].head, learned, served, deadline)
-            yield Sending([lists.check_served(call)], deadline.rest())
+        if _row(learned).echoes and sent > (learned.cache is None):
+            call = self._call(groups[0].head, learned, served, deadline)
+            yield Sending([check_served(call)], deadline.rest())
 
     def _group(
         self, group: Group, learned: Learned, served: Served, deadline: Deadline, asked: Asked
-    ) -> Work[list[Outcome]]:
+    ) -> Work[tuple[list[Outcome], int]]:
+        """The outcomes of its prompts, and how many lists were sent for them."""
         if group.failure is not None:
             failed: list[Outcome] = [group.failure] * len(group.texts)
             _tell(failed, group.places, 0)
-            return failed
+            return failed, 0
         call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
-        plan = batching.split(group.texts, self._settings.batch_size, known)
-        parts = yield Sending(_steps(call, plan, group.places, asked.on_progress), deadline)
+        plan, ready = yield from self._plan(call, group, known, served, deadline)
+        parts = yield Sending(_steps(call, plan, ready, group.places, asked.on_progress), deadline)
+        learned.heard()
         if cache is not None:
             for documents, outcomes in zip(plan.lists, parts, strict=True):
                 cache.add(call.model, call.head.text, documents, outcomes)
         outcomes = plan.restore(parts)
         _tell(outcomes, group.places, call.max_length)
-        return outcomes
+        return outcomes, len(plan.lists)
+
+    def _plan(
+        self, call: Call, group: Group, known: Mapping[str, Outcome], served: Served, deadline: Deadline
+    ) -> Work[tuple[batching.Batches[Outcome], Packable | None]]:
+        """The lists to send; where each becomes one sequence, with the documents made ready for that."""
+        row = ENDPOINTS[call.endpoint]
+        size = self._settings.batch_size or row.list_size
+        if not row.packs:
+            return batching.split(group.texts, size, known), None
+        distinct = batching.unknown(group.texts, known)
+        [ready] = yield Sending([lists.make_ready(call, distinct)], deadline)
+        if isinstance(ready, errors.QueryError):
+            return batching.Batches([], group.texts, {**known, **dict.fromkeys(distinct, ready)}), None
+        room = served.max_length or max(call.max_length, self._settings.template.max_length)
+        return batching.Batches(packed(distinct, ready, room, size), group.texts, known), ready
 
     def _deadline(self) -> Deadline:
         return Deadline(self._settings.timeout)
 
     def _known(self, learned: Learned, deadline: Deadline) -> Work[Served]:
+        """The served model, once it is known as well which way it is asked."""
+        served = yield from self._served(learned, deadline)
+        if learned.way is None or (learned.way.said is not None and learned.in_doubt):
+            patience = self._transport.patience(deadline)
+            finding = find_way(self._settings, learned.way, served, patience, self._tokenizer)
+            [learned.way] = yield Sending([finding], deadline)
+        return served
+
+    def _served(self, learned: Learned, deadline: Deadline) -> Work[Served]:
         served = learned.served
         if served is None:
-            asking = lists.served_or_named(self._transport.patience(deadline), self._settings.model)
+            asking = served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
             learned.listed.confirm(self._settings.base_url, served.model)
             learned.served = served
@@ -203,31 +235,45 @@ class Scorer:
         if path is not None and self._tokenizer is None:
             [self._tokenizer] = yield Sending([computed(partial(load_tokenizer, path))], deadline)
 
-    def _max_length(self, served: Served) -> int:
+    def _max_length(self, learned: Learned, served: Served) -> int:
         wanted = self._settings.max_length or self._settings.template.max_length
-        return wanted if served.max_length is None else min(wanted, served.max_length)
+        if served.max_length is None:
+            return wanted
+        return min(wanted, served.max_length - (2 * DELIMITER if _row(learned).packs else 0))
 
     def _call(self, head: Head, learned: Learned, served: Served, deadline: Deadline, *, collect: bool = False) -> Call:
+        way = learned.way or Way(DEFAULT_ENDPOINT)
         return Call(
             self._settings.model or served.model,
             head,
-            self._max_length(served),
+            self._max_length(learned, served),
             self._transport.patience(deadline),
             self._tokenizer,
-            self._settings.endpoint,
+            way.endpoint,
+            way.answer_ids,
+            way.said,
+            learned.renewed,
             collect,
             learned.answered,
             learned.listed,
         )
 
 
+def _row(learned: Learned) -> Endpoint:
+    return ENDPOINTS[DEFAULT_ENDPOINT if learned.way is None else learned.way.endpoint]
+
+
 def _steps(
-    call: Call, plan: batching.Batches[Outcome], places: Sequence[int], on_progress: OnProgress | None
+    call: Call,
+    plan: batching.Batches[Outcome],
+    ready: Packable | None,
+    places: Sequence[int],
+    on_progress: OnProgress | None,
 ) -> list[Steps[list[Outcome]]]:
     """One generator per list; its end is reported where somebody listens."""
 
     def score(part: list[str]) -> Steps[list[Outcome]]:
-        return lists.score_documents(call, part, lambda place: [places[i] for i in plan.where(part, place)])
+        return lists.score_documents(call, part, lambda place: [places[i] for i in plan.where(part, place)], ready)
 
     steps = [score(part) for part in plan.lists]
     if on_progress is None:

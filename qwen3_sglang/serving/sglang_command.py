@@ -10,11 +10,13 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from qwen3_sglang.errors import InvalidInputError, SGLangNotFoundError
 from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.serving import multi_item as mis
+from qwen3_sglang.serving.flags import flag_name
 
 KEY_SHOWN = f'"${API_KEY_VARIABLE}"'
 # Left out where the installed SGLang doesn't have them; all others were asked for, so SGLang may refuse them itself.
@@ -56,12 +58,14 @@ class Launch:
         flags: all of SGLang's flags but the key.
         keyed: whether the environment holds the key, in QWEN3_SGLANG_API_KEY.
         known: the flags that this SGLang has; None when that isn't known.
+        environment: variables that SGLang reads.
     """
 
     python: str
     flags: tuple[str, ...]
     keyed: bool = False
     known: Collection[str] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def argv(self) -> list[str]:
@@ -71,7 +75,8 @@ class Launch:
     @property
     def shown(self) -> str:
         """What a person would type for it, quoted for a shell and without secrets."""
-        words = [*map(shlex.quote, [self.python, "-m", MODULE]), *_masked(self.flags, self.known)]
+        words = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        words += [*map(shlex.quote, [self.python, "-m", MODULE]), *_masked(self.flags, self.known)]
         return " ".join([*words, KEY_FLAG, KEY_SHOWN] if self.keyed else words)
 
 
@@ -85,40 +90,52 @@ def plan(
     context_length: int | None = None,
     served_model_name: str | None = None,
     api_key: str | None = None,
+    multi_item: bool = False,
     extra: Sequence[str] = (),
     known: Collection[str] | None = None,
 ) -> Launch:
     """The command that starts SGLang for `model`; a flag in `extra` replaces ours.
 
     Raises:
-        InvalidInputError: `extra` holds a flag that spoils the scores.
+        InvalidInputError: `extra` holds a flag that spoils the scores, or that can't go with multi-item scoring.
     """
-    check_extra(extra, known)
+    check_extra(extra, known, multi_item=multi_item)
     asked: list[tuple[str, object]] = [("--model-path", model), ("--host", host), ("--port", port)]
     asked += [("--dp-size", dp), ("--context-length", context_length), ("--served-model-name", served_model_name)]
     options: list[tuple[str, ...]] = [(flag, str(value)) for flag, value in asked if value is not None]
-    options += [option for option in TUNED if option[0] not in unknown_tuned(known)]
-    given = {_name(word, known) for word in extra}
+    options += mis.ASKED if multi_item else ()
+    left_out = unknown_tuned(known, multi_item=multi_item)
+    options += [option for option in (mis.TUNED if multi_item else TUNED) if option[0] not in left_out]
+    given = {flag_name(word, known) for word in extra}
     given |= {RIVALS[name] for name in given & RIVALS.keys()}
     ours = [word for option in options if option[0] not in given for word in option]
-    return Launch(python, (*ours, *extra), keyed=bool(api_key) and KEY_FLAG not in given, known=known)
+    keyed = bool(api_key) and KEY_FLAG not in given
+    return Launch(python, (*ours, *extra), keyed, known, mis.ENVIRONMENT if multi_item else {})
 
 
-def unknown_tuned(known: Collection[str] | None) -> list[str]:
+def unknown_tuned(known: Collection[str] | None, *, multi_item: bool = False) -> list[str]:
     """The tuning flags that the installed SGLang doesn't have."""
-    return [] if known is None else [flag for flag, *_ in TUNED if flag not in known]
+    tuned = mis.TUNED if multi_item else TUNED
+    return [] if known is None else [flag for flag, *_ in tuned if flag not in known]
 
 
-def check_extra(extra: Sequence[str], known: Collection[str] | None = None) -> None:
-    """Raise InvalidInputError for what isn't a flag, and for the flag that makes scores silently wrong."""
+def check_extra(extra: Sequence[str], known: Collection[str] | None = None, *, multi_item: bool = False) -> None:
+    """Whether SGLang takes `extra`, and scores right with it.
+
+    Raises:
+        InvalidInputError: the first word isn't a flag; a flag makes scores silently wrong, or can't go with the way
+            of serving.
+    """
     if extra and not extra[0].startswith("-"):
         raise InvalidInputError("extra argument", extra[0], "pass one MODEL; SGLang's own flags come after --")
-    if any(_name(word, known) == TRUNCATE for word in extra):
+    if any(flag_name(word, known) == TRUNCATE for word in extra):
         remedy = (
             "leave it out: it cuts the prompt's end, where Qwen3-Reranker's template asks for the answer, so that long "
             "documents get wrong scores without an error; the client cuts the document instead (max_length)"
         )
         raise InvalidInputError("extra argument", TRUNCATE, remedy)
+    check_way = mis.check_flags if multi_item else mis.check_ordinary
+    check_way(extra, known)
 
 
 def known_flags(python: str) -> frozenset[str]:
@@ -161,20 +178,11 @@ def _run(python: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         raise InvalidInputError("python", python, remedy) from None
 
 
-def _name(word: str, known: Collection[str] | None) -> str:
-    """The flag that `word` sets; argparse takes any beginning that fits only one."""
-    name = word.split("=", maxsplit=1)[0]
-    if known is None or name in known or not name.startswith("--"):
-        return name
-    full = [flag for flag in known if flag.startswith(name)]
-    return full[0] if len(full) == 1 else name
-
-
 def _masked(flags: Sequence[str], known: Collection[str] | None) -> Iterator[str]:
     """The flags quoted for a shell, secrets replaced."""
     hide = ""
     for word in flags:
-        name = _name(word, known)
+        name = flag_name(word, known)
         if hide:
             yield hide
             hide = ""

@@ -16,7 +16,7 @@ from qwen3_sglang.transport.layers import shut_down
 LEAST_TIMEOUT = 0.001  # seconds: 0 would make a socket non-blocking
 MOST_HEAD = 2**18  # bytes of status lines and headers, those of interim answers included
 _FRAMING = 6  # a chunk of one byte takes six
-_KEPT = 2**18  # bytes of a request that a connection remembers; of a longer one it remembers a hash
+_REMEMBERED = 16  # answers per connection
 
 
 class BrokenHTTPError(Exception):
@@ -27,19 +27,21 @@ class TooMuchError(Exception):
     """The peer sends more than any answer needs."""
 
 
-class Last:
-    """What a connection carried last."""
+class Carried:
+    """The last answers that a connection carried, by size and checksum, each with a hash of its request."""
 
     def __init__(self) -> None:
-        self._asked: object = None
-        self._print: tuple[int, int] | None = None
+        self._asked: dict[tuple[int, int], int | None] = {}
 
-    def repeats(self, asked: bytes | None, size: int, checksum: int) -> bool:
-        """Whether this answer is, byte for byte, that to another request: a peer that answered twice, and late."""
-        asked_now = asked if asked is None or len(asked) <= _KEPT else hash(asked)
-        again = self._print == (size, checksum) and self._asked != asked_now
-        self._asked, self._print = asked_now, (size, checksum)
-        return again
+    def add(self, asked: bytes | None, size: int, checksum: int) -> bool | None:
+        """Note an answer's body: None for a new one, else whether it answered the same request before."""
+        key, now = (size, checksum), None if asked is None else hash(asked)
+        if key in self._asked:
+            return self._asked[key] == now
+        self._asked[key] = now
+        if len(self._asked) > _REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+        return None
 
 
 class Budget:
@@ -47,27 +49,24 @@ class Budget:
 
     Attributes:
         fresh: whether a connection was opened for it.
-        repeated: whether the connection's last answer came again.
+        doubted: whether it may be the answer to another request.
+        spent: whether its connection can't carry another: it may be an answer ahead.
     """
 
-    def __init__(self, limit: int, asked: bytes | None = None, *, doubts: bool = True) -> None:
-        """`limit`: bytes of the answer's body. `asked`: the request's. `doubts`: whether a repeated answer is one."""
-        self._doubts = doubts
-        self.fresh = self.repeated = False
+    def __init__(self, limit: int, asked: bytes | None = None) -> None:
+        """`limit`: bytes of the answer's body. `asked`: the request's."""
+        self.fresh = self.doubted = self.spent = False
         self._asked = asked
         self._size = self._checksum = 0
         self._head = MOST_HEAD
         self._all = MOST_HEAD + _FRAMING * limit
 
-    def took(self, data: bytes | memoryview, *, head: bool) -> None:
-        """These bytes came, in front of the body or in it.
+    def took(self, size: int, *, head: bool) -> None:
+        """So many bytes came, in front of the body or in it.
 
         Raises:
             TooMuchError: they are more than any answer needs.
         """
-        size = len(data)
-        self._size += size
-        self._checksum = crc32(data, self._checksum)
         if head:
             self._head -= size
         self._all -= size
@@ -76,9 +75,22 @@ class Budget:
         if self._all < 0:
             raise TooMuchError("more bytes around the answer than in it")
 
-    def whole(self, last: Last) -> None:
-        """The answer is whole; is it the right one?"""
-        self.repeated = self._doubts and last.repeats(self._asked, self._size, self._checksum)
+    def read(self, part: bytes) -> None:
+        """The answer's body goes on with this part."""
+        self._size += len(part)
+        self._checksum = crc32(part, self._checksum)
+
+    def whole(self, carried: Carried, *, surplus: bool, good: bool = True) -> None:
+        """The answer is whole. Is it the right one?
+
+        It may not be if the connection carried it before to another request, or if more came with it (`surplus`) on a
+        connection that is used again. A peer that answers twice may be an answer ahead from then on, also where what
+        comes again is right since the same request was sent again. Not so for a list of models (GET), which is the
+        same each time: no scores are read from it, nor it from scores. Only answers of success (`good`) are compared.
+        """
+        same = carried.add(self._asked, self._size, self._checksum) if good else None
+        self.doubted = same is False or (surplus and not self.fresh)
+        self.spent = self.doubted or surplus or (same is True and self._asked is not None)
 
 
 class Bounds(Budget):
@@ -91,12 +103,11 @@ class Bounds(Budget):
         *,
         deadline: Deadline,
         read_timeout: float | None = None,
-        doubts: bool = True,
     ) -> None:
         """`read_timeout`: seconds between two pieces of the answer."""
-        super().__init__(limit, asked, doubts=doubts)
+        super().__init__(limit, asked)
         self.deadline = deadline
-        self.last = Last()
+        self.carried = Carried()
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -115,14 +126,14 @@ class Bounds(Budget):
             left = min(left, self._read_timeout)
         return max(LEAST_TIMEOUT, left)
 
-    def hold(self, sock: socket.socket, last: Last) -> None:
-        """Note the connection in use from now on, and what it carried last.
+    def hold(self, sock: socket.socket, carried: Carried) -> None:
+        """Note the connection in use from now on, and what it carried.
 
         Raises:
             TimeoutError: the call was stopped.
         """
         with self._lock:
-            self._socket, self.last = sock, last
+            self._socket, self.carried = sock, carried
             over = self._over
         if over:
             raise TimeoutError("timed out")

@@ -25,6 +25,16 @@ class Deadline:
         """A deadline for a part of the call: over at the same time, and stopped by itself."""
         return Deadline(self.left())
 
+    @contextmanager
+    def within(self, seconds: float | None) -> Iterator[Deadline]:
+        """A deadline that is over after `seconds` at most, or at the same time; stopped with this one."""
+        if seconds is None:
+            yield self
+            return
+        part = Deadline(min(seconds, self.left()))
+        with self.ending(part.stop):
+            yield part
+
     def stop(self) -> None:
         """End the call now, with all that it is waiting for."""
         self.stopped.set()

@@ -39,7 +39,7 @@ class _Reads(io.RawIOBase):
         bounds = blocking()
         self.sock.settimeout(bounds.seconds(reading=True))
         size = self._raw.readinto(buffer)
-        bounds.took(memoryview(buffer)[: size or 0], head=self.head)
+        bounds.took(size or 0, head=self.head)
         return size
 
     def close(self) -> None:
@@ -53,7 +53,8 @@ class StrictResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._reads = _Reads(sock, self.fp.detach())
-        self.fp: io.BufferedReader = io.BufferedReader(self._reads)
+        self.fp: Any = io.BufferedReader(self._reads)
+        self._surplus = False
 
     def begin(self) -> None:
         """Read the status and the headers of the answer itself."""
@@ -79,6 +80,8 @@ class StrictResponse(HTTPResponse):
         codings, lengths = headers.get_all("Transfer-Encoding", []), headers.get_all("Content-Length", [])
         if codings and (lengths or [coding.strip().lower() for coding in codings] != ["chunked"]):
             raise BrokenHTTPError("its transfer encoding isn't plainly chunked")
+        if codings and not self.chunked:  # http.client looks for the word without the spaces that may be around it
+            self.chunked, self.chunk_left, self.will_close = True, None, self._check_close()  # type: ignore[attr-defined] # typeshed leaves it out
         if lengths and not (len(lengths) == 1 and re.fullmatch(r"[0-9]{1,18}", lengths[0].strip(), re.ASCII)):
             raise BrokenHTTPError("its Content-Length isn't one number")
 
@@ -100,21 +103,33 @@ class StrictResponse(HTTPResponse):
             """A trailer says nothing that is needed."""
 
     def _line(self) -> bytes:
-        line = self.fp.readline(_MOST_LINE)
+        line: bytes = self.fp.readline(_MOST_LINE)
         if not line:
             raise RemoteDisconnected("the connection was closed within the answer")
         if not line.endswith(b"\n"):
             raise IncompleteRead(b"") if len(line) < _MOST_LINE else BrokenHTTPError("a line has no end")
         return line
 
+    def read(self, amt: int | None = None) -> bytes:
+        """The next part of the body. After the last one, the connection is fit for another request, or ended."""
+        was_open = self.fp is not None
+        part = super().read(amt)
+        bounds = under_way.get()
+        if was_open and isinstance(bounds, Bounds):
+            bounds.read(part)
+            if self.fp is None:
+                self._judge(bounds)
+        return part
+
+    def _judge(self, bounds: Bounds) -> None:
+        bounds.let_go()
+        bounds.whole(bounds.carried, surplus=self._surplus, good=self.status in _SUCCESSES)
+        if bounds.spent:
+            shut_down(self._reads.sock)
+
     def _close_conn(self) -> None:
         """The answer is over: whatever came after it wasn't asked for, so nothing may follow on this connection."""
-        bounds = under_way.get()
         self._reads.over = True
-        if self.fp is not None and isinstance(bounds, Bounds):
-            bounds.let_go()
-            if self.status in _SUCCESSES:
-                bounds.whole(bounds.last)
-            if bounds.repeated or self.fp.peek(1) or pending(self._reads.sock):
-                shut_down(self._reads.sock)
+        if self.fp is not None:
+            self._surplus = bool(self.fp.peek(1)) or pending(self._reads.sock)
         super()._close_conn()  # type: ignore[misc] # typeshed leaves it out

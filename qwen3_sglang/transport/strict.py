@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from qwen3_sglang.transport.addresses import connect
-from qwen3_sglang.transport.bounds import LEAST_TIMEOUT, Last, blocking
+from qwen3_sglang.transport.bounds import LEAST_TIMEOUT, Carried, blocking
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.framing import StrictResponse
 from qwen3_sglang.transport.layers import speaks
@@ -28,7 +28,7 @@ class _Strict:
     """What both kinds of connections have in common; the other base is urllib3's."""
 
     sock: Any
-    last: Last
+    carried: Carried
     response_class: Any = StrictResponse
 
     def _new_conn(self: Any) -> socket.socket:
@@ -49,9 +49,9 @@ class _Strict:
         return self._opened(sock)  # type: ignore[no-any-return] # as it came
 
     def _opened(self, sock: Any) -> Any:
-        bounds, self.last = blocking(), Last()
+        bounds, self.carried = blocking(), Carried()
         bounds.fresh = True
-        bounds.hold(sock, self.last)
+        bounds.hold(sock, self.carried)
         return sock
 
     def _connect_tls_proxy(self: Any, *args: Any) -> Any:
@@ -75,7 +75,7 @@ class _Strict:
         if self.sock is None:
             self.connect()
             _check_unasked(self)
-        bounds.hold(self.sock, self.last)
+        bounds.hold(self.sock, self.carried)
         rest = memoryview(data)
         while rest:
             self.sock.settimeout(bounds.seconds())

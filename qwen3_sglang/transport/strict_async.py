@@ -15,7 +15,7 @@ from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.transport.addresses import find
-from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Last, TooMuchError, under_way
+from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Carried, TooMuchError, under_way
 from qwen3_sglang.transport.threads import outcome
 
 _SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
@@ -32,16 +32,17 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self._budget: Budget | None = None
         self._answer: Any = None  # the body of the answer, once its headers are there
-        self._last, self._good = Last(), False
+        self._carried, self._good, self._surplus = Carried(), False, False
+        self._size = 0  # bytes of that body, as far as it has come
 
     def is_connected(self) -> bool:
         """Whether another request may be sent: asked by the pool before each."""
-        doubted = self._budget is not None and self._budget.repeated
-        return super().is_connected() and not (self.should_close or doubted or self.spoke())
+        return super().is_connected() and not (self.should_close or self.spoke())
 
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent; that for a tunnel was sent just now."""
-        budget, self._answer = under_way.get(), None
+        budget = under_way.get()
+        self._answer, self._good, self._surplus, self._size = None, False, False, 0
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget
@@ -57,13 +58,28 @@ class _Protocol(ResponseHandler):
 
     def _received(self, data: bytes, budget: Budget) -> None:
         try:
-            budget.took(data, head=self._answer is None)
+            budget.took(len(data), head=self._answer is None)
         except TooMuchError as error:
             self._fail(error)
             return
         super().data_received(data)
-        if self._good and self._whole():
-            budget.whole(self._last)
+        if self._answer is not None:
+            for part in self._fed():
+                budget.read(part)
+            if self._whole():
+                budget.whole(self._carried, surplus=self._surplus, good=self._good)
+                if budget.spent and self.transport is not None:
+                    self.transport.close()
+
+    def _fed(self) -> list[bytes]:
+        """The parts of the body that came just now: nobody has read them yet."""
+        parts: list[bytes] = []
+        new = self._answer.total_bytes - self._size
+        self._size += new
+        while new > 0:
+            parts.append(self._answer._buffer[-1 - len(parts)])
+            new -= len(parts[-1])
+        return parts[::-1]
 
     def _whole(self) -> bool:
         return self._answer is not None and self._answer.is_eof()
@@ -77,7 +93,9 @@ class _Protocol(ResponseHandler):
         status = data[0].code
         if status == _SWITCHING:
             self._fail(BrokenHTTPError("it switches to another protocol (101), which wasn't asked for"))
-        elif status >= _FIRST_FINAL and self._answer is None:
+        elif self._answer is not None:
+            self._surplus = True
+        elif status >= _FIRST_FINAL:
             self._answer, self._good = data[1], status < _REDIRECTS
         super().feed_data(data, *size)
 

@@ -42,7 +42,6 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._met = False
-        self._doubts = True  # until the server has proved to give two requests the same answer
         self._parents: list[object] = []
         self._start()
         restart_in_child(self, Transport._restart)
@@ -197,7 +196,8 @@ class Transport:
         try:
             if deadline.left() <= 0:  # while it waited, for this slot or for a retry
                 return self.timed_out()
-            return self._exchange(request, deadline)
+            with deadline.within(request.seconds) as part:
+                return self._exchange(request, part)
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
@@ -211,21 +211,12 @@ class Transport:
             self._slots.release()
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
-        stale = None
         while True:
-            bounds = Bounds(
-                request.limit,
-                request.body,
-                deadline=deadline,
-                read_timeout=self._settings.read_timeout,
-                doubts=self._doubts,
-            )
+            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=self._settings.read_timeout)
             with deadline.ending(bounds.end), bounded(bounds):
                 response = self._once(request, bounds)
-            if not bounds.repeated:  # else on another connection
-                self._doubts = self._doubts and response.body != stale
+            if not bounds.doubted:  # else on another connection
                 return response
-            stale = response.body
 
     def _once(self, request: Request, bounds: Bounds) -> Response:
         settings, left = self._settings, bounds.seconds()
@@ -244,17 +235,15 @@ class Transport:
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
         url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
-        loop, stale = self._loop(), None
+        loop = self._loop()
         try:
-            async with loop.slots:
+            async with loop.slots, asyncio.timeout(request.seconds):
                 while True:
-                    with bounded(Budget(request.limit, request.body, doubts=self._doubts)) as budget:
+                    with bounded(Budget(request.limit, request.body)) as budget:
                         async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
                             body = await aread(got.content, most(request, got.status))
-                    if not budget.repeated:  # else on another connection
-                        self._doubts = self._doubts and body != stale
+                    if not budget.doubted:  # else on another connection
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
-                    stale = body
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:

@@ -1,7 +1,4 @@
-"""What both adapters promise, sync and async: the same order, the same scores, the same errors.
-
-Tests of `options/foreign.py`.
-"""
+"""What both adapters promise, sync and async: the same order, the same scores, the same errors."""
 
 from __future__ import annotations
 
@@ -22,10 +19,11 @@ from pydantic import ValidationError
 from fake_server import FakeServer
 from option_values import OPTIONS
 from qwen3_sglang import errors
+from qwen3_sglang.prompts.template import QWEN3
 
 KEY = "sk-made-up-0123456789"
 
-SENT_WITH_A_CALL = {"top_n", "min_score", "instruction"}
+SENT_WITH_A_CALL = {"top_n", "min_score", "instruction", "keep_retrieval_score"}  # or needed by the adapter alone
 # Documents "a" (0.1), "b" (0.9) and "c" (0.5), in that order: what is kept of them.
 KEPT: list[tuple[dict[str, Any], str]] = [
     ({}, "bca"),
@@ -230,6 +228,30 @@ async def test_instruction_and_query_reach_the_model(server: FakeServer, adapter
     assert len(server.prompts) == 3
     for prompt in server.prompts:
         assert "<Instruct>: Find the law\n<Query>: what is owed\n<Document>: " in prompt
+
+
+async def test_documents_without_text(server: FakeServer, adapter: Adapter, ask: Ask) -> None:
+    """Scored as they are, kept and never filled up; the same in both frameworks."""
+    items = [adapter.item("", "empty"), adapter.item(" \n", "blank"), adapter.item("p=0.9", "full")]
+    ranked = [adapter.see(item) for item in await ask(adapter.make(base_url=server.url), items, "p=0.4")]
+    assert [(seen.id, seen.text, seen.score) for seen in ranked] == [
+        ("full", "p=0.9", 0.9),
+        ("empty", "", 0.4),
+        ("blank", " \n", 0.4),
+    ]
+    assert server.prompts[0].endswith(f"<Document>: {QWEN3.suffix}")
+    assert server.prompts[1].endswith(f"<Document>:  \n{QWEN3.suffix}")
+
+
+async def test_metadata_is_all_that_is_read_of_an_empty_document(
+    server: FakeServer, adapter: Adapter, ask: Ask
+) -> None:
+    """Where the framework's option lets it through: without a blank line behind it."""
+    options = {"langchain": {"metadata_keys": ["title"]}, "llama-index": {"metadata_mode": "all"}}[adapter.extra]
+    items = [adapter.item(text, metadata={"title": "Tea p=0.3"}) for text in ("", "text p=0.8")]
+    await ask(adapter.make(base_url=server.url, **options), items)
+    read = [prompt.partition("<Document>: ")[2].removesuffix(QWEN3.suffix) for prompt in server.prompts]
+    assert read == ["title: Tea p=0.3", "title: Tea p=0.3\n\ntext p=0.8"]
 
 
 @pytest.mark.parametrize(("switch", "shown"), [(True, "< think>"), (False, "<think>")])

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 from typer.testing import CliRunner
 
 from qwen3_sglang import InvalidInputError, RerankClient
@@ -179,6 +180,9 @@ def test_what_check_refuses_is_not_served(converted_toy: Path, tmp_path: Path, p
         (["--engine", "local", "--dp", "2"], "dp=2"),
         (["--engine", "local", "--print"], "print=True"),
         (["--engine", "local", "--", "--device", "cpu"], "extra arguments"),
+        (["--multi-item", "--", "--attention-backend", "fa3"], "only FlashInfer's attention"),
+        (["--multi-item", "--", "--device", "cpu"], "--engine local --multi-item"),
+        (["--", "--enable-mis"], "pass --multi-item before the --"),
     ],
 )
 def test_what_does_not_fit_is_refused(converted_toy: Path, arguments: list[str], message: str) -> None:
@@ -186,6 +190,45 @@ def test_what_does_not_fit_is_refused(converted_toy: Path, arguments: list[str],
     said = CliRunner().invoke(app, ["serve", str(converted_toy), *arguments])
     assert isinstance(said.exception, InvalidInputError)
     assert message in str(said.exception)
+
+
+def test_multi_item_scoring_is_printed(converted_toy: Path, python: str) -> None:
+    """The whole command, variables included; what it turns off is said."""
+    Path(python).write_text(FAKE.replace('"--api-key"', '"--api-key", "--enable-mis"'))
+    said = serve(converted_toy, "--python", python, "--multi-item", "--print")
+    assert said.returncode == 0, said.stderr
+    variables, _, flags = said.stdout.partition(" -m sglang.launch_server ")
+    assert "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION=0 " in variables
+    assert "--host 127.0.0.1" in flags
+    assert flags.endswith("--enable-mis --attention-backend flashinfer --max-prefill-tokens 32768\n")
+    for part in ("/v1/score only", "ends SGLang's scheduler", "the prefix cache, chunked prefill and CUDA graphs"):
+        assert part in " ".join(said.stderr.split())
+
+
+def test_multi_item_scoring_gets_its_variables(converted_toy: Path, python: str) -> None:
+    """Whatever the user's own environment says of the health check."""
+    Path(python).write_text(
+        FAKE.replace('"--api-key"', '"--api-key", "--enable-mis"').replace(
+            'echo "key', 'echo "health: $SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"\necho "key'
+        )
+    )
+    said = serve(converted_toy, "--python", python, "--multi-item", "--host", "0.0.0.0")  # noqa: S104 - nothing listens
+    assert said.returncode == 7, said.stderr
+    assert "health: 0" in said.stdout
+    assert "examples/deploy/haproxy.cfg" in "".join(said.stderr.split("\n"))
+
+
+def test_multi_item_scoring_without_a_gpu(converted_toy: Path, python: str) -> None:
+    """Before the model is converted or SGLang begins to load: the embedded engine does the same."""
+    asked = """case "$2" in *torch.cuda*) echo '[false, false]'; exit 0 ;; esac\n"""
+    Path(python).write_text(
+        FAKE.replace('"--api-key"', '"--api-key", "--enable-mis"').replace("case", asked + "case", 1)
+    )
+    said = serve(converted_toy, "--python", python, "--multi-item")
+    assert (said.returncode, said.stdout) == (1, "")
+    words = " ".join(said.stderr.split())
+    assert "--multi-item True: FlashInfer's attention needs an NVIDIA GPU" in words
+    assert "try without a GPU: --engine local --multi-item" in words
 
 
 def test_an_abbreviated_flag_is_refused_before_anything_is_converted(
@@ -322,6 +365,20 @@ def test_the_engine_of_this_process_serves_what_is_not_converted(causal_toy: Pat
         for part in (said, "computing on cpu (1 threads) in float32", "documents of 60 words per second"):
             assert part in text
     assert len(list(cache.iterdir())) == 1
+
+
+def test_the_embedded_server_scores_several_items_per_sequence(converted_toy: Path, tmp_path: Path) -> None:
+    """With the same option."""
+    port, log = free_port(), tmp_path / "log"
+    flags = ["--engine", "local", "--device", "cpu", "--dtype", "float32", "--multi-item"]
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command(converted_toy, *flags, "--port", str(port)), stdout=sink, stderr=sink)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process, log)
+        assert requests.get(f"http://127.0.0.1:{port}/server_info", timeout=30).json()["enable_mis"] is True
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def _gone(group: int) -> bool:

@@ -25,24 +25,24 @@ class Servers:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._embedded: dict[tuple[Path, str | None], str] = {}
-        self._real: tuple[tuple[str, Path, str | None], str] | None = None
+        self._real: tuple[tuple[str, Path, str | None, bool], str] | None = None
         self._stack, self._real_stack = ExitStack(), ExitStack()
 
-    def __call__(self, kind: str, model: Path, api_key: str | None = None) -> str:
-        """The base_url of a server of that kind, started where none is running."""
+    def __call__(self, kind: str, model: Path, api_key: str | None = None, *, exact: bool = False) -> str:
+        """The base_url of a server of that kind, started where none is running; an exact one computes in float32."""
         if kind != "embedded":
-            return self._start_real((kind, model, api_key))
+            return self._start_real((kind, model, api_key, exact))
         if (model, api_key) not in self._embedded:
             url = self._stack.enter_context(run_in_thread(model, device="cpu", dtype="float32", api_key=api_key))
             self._embedded[model, api_key] = url
         return self._embedded[model, api_key]
 
-    def _start_real(self, what: tuple[str, Path, str | None]) -> str:
-        kind, model, api_key = what
+    def _start_real(self, what: tuple[str, Path, str | None, bool]) -> str:
+        kind, model, api_key, exact = what
         needs_gateway() if kind == "gateway" else needs_sglang()
         if self._real is None or self._real[0] != what:
             self._real_stack.close()
-            flags = ["--api-key", api_key] if api_key else []
+            flags = [*(["--api-key", api_key] if api_key else []), *(["--dtype", "float32"] if exact else [])]
             real = real_sglang(model, self._logs / "sglang.log", *flags)
             url = self._real_stack.enter_context(gateway(model, self._logs) if kind == "gateway" else real)
             self._real = what, url
@@ -61,7 +61,7 @@ class Servers:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """start(kind, model, api_key=None) -> base_url."""
+    """start(kind, model, api_key=None, exact=False) -> base_url."""
     servers = Servers(tmp_path_factory.mktemp("sglang"))
     yield servers
     servers.stop()

@@ -91,7 +91,7 @@ def test_a_check_that_fails_or_is_stopped_leaves_nothing(
 ) -> None:
     """The files are complete by then, and go nevertheless; the figures were reported."""
 
-    def broken(_source: Path, converted: Path, _tokens: object) -> Parity:
+    def broken(_source: Path, converted: Path, *_: object) -> Parity:
         assert (converted / "config.json").is_file()
         if failure is KeyboardInterrupt:
             raise KeyboardInterrupt

@@ -22,7 +22,10 @@ SGLANG = {
     "sglang": ["--enable-metrics", "--config", "/etc/sglang.yaml"],
     "worker-1": ["--enable-metrics", "--mem-fraction-static", "0.4"],
     "worker-2": ["--enable-metrics", "--mem-fraction-static", "0.4"],
+    "scorer-1": ["--enable-metrics"],
+    "scorer-2": ["--enable-metrics"],
 }
+MULTI_ITEM = {"scorer-1", "scorer-2"}
 
 
 def test_the_specification_allows_it() -> None:
@@ -35,8 +38,10 @@ def test_the_specification_allows_it() -> None:
 @pytest.mark.parametrize("service", SGLANG)
 def test_the_command_is_the_one_of_serve(service: str) -> None:
     """A flag that is measured anew changes both places or this test fails."""
-    planned = plan("python3", CHECKPOINT, host="0.0.0.0", port=30000, served_model_name=NAME, extra=SGLANG[service])  # noqa: S104 - inside a container
+    inside = {"host": "0.0.0.0", "port": 30000, "served_model_name": NAME}  # noqa: S104 - inside a container
+    planned = plan("python3", CHECKPOINT, **inside, multi_item=service in MULTI_ITEM, extra=SGLANG[service])
     assert SERVICES[service]["command"] == planned.argv
+    assert SERVICES[service].get("environment", {}) == planned.environment
 
 
 def test_every_sglang_service_is_compared() -> None:
@@ -53,7 +58,7 @@ def test_sglang_knows_the_flags() -> None:
     assert used <= known_flags(str(VENV / "bin/python"))
 
 
-@pytest.mark.parametrize("service", ["sglang", "worker-1", "worker-2", "gateway"])
+@pytest.mark.parametrize("service", [*SGLANG, "gateway", "balancer"])
 def test_nobody_asks_a_server_that_is_not_ready(service: str) -> None:
     """Conversion first, then healthy servers, then the gateway."""
     needs = SERVICES[service]["depends_on"]
@@ -63,10 +68,22 @@ def test_nobody_asks_a_server_that_is_not_ready(service: str) -> None:
         assert how["condition"] == done
 
 
+def test_the_balancer_knows_the_scorers() -> None:
+    """Each by its name and port, with the configuration that the tests run; and each has a GPU of its own."""
+    balancer = SERVICES["balancer"]
+    servers = {value for name, value in balancer["environment"].items() if name.startswith("SERVER_")}
+    assert servers == {f"{name}:30000" for name in MULTI_ITEM} == {f"{name}:30000" for name in balancer["depends_on"]}
+    [volume] = balancer["volumes"]
+    assert volume == "./haproxy.cfg:/usr/local/etc/haproxy/haproxy.cfg:ro"
+    assert (COMPOSE.parent / "haproxy.cfg").is_file()
+    gpus = [SERVICES[name]["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for name in MULTI_ITEM]
+    assert sorted(gpus) == [["0"], ["1"]]
+
+
 def test_only_this_machine_reaches_the_ports() -> None:
     """Docker publishes a port on every address, and past the firewall, unless an address is named."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangCrossEncoder, Qwen3SGLangRerank
-from qwen3_sglang.errors import AuthenticationError, InvalidInputError
+from qwen3_sglang.connection import Connection
+from qwen3_sglang.errors import AuthenticationError, InvalidInputError, UnknownOptionError
 
 PAIRS = [("one", "p=0.1"), ("two", "p=0.1"), ("one", "p=0.9"), ("one", "p=0.1")]
 
@@ -49,9 +50,9 @@ async def test_errors(server: FakeServer, go: Go) -> None:
 
 
 def test_settings_are_the_rerankers() -> None:
-    """All but the limits, checked alike, and the key never shown."""
-    limits = {"top_n", "min_score", "name"}
-    assert set(Qwen3SGLangCrossEncoder.model_fields) == set(Qwen3SGLangRerank.model_fields) - limits
+    """All of a connection's, checked alike, and the key never shown."""
+    assert set(Qwen3SGLangCrossEncoder.model_fields) == set(Connection.model_fields)
+    assert set(Connection.model_fields) < set(Qwen3SGLangRerank.model_fields)
     with pytest.raises(InvalidInputError, match="base_url"):
         Qwen3SGLangCrossEncoder(base_url="nonsense")
     wrong: Any = {"topn": 3, "api_key": "sk-made-up"}
@@ -62,3 +63,23 @@ def test_settings_are_the_rerankers() -> None:
     for copied in (copy.copy(encoder), copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):  # noqa: S301 - its own
         assert copied.timeout == 9.0
     assert "sk-made-up" not in repr(encoder)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"top_k": 3}, "top_k: pass top_n to CrossEncoderReranker"),
+        ({"document_prompt": 1}, "document_prompt: pass document_prompt to Qwen3SGLangRerank, which takes documents"),
+        ({"model_name": "m"}, "model_name: it is called model here"),
+    ],
+)
+def test_unknown_options(given: dict[str, Any], said: str) -> None:
+    """The message says what takes them."""
+    with pytest.raises(ValidationError, match=f"unknown option {said}"):
+        Qwen3SGLangCrossEncoder(**given)
+
+
+async def test_unknown_arguments(go: Go) -> None:
+    """Of a call."""
+    with pytest.raises(UnknownOptionError, match="sentences: it is called text_pairs here"):
+        await go(Qwen3SGLangCrossEncoder(), "score", sentences=[("q", "d")])

@@ -66,3 +66,16 @@ async def test_compress_documents_takes_overrides(server: FakeServer, way: str) 
     foreign: dict[str, Any] = {"top_k": 1}
     with pytest.raises(InvalidInputError, match="it is called top_n here"):
         reranker.compress_documents(documents, "q", **foreign)
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_query_and_documents_swapped(way: str) -> None:
+    """Here the documents come first: that is LangChain's own order."""
+
+    async def compress(*given: Any) -> list[Document]:
+        if way == "sync":
+            return Qwen3SGLangRerank().compress_documents(*given)
+        return list(await Qwen3SGLangRerank().acompress_documents(*given))
+
+    with pytest.raises(InvalidInputError, match=r"the documents come first: \(documents, query\)"):
+        await compress("q", [Document("a")])

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangRerank, Qwen3SGLangRetriever
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, UnknownOptionError
 
+KEY = "sk-made-up-0123456789"
 TEXTS = [f"passage {place} p=0.{place}" for place in range(1, 10)]
 
 
@@ -94,6 +95,36 @@ async def test_any_runnable_that_finds_documents(server: FakeServer, go: Go) -> 
     await retriever.reranker.aclose()
 
 
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [("top_k", "it is called top_n here"), ("filter", "there are fetch_k, "), ("topn", "it is called top_n here")],
+)
+async def test_keywords_that_reach_nothing(server: FakeServer, go: Go, keyword: str, said: str) -> None:
+    """LangChain drops them silently where a retriever's method takes none; a mistake is told instead."""
+    with pytest.raises(UnknownOptionError, match=f"unknown option {keyword}.*{said}"):
+        await go(over(Found(), server), "invoke", "q", **{keyword: 3})
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"top_k": 3}, "top_k: it is called top_n here"),
+        ({"retriever": Found()}, "retriever: it is called base_retriever here"),
+        ({"compressor": 1}, "compressor: it is called reranker here"),
+        ({"num_candidates": 3}, "num_candidates: it is called fetch_k here"),
+        ({"score_threshold": 0.5}, "score_threshold: pass min_score to its reranker"),
+        ({"document_prompt": 1}, "document_prompt: pass document_prompt to its reranker"),
+        ({"api_key": KEY}, "api_key: pass api_key to its reranker"),
+    ],
+)
+def test_unknown_options(given: dict[str, Any], said: str) -> None:
+    """Another library's word, or an option of the reranker; no value is shown."""
+    with pytest.raises(ValidationError, match=f"unknown option {said}") as caught:
+        Qwen3SGLangRetriever(base_retriever=Found(), **given)
+    assert KEY not in f"{caught.value} {caught.value!r}"
+
+
 @pytest.mark.parametrize("value", [0, True, 1.5])
 def test_unusable_fetch_k(server: FakeServer, value: Any) -> None:
     """Refused at once."""
@@ -123,6 +154,6 @@ async def test_runs_are_nested(server: FakeServer, go: Go, runs: Runs) -> None:
     assert [(run.run_type, run.name) for run in (root, *root.child_runs)] == [
         ("retriever", "Qwen3SGLangRetriever"),
         ("retriever", "Found"),
-        ("chain", "Qwen3SGLangRerank"),
+        ("retriever", "Qwen3SGLangRerank"),
     ]
     await retriever.reranker.aclose()

@@ -24,7 +24,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index_qwen3_sglang import Qwen3SGLangRerank, RerankQueryBundle
 from option_values import OPTIONS
 from qwen3_sglang import DEFAULT_INSTRUCTION
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, UnknownOptionError
 
 Call = Callable[..., Awaitable[list[NodeWithScore]]]
 
@@ -118,10 +118,28 @@ async def test_instruction_may_change_between_calls(server: Any, call: Call) -> 
         assert f"<Instruct>: {reranker.instruction or DEFAULT_INSTRUCTION}\n" in server.prompts[-1]
 
 
-@pytest.mark.parametrize("item", [TextNode(text="p=0.1"), "p=0.1", None])
-async def test_only_scored_nodes_are_taken(call: Call, item: Any) -> None:
-    with pytest.raises(InvalidInputError, match=r"nodes\[3\].*NodeWithScore"):
+async def test_nodes_strings_and_mappings(server: Any, call: Call) -> None:
+    """Beside scored nodes; what a mapping has beside text and id is metadata."""
+    mapping = {"text": "p=0.8", "id": 7, "source": "a.txt"}
+    given = [TextNode(text="p=0.1", id_="node"), "p=0.3", mapping, *_nodes()[:1]]
+    ranked = await call(Qwen3SGLangRerank(base_url=server.url, metadata_mode="none"), "q", iter(given))
+    assert [scored.text for scored in ranked] == ["p=0.8", "p=0.3", "p=0.2", "p=0.1"]
+    assert (ranked[0].node_id, ranked[0].metadata, ranked[3].node_id) == ("7", {"source": "a.txt"}, "node")
+    assert mapping == {"text": "p=0.8", "id": 7, "source": "a.txt"}
+
+
+@pytest.mark.parametrize("item", [7, None, {"body": "p=0.1"}, {"text": 7}])
+async def test_only_what_has_a_text_is_taken(call: Call, item: Any) -> None:
+    """The message says which, and where a mapping may have its text."""
+    with pytest.raises(InvalidInputError, match=r"nodes\[3\].*page_content or text or content"):
         await call(Qwen3SGLangRerank(), "q", [*_nodes(), item])
+
+
+@pytest.mark.parametrize(("foreign", "ours"), [("top_k", "top_n"), ("threshold", "min_score"), ("docs", "nodes")])
+async def test_another_librarys_word(call: Call, foreign: str, ours: str) -> None:
+    """Names the right one."""
+    with pytest.raises(UnknownOptionError, match=f"unknown option {foreign}: it is called {ours} here"):
+        await call(Qwen3SGLangRerank(), "q", _nodes(), **{foreign: 1})
 
 
 @pytest.mark.parametrize("show", [True, False])

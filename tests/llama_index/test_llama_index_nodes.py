@@ -106,12 +106,11 @@ def test_notes_leak_to_no_model(name: str) -> None:
     assert node.metadata == SHOWN
 
 
-@pytest.mark.parametrize(
-    ("nodes", "remedy"), [(None, "pass a list"), (5, "pass a list"), ("text", "query comes first")]
-)
-def test_what_is_no_list_of_nodes(nodes: Any, remedy: str) -> None:
-    """A typed error, whichever way it is called."""
-    reranker = Qwen3SGLangRerank()
-    for call in (lambda: reranker.rerank("q", nodes), lambda: reranker.postprocess_nodes(nodes, query_str="q")):
-        with pytest.raises(InvalidInputError, match=remedy):
-            call()
+@pytest.mark.parametrize("nodes", [None, 5, "text", b"text", {"text": "a"}])
+def test_what_is_no_list_of_nodes(nodes: Any) -> None:
+    """A typed error, whichever way it is called; a text in their place was meant for the query."""
+    reranker, text = Qwen3SGLangRerank(), nodes == "text"
+    with pytest.raises(InvalidInputError, match="the query comes first" if text else "pass a list"):
+        reranker.rerank("q", nodes)
+    with pytest.raises(InvalidInputError, match="the nodes come first here" if text else "pass a list"):
+        reranker.postprocess_nodes(nodes, query_str="q")

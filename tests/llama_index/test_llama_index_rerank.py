@@ -172,7 +172,7 @@ async def test_events(server: Any, call: Call, events: list[Any], model: str | N
     assert end.nodes == ranked
     (_, opened), (_, closed) = callbacks.seen
     assert (opened[EventPayload.QUERY_STR], opened[EventPayload.TOP_K]) == ("q", 2)
-    assert closed == {EventPayload.NODES: ranked}
+    assert closed == {EventPayload.NODES: ranked, EventPayload.MODEL_NAME: "toy"}
     method = "_postprocess_nodes" if call is _sync else "_apostprocess_nodes"
     assert {event.span_id.split("-")[0] for event in events} == {f"Qwen3SGLangRerank.{method}"}
 

@@ -15,8 +15,9 @@ from qwen3_sglang import InvalidInputError, RerankClient
 from qwen3_sglang.playground.answer import Ranked, answer
 from qwen3_sglang.prompts.template import Slot, Template, build_prompts
 from qwen3_sglang.prompts.tokenizer import load_tokenizer
+from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
-from qwen3_sglang.protocol.lists import Call, score_documents
+from qwen3_sglang.protocol.lists import score_documents
 from steps import PATIENCE, where
 
 # The query first, special tokens that begin alike and inside one another, nothing between document and head.

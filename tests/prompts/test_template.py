@@ -197,6 +197,7 @@ def test_parts_are_no_part_of_a_prompts_identity() -> None:
         ({"start": (Slot.QUERY,), "special_tokens": ("< s>",)}, "template.special_tokens"),
         ({"start": (Slot.QUERY,), "instruction": " "}, "template.instruction"),
         ({"start": (Slot.QUERY,), "max_length": 0}, "template.max_length"),
+        ({"start": (Slot.QUERY,), "longest_token": 0}, "template.longest_token"),
     ],
 )
 def test_a_template_that_cannot_work_is_named(options: dict[str, Any], field: str) -> None:
@@ -204,6 +205,25 @@ def test_a_template_that_cannot_work_is_named(options: dict[str, Any], field: st
     with pytest.raises(InvalidInputError, match="pass") as caught:
         Template(**{"suffix": "?", **options})
     assert caught.value.field == field
+
+
+def test_the_least_template() -> None:
+    """One token of one character, and a special token of two."""
+    least = Template((Slot.QUERY,), "?", special_tokens=("ab",), max_length=1, longest_token=1)
+    assert least.escape("xaby") == "xa by"
+
+
+def test_only_what_can_count_is_kept() -> None:
+    """Of each text, by the call's limit or the template's own: 2 characters per token."""
+    small = Template((Slot.INSTRUCTION, "|", Slot.QUERY, "|"), ".", max_length=5, longest_token=2)
+    long = "0123456789abc"
+    for limit, kept in ((3, "012345"), (None, "0123456789"), (6, "0123456789ab")):
+        head, texts = small.prepare(long, [long, "d"], long, escape=False, limit=limit)
+        assert (head.text, texts) == (f"{kept}|{kept}|", [kept, "d"])
+    assert small.head(long, long).text == "0123456789|0123456789|"
+    assert small.head(long, long, most=4).text == "0123|0123|"
+    assert small.task(long).text == "0123456789|"
+    assert small.task(long, most=4).text == "0123|"
 
 
 def test_an_error_shows_even_what_has_no_repr() -> None:

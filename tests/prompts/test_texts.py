@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.prompts import texts
-from qwen3_sglang.prompts.texts import SLICE, bytes_in_nfc, check_documents, check_text, nfc, readable
+from qwen3_sglang.prompts.texts import (
+    SLICE,
+    all_readable,
+    bytes_in_nfc,
+    check_documents,
+    check_encodable,
+    check_text,
+    nfc,
+    readable,
+)
 
 EVERY = list(map(chr, range(sys.maxunicode + 1)))
 ODD = "a\u0301\u0323\u0344\u0345\u0f73\u0f71\u302a가각\u11a8\u1100\u1161e é\u3099かẫǕ\U0001d160-"
@@ -93,6 +103,95 @@ def test_a_subclass_of_str_is_a_string() -> None:
     check_documents(["a", Text("b")])
     with pytest.raises(InvalidInputError, match=r"documents\[1\]=7"):
         check_documents(["a", 7])
+
+
+@pytest.mark.parametrize("documents", ["one", b"one", {"a"}, 7, None])
+def test_what_is_no_list_of_texts(documents: object) -> None:
+    """One string would be read letter by letter."""
+    with pytest.raises(InvalidInputError, match="pass a list of strings") as caught:
+        check_documents(documents)
+    assert caught.value.field == "documents"
+
+
+def test_a_name_that_cannot_be_sent() -> None:
+    """A name isn't mended as a text is: it would be another one."""
+    check_encodable("model", "mod\u00e9l")
+    with pytest.raises(InvalidInputError, match="without lone surrogates") as caught:
+        check_encodable("model", "a\ud800")
+    assert caught.value.field == "model"
+
+
+class _Other(str):
+    """As an enum of strings: other text once it is put together with something."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "other"
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+@pytest.mark.parametrize("whole", ["abc", "a\u00e9c", "ab\ud800", "\udc00bc"])
+def test_every_text_is_cut_and_mended_alike(whole: str, most: int) -> None:
+    """One or several, the usual case or not; a subclass is read as the string that it is."""
+    wanted = whole[:most].replace("\ud800", "\ufffd").replace("\udc00", "\ufffd")
+    assert readable(whole, most) == wanted
+    for texts_ in ([whole], ["x", whole], [_Other(whole), "x"]):
+        assert wanted in all_readable(texts_, most)
+        assert len(all_readable(texts_, most)) == len(texts_)
+    assert all_readable([], most) == []
+
+
+def test_a_surrogate_in_any_slice_is_mended() -> None:
+    """Long texts are worked on in slices."""
+    for place in (0, SLICE - 1, SLICE, 2 * SLICE):
+        whole = "x" * place + "\ud800" + "y" * (2 * SLICE - place)
+        assert readable(whole, len(whole)) == whole.replace("\ud800", "\ufffd")
+
+
+def test_how_many_bytes_there_are() -> None:
+    """Exact up to what is enough; an upper bound beyond, and where marks are too many to be looked at."""
+    assert [bytes_in_nfc(text, 9) for text in ("", "abc", "\u00e9", "e\u0301", "\U0001d160")] == [0, 3, 2, 2, 12]
+    assert bytes_in_nfc("\U0001d160" * 3, 4) == 36
+    assert bytes_in_nfc("\U0001d160" * 4, 4) == 16
+    marks = "a" + "\u0301" * 32
+    assert bytes_in_nfc(marks, 99) == 3 * len(marks.encode())
+    assert bytes_in_nfc(marks[:-1], 99) == len(unicodedata.normalize("NFC", marks[:-1]).encode())
+
+
+@pytest.mark.parametrize(
+    ("document", "remedy"),
+    [
+        ({"text": "a"}, 'pass a string: document["text"]'),
+        ({"id": 1, "page_content": "a"}, 'pass a string: document["page_content"]'),
+        ({"body": "a"}, "pass a string"),
+        (SimpleNamespace(page_content="a"), "pass a string: document.page_content"),
+        (SimpleNamespace(get_content=str, text="a"), "pass a string: document.get_content()"),
+        (SimpleNamespace(text=7), "pass a string"),
+    ],
+)
+def test_other_libraries_documents(document: object, remedy: str) -> None:
+    """The message says where their text is."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_documents(["a", document])
+    assert (caught.value.field, caught.value.remedy) == ("documents[1]", remedy)
+
+
+@pytest.mark.parametrize(
+    ("documents", "remedy"),
+    [
+        ((text for text in "ab"), "pass a list of strings: list(documents)"),
+        ({"a"}, "pass a list of strings: list(documents)"),
+        ({"a": "b"}, "pass a list of strings"),
+        ("ab", "pass a list of strings"),
+        (None, "pass a list of strings"),
+    ],
+)
+def test_what_is_no_list(documents: object, remedy: str) -> None:
+    """A generator, which could be read once only, and others."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_documents(documents)
+    assert caught.value.remedy == remedy
 
 
 def test_slices_are_short() -> None:

@@ -137,6 +137,28 @@ def test_a_tokenizer_that_loses_text_is_refused() -> None:
         fit_with(Other(), HEAD, ["x" * 5000], 1000)
 
 
+@pytest.mark.parametrize(("lost", "refused"), [(3, False), (4, True)])
+def test_how_much_of_a_cut_may_be_lost(lost: int, refused: bool) -> None:
+    """Half a character decodes to three replacement characters at most; the error quotes the first 20 that differ."""
+    kept = " " + "x" * 99
+
+    class Lossy:
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            return [[0] * len(text) for text in texts]
+
+        def decode(self, ids: list[list[int]]) -> list[str]:
+            return [kept + "\ufffd" * lost for _ in ids]
+
+    if not refused:
+        [found] = fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
+        assert (found.text, found.truncated) == ("x" * 99, True)
+        return
+    kept = " " + "x" * 99 + "0123456789abcdefghijklmnop"
+    with pytest.raises(InvalidInputError, match="served model") as caught:
+        fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
+    assert (caught.value.field, caught.value.value) == ("tokenizer", "0123456789abcdefghij")
+
+
 @pytest.mark.parametrize(("more", "looks"), [(-1, 1), (0, 2)])
 def test_the_second_look(more: int, looks: int) -> None:
     """Only a document that the first look, of 8 characters per token, didn't see whole is tokenised again."""
@@ -193,14 +215,14 @@ def test_what_cannot_count_is_not_looked_at(tokenizer: LocalTokenizer) -> None:
 
 
 ODD_TEXTS = {
-    "marks": "a" + "\u0301\u0323" * 2_000_000,
-    "marks that decompose": "\u0f73\u0344" * 2_000_000,
-    "spaces": " " * 4_000_000,
-    "line ends": " \n" * 2_000_000,
-    "less-than signs": "<" * 4_000_000,
+    "marks": "a" + "\u0301\u0323" * 300_000,
+    "marks that decompose": "\u0f73\u0344" * 300_000,
+    "spaces": " " * 600_000,
+    "line ends": " \n" * 300_000,
+    "less-than signs": "<" * 600_000,
     "half tokens": "<|im_" * 800_000,
     "decomposed Hangul": unicodedata.normalize("NFD", "각") * 1_300_000,
-    "joiners": "\u200d" * 4_000_000,
+    "joiners": "\u200d" * 600_000,
 }
 
 
@@ -212,7 +234,7 @@ def test_odd_texts_take_linear_time(tokenizer: LocalTokenizer, name: str) -> Non
         head, texts = QWEN3.prepare(text[:100] if text.strip() else "q", [text], "i", escape=True)
         for found in (fit_with(tokenizer, head, texts, 8192), fit_bytes(head, texts, 8192)):
             assert len(tokens(tokenizer, head.prompt(found[0].text).text)) <= 8192
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("counts", [lambda text: 10**4, lambda text: len(text) * 9])

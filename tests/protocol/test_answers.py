@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from qwen3_sglang import errors
+from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.protocol.answers import (
+    MOST_OF_A_FAILURE,
     Names,
     Response,
     failure_of,
+    is_success,
     parse_classes,
     parse_items,
     parse_vllm_classes,
+    read_json,
     received,
     server_words,
+    short,
 )
 
 
@@ -171,3 +177,196 @@ def test_v1_score_from_two_models() -> None:
     parse_items(Response("u", 200, json.dumps({**rows, "model": "one"}).encode()), 1, names)
     with pytest.raises(errors.ModelReplacedError):
         parse_items(Response("u", 200, json.dumps({**rows, "model": "two"}).encode()), 1, names)
+
+
+@pytest.mark.parametrize("parse", [parse_classes, parse_vllm_classes])
+@pytest.mark.parametrize(
+    ("probs", "label", "p_yes"),
+    [
+        ([0.0, 1.0], "yes", 1.0),
+        ([1.0, 0.0], "no", 0.0),
+        ([0, 1], "yes", 1.0),
+        ([1, 0], "no", 0.0),
+        ([0.5, 0.5], "yes", 0.5),
+        ([0.5, 0.5], "no", 0.5),
+        ([0.25, 0.7401], "Yes", 0.7401),
+        ([0.25, 0.7599], "yes", 0.7599),
+        ([0.7401, 0.25], "No", 0.25),
+        ([0.25, 0.75], None, 0.75),
+    ],
+)
+def test_the_edges_of_what_is_a_score(parse: Any, probs: list[float], label: str, p_yes: float) -> None:
+    """Certainty, a tie under either name, and sums that are off by what bfloat16 loses."""
+    [score] = parse(answer(row(probs=probs, label=label)), 1)
+    assert score.p_yes == pytest.approx(p_yes, abs=0.006)
+    assert (score.logit > 0) is (p_yes > 0.5)
+    assert not score.truncated
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "words"),
+    [
+        (row(probs=[0.25, 0.7399]), errors.ProtocolError, r"of row 0 don't add up to 1: \[0.25, 0.7399\]"),
+        (row(probs=[0.25, 0.7601]), errors.ProtocolError, "add up"),
+        (row(probs=[-0.001, 1.0]), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[0.0, 1.001]), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[1.001, 0.0], label="no"), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[1.0, -0.001], label="no"), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[True, 0.0], label="no"), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[0.0, True]), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=["0.5", 0.5]), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[0.49, 0.51], label="NO"), errors.SwappedLabelsError, "upside down"),
+        (row(probs=[0.51, 0.49], label="Yes"), errors.SwappedLabelsError, "upside down"),
+        (row(probs=[]), errors.ModelMismatchError, "where a reranker has two"),
+        (row(probs="ab"), errors.ProtocolError, "has no probabilities: ab"),
+        (row(classes=1), errors.ModelMismatchError, "where a reranker has two"),
+        (row(7), errors.ProtocolError, "row 0 is out of place"),
+        ({**row(), "index": None}, errors.ProtocolError, "row 0 is out of place"),
+    ],
+)
+def test_beyond_the_edges(broken: object, error: type[errors.ServerError], words: str) -> None:
+    """Each says what is wrong, also in a row behind a right one."""
+    with pytest.raises(error, match=words) as caught:
+        parse_classes(answer(broken), 1)
+    assert caught.value.url == "http://server/v1/classify"
+    if broken["index"] == 0:  # type: ignore[index] # it is a row
+        broken = {**broken, "index": 1}  # type: ignore[dict-item] # as well
+    with pytest.raises(error):
+        parse_classes(answer(row(), broken), 2)
+
+
+@pytest.mark.parametrize(
+    ("p_yes", "right"), [(0, True), (1, True), (0.0, True), (1.0, True), (-1e-9, False), (True, False)]
+)
+def test_the_edges_of_one_label(p_yes: float, right: bool) -> None:
+    """vLLM's sigmoid."""
+    response = answer(row(probs=[p_yes], classes=1))
+    if right:
+        assert parse_vllm_classes(response, 1)[0].p_yes == pytest.approx(p_yes, abs=1e-9)
+    else:
+        with pytest.raises(errors.ProtocolError, match="row 0 has no usable probability"):
+            parse_vllm_classes(response, 1)
+
+
+def test_how_many_rows_came() -> None:
+    """Both numbers are told."""
+    with pytest.raises(errors.ProtocolError, match="1 documents sent, 2 rows came back"):
+        parse_classes(answer(row(), row(1)), 1)
+    with pytest.raises(errors.ProtocolError, match="1 documents sent, no rows came back"):
+        parse_classes(Response("u", 200, b"{}"), 1)
+
+
+@pytest.mark.parametrize("status", [199, 200, 299, 300])
+def test_which_statuses_succeed(status: int) -> None:
+    """200 to 299."""
+    assert is_success(status) is (status in {200, 299})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "words"),
+    [
+        (300, b"", errors.NotSGLangError, "redirects to /there; use that as base_url"),
+        (399, b"", errors.NotSGLangError, "redirects to /there"),
+        (199, b"x", errors.ServerFailureError, r"HTTP 199 \(x\): see the server's log"),
+        (418, b"x", errors.ServerFailureError, "see the server's log"),
+        (400, b"x", errors.RequestRejectedError, "the server refuses what was sent"),
+        (422, b"x", errors.RequestRejectedError, "the server refuses what was sent"),
+        (413, b"x", errors.RequestRejectedError, "lower batch_size="),
+        (401, b"x", errors.AuthenticationError, f"api_key=, or set {API_KEY_VARIABLE}"),
+        (403, b"x", errors.AuthenticationError, "api_key="),
+        (404, b"Not Found", errors.NotSGLangError, "the wrong path in base_url"),
+        (404, b"Model x", errors.ModelNotFoundError, r"no such model \(Model x\); leave out model="),
+        (405, b"model", errors.NotSGLangError, "the wrong path in base_url"),
+        (501, b"x", errors.NotSGLangError, "the wrong path in base_url"),
+        (429, b"x", errors.ServerOverloadedError, "max_concurrency="),
+        (503, b"x", errors.ServerOverloadedError, "max_concurrency="),
+    ],
+)
+def test_each_failure_says_what_to_do(status: int, body: bytes, error: type[errors.ServerError], words: str) -> None:
+    """With its status and, where the server asked for one, the wait."""
+    with pytest.raises(error, match=words) as caught:
+        read_json(Response("u", status, body, location="/there", retry_after=7.0), "answer")
+    assert type(caught.value) is error
+    assert (caught.value.url, caught.value.status) == ("u", status)
+    if words.startswith("max_c"):
+        assert caught.value.retry_after == 7.0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"detail":"from FastAPI"}', "from FastAPI"),
+        (b'{"error":"error","message":"the words"}', "the words"),
+        (b'{"error":{"message":{"detail":"deep"}}}', "deep"),
+        (b'{"message":["a","b"]}', "['a', 'b']"),
+        (b"[1]", "[1]"),
+        (b'"' + b"x" * 300 + b'"', "x" * 300),
+        (b'"' + b"x" * 301 + b'"', "x" * 300 + "\u2026"),
+        (b"x" * 120, "x" * 120),
+        (b"x" * 121, "x" * 119 + "\u2026"),
+        (b" a \n\t b ", "a b"),
+        (b"\xff!", "\ufffd!"),
+    ],
+)
+def test_words_are_short_and_on_one_line(body: bytes, words: str) -> None:
+    """The innermost message, cut where it is long."""
+    assert server_words(body) == words
+
+
+def test_what_is_nested_too_deeply_is_named() -> None:
+    """Python can't print it."""
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert short(deep) == "a deeply nested list"
+    while deep:  # else freeing it would recurse as deeply
+        [deep] = deep  # type: ignore[assignment]
+
+
+def ok(body: bytes = b"{}", limit: int = 9, status: int = 200, **headers: str) -> Response:
+    """As it came."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return received("u", status, named, body, limit=limit, now=0)
+
+
+def test_a_body_may_be_as_long_as_its_limit() -> None:
+    """And no longer; of a failure only the start counts."""
+    assert ok(b"123456789").body == b"123456789"
+    with pytest.raises(errors.ProtocolError, match=r"more than 9 bytes.*is this an SGLang server\?"):
+        ok(b"1234567890")
+    assert ok(b"1234567890", status=500).body == b"123456789"
+    assert MOST_OF_A_FAILURE >= 300
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", " identity , identity", ""])
+def test_what_is_not_compressed(coding: str) -> None:
+    """However it is said."""
+    assert ok(Content_Encoding=coding).body == b"{}"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity, br", "x, identity"])
+def test_what_is_compressed(coding: str) -> None:
+    """An error names the coding; of a failure's body nothing is shown."""
+    named = coding.replace("identity, ", "").replace(", identity", "")
+    with pytest.raises(errors.ProtocolError, match=rf"compressed \({named}\).*turn that off"):
+        ok(Content_Encoding=coding)
+    assert ok(b"\x1f\x8b", 99, 500, Content_Encoding=coding).body == f"compressed ({named})".encode()
+
+
+def test_headers_of_a_response() -> None:
+    """Where it points, and how long to wait; nothing where they are missing."""
+    found = ok(status=302, Location="/there", Retry_After="7")
+    assert (found.location, found.retry_after, found.fresh) == ("/there", 7.0, False)
+    assert (ok().location, ok().retry_after) == (None, None)
+    assert ok(Location="").location == ""
+
+
+def test_the_first_name_is_the_one_to_keep() -> None:
+    """One of several will do; an answer without a name says nothing."""
+    names = Names()
+    names.confirm("u", None, "", 7)
+    names.confirm("u", "one")
+    names.confirm("u", "two", "one")
+    names.confirm("u")
+    with pytest.raises(errors.ModelReplacedError, match='as "one" before and as "two" now: call again'):
+        names.confirm("u", None, "two")

@@ -17,9 +17,11 @@ from qwen3_sglang.errors import InvalidInputError, ProtocolError, QueryError, Qw
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.truncate import fit_bytes
 from qwen3_sglang.protocol.answers import Response, failure_of, parse_classes, parse_items, parse_vllm_classes
+from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request
-from qwen3_sglang.protocol.lists import Call, ask_served, score_documents
+from qwen3_sglang.protocol.lists import score_documents
+from qwen3_sglang.protocol.served import ask_served
 from qwen3_sglang.ranking import Score, check_limits, rank
 from qwen3_sglang.settings import Settings, make_settings
 from steps import PATIENCE, after, where

@@ -1,6 +1,6 @@
 """What is asked, in which order, without a server.
 
-Tests of `protocol/diagnosis.py`, `protocol/endpoints.py`, `protocol/exchange.py`.
+Tests of `protocol/endpoints.py`, `protocol/exchange.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import pytest
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run
-from qwen3_sglang.protocol.lists import Call, Served, ask_served, score_documents, served_or_named
+from qwen3_sglang.protocol.lists import score_documents
 from qwen3_sglang.protocol.retry import Patience
+from qwen3_sglang.protocol.served import Served, ask_served, served_or_named
 from qwen3_sglang.ranking import Outcome, Score
 from steps import PATIENCE, after, where
 
@@ -71,7 +73,14 @@ def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[
 
 @pytest.mark.parametrize(
     ("row", "limit"),
-    [({"max_model_len": 512}, 511), ({}, None), ({"max_model_len": None}, None), ({"max_model_len": "512"}, None)],
+    [
+        ({"max_model_len": 512}, 511),
+        ({"max_model_len": 2}, 1),
+        ({"max_model_len": 1}, None),
+        ({}, None),
+        ({"max_model_len": None}, None),
+        ({"max_model_len": "512"}, None),
+    ],
 )
 def test_the_servers_limit(row: dict[str, object], limit: int | None) -> None:
     """SGLang refuses a prompt of exactly its context length; a gateway may not say any."""
@@ -171,7 +180,7 @@ def owned_by(owner: str) -> Response:
 def test_a_missing_endpoint_names_the_right_one(endpoint: str, refusal: Response, models: Response, words: str) -> None:
     """By who says that it owns the model."""
     steps = score_documents(Call("m", HEAD, 8192, PATIENCE, endpoint=endpoint), ["d"], where)
-    assert asked(after(steps)).path == f"/{endpoint}"
+    assert asked(after(steps)).path == ENDPOINTS[endpoint].path
     assert asked(after(steps, refusal)).path == "/v1/models"
     with pytest.raises(errors.NotSGLangError, match=words):
         after(steps, models)

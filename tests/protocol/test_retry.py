@@ -7,7 +7,7 @@ import math
 import pytest
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol.retry import Backoff, Patience, retry_after_seconds
+from qwen3_sglang.protocol.retry import LEAST_LEFT, Backoff, Patience, retry_after_seconds
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 
@@ -68,8 +68,18 @@ def test_no_retry_outlives_the_call(left: float, attempt: int) -> None:
 
 
 def test_no_time_left() -> None:
-    """Gives up instead of a wait of zero."""
+    """Gives up instead of a wait of zero, and where an answer could hardly come in time."""
     assert patience(0.0).delay(UNREACHABLE, 1) is None
+    assert patience(LEAST_LEFT).delay(UNREACHABLE, 1) is not None
+    assert patience(LEAST_LEFT - 0.001).delay(UNREACHABLE, 1) is None
+    assert patience(2 + LEAST_LEFT - 0.001).delay(failed(503, 2.0), 1) is None
+    assert 0 < LEAST_LEFT < 0.1
+
+
+def test_a_backoff_of_ones_own() -> None:
+    """It doubles from its base, at most to its cap, and to no more than a number can hold."""
+    assert [Backoff(3, 20).ceiling(attempt) for attempt in (1, 2, 3, 4, 5)] == [3, 6, 12, 20, 20]
+    assert Backoff(1, math.inf).ceiling(10**9) == Backoff(1, math.inf).ceiling(31) == 2.0**30
 
 
 @pytest.mark.parametrize(

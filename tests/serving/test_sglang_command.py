@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
+from qwen3_sglang.serving import multi_item
 from qwen3_sglang.serving.loopback import is_loopback
 from qwen3_sglang.serving.sglang_command import (
     TUNED,
@@ -187,9 +188,10 @@ def test_no_such_python(tmp_path: Path) -> None:
 
 
 def test_the_flags_of_real_sglang() -> None:
-    """It knows all that we may pass, and the one that we refuse."""
+    """It knows all that we may pass, and those that we refuse."""
     needs_sglang()
     known = known_flags(str(VENV / "bin/python"))
-    assert unknown_tuned(known) == []
+    assert unknown_tuned(known) == unknown_tuned(known, multi_item=True) == []
+    assert {flag for flag, *_ in multi_item.ASKED} | set(multi_item.REFUSED) <= known | {"--enable-hicache"}
     assert {"--model-path", "--dp-size", "--context-length", "--served-model-name", "--api-key"} <= known
     assert "--allow-auto-truncate" in known

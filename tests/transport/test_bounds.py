@@ -6,10 +6,11 @@ Tests of `transport/deadline.py`.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
-from qwen3_sglang.transport.bounds import LEAST_TIMEOUT, MOST_HEAD, Bounds, Budget, Last, TooMuchError
+from qwen3_sglang.transport.bounds import LEAST_TIMEOUT, MOST_HEAD, Bounds, Budget, Carried, TooMuchError
 from qwen3_sglang.transport.deadline import Deadline
 
 
@@ -52,18 +53,18 @@ def test_nothing_begins_after_the_end(reading: bool) -> None:
 def test_a_head_has_a_limit_of_its_own() -> None:
     """To the byte."""
     budget = Budget(10**6)
-    budget.took(bytes(MOST_HEAD), head=True)
-    budget.took(b"x" * 1000, head=False)
+    budget.took(MOST_HEAD, head=True)
+    budget.took(1000, head=False)
     with pytest.raises(TooMuchError, match="headers"):
-        budget.took(b"x", head=True)
+        budget.took(1, head=True)
 
 
 def test_all_of_an_answer_has_a_limit() -> None:
     """Six times its body, for chunks of one byte, and the head."""
     budget = Budget(10)
-    budget.took(bytes(MOST_HEAD + 60), head=False)
+    budget.took(MOST_HEAD + 60, head=False)
     with pytest.raises(TooMuchError):
-        budget.took(b"x", head=False)
+        budget.took(1, head=False)
 
 
 def test_a_connection_that_the_call_is_stopped_on() -> None:
@@ -71,27 +72,63 @@ def test_a_connection_that_the_call_is_stopped_on() -> None:
     one, other = socket.socketpair()
     with one, other:
         stopped = bounds(5)
-        stopped.hold(one, Last())
+        stopped.hold(one, Carried())
         stopped.end()
         assert other.recv(1) == b""
         with pytest.raises(TimeoutError):
-            stopped.hold(other, Last())
+            stopped.hold(other, Carried())
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "again"),
+    ("first", "second", "same"),
     [
-        ((b"a", 5, 7), (b"b", 5, 7), True),
-        ((b"a", 5, 7), (b"a", 5, 7), False),
-        ((b"a", 5, 7), (b"b", 6, 7), False),
-        ((b"a", 5, 7), (b"b", 5, 8), False),
-        ((None, 5, 7), (b"b", 5, 7), True),
-        ((b"a" * 10**6, 5, 7), (b"a" * 10**6, 5, 7), False),
-        ((b"a" * 10**6, 5, 7), (b"b" * 10**6, 5, 7), True),
+        ((b"a", 5, 7), (b"b", 5, 7), False),
+        ((b"a", 5, 7), (b"a", 5, 7), True),
+        ((b"a", 5, 7), (b"b", 6, 7), None),
+        ((b"a", 5, 7), (b"b", 5, 8), None),
+        ((None, 5, 7), (b"b", 5, 7), False),
+        ((None, 5, 7), (None, 5, 7), True),
+        ((b"a" * 10**6, 5, 7), (b"a" * 10**6, 5, 7), True),
+        ((b"a" * 10**6, 5, 7), (b"b" * 10**6, 5, 7), False),
     ],
 )
-def test_an_answer_that_comes_again(first: tuple[object, ...], second: tuple[object, ...], again: bool) -> None:
-    """Byte for byte, to another request."""
-    last = Last()
-    assert not last.repeats(*first)  # type: ignore[arg-type] # three of each
-    assert last.repeats(*second) is again  # type: ignore[arg-type] # the same
+def test_an_answer_that_comes_again(first: tuple[Any, ...], second: tuple[Any, ...], same: bool | None) -> None:
+    """To the same request, or to another one."""
+    carried = Carried()
+    assert carried.add(*first) is None
+    assert carried.add(*second) is same
+
+
+def test_older_answers_are_remembered() -> None:
+    """Not the last one only, but not all for ever."""
+    carried = Carried()
+    for number in range(16):
+        assert carried.add(b"%d" % number, number, 0) is None
+    assert carried.add(b"x", 0, 0) is False
+    assert carried.add(b"16", 16, 0) is None
+    assert carried.add(b"x", 0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "doubted", "spent"),
+    [(b"a", b"b", True, True), (b"a", b"a", False, True), (None, None, False, False), (None, b"b", True, True)],
+)
+def test_what_an_answer_that_comes_again_costs(
+    first: bytes | None, second: bytes | None, doubted: bool, spent: bool
+) -> None:
+    """Its connection, unless it is a list of models; and it is no answer to another request."""
+    carried = Carried()
+    for asked in (first, second):
+        budget = Budget(10, asked)
+        budget.read(b"{}")
+        budget.whole(carried, surplus=False)
+    assert (budget.doubted, budget.spent) == (doubted, spent)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_answer_with_more_behind_it(fresh: bool) -> None:
+    """Which of two is the right one can't be told, unless nothing was asked before on that connection."""
+    budget = Budget(10, b"a")
+    budget.fresh = fresh
+    budget.whole(Carried(), surplus=True, good=False)
+    assert (budget.doubted, budget.spent) == (not fresh, True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import count
+from typing import Any
 
 import pytest
 from asking import Ask
@@ -27,6 +29,7 @@ def twice(asked: Asked) -> None:
 
 HARMLESS: dict[str, Callable[[Asked], object]] = {
     "103 first": lambda asked: asked.say(HINT, framed(asked.good)),
+    "103 long before": lambda asked: (asked.say(HINT), LATER.wait(0.01), right(asked)),
     "102 and 199 first": lambda asked: asked.say(
         b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 \r\nX: y\r\n\r\n", framed(asked.good)
     ),
@@ -118,12 +121,98 @@ def test_an_answer_that_comes_again_long_before_the_right_one(ask: Ask) -> None:
         assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
 
 
+def numbered_body(body: bytes, number: int) -> bytes:
+    """An answer that is like no other, as SGLang's."""
+    return body[:-1] + b', "id": "%d"}' % number
+
+
+def numbered(asked: Asked, number: int) -> bytes:
+    """The right answer, like no other."""
+    return framed(numbered_body(asked.good, number))
+
+
+def test_an_answer_that_comes_again_after_others_were_alike(ask: Ask) -> None:
+    """That the server once gave two requests the same answer proves nothing about the next."""
+    numbers = count()
+
+    def behave(asked: Asked) -> None:
+        if not asked.body or b"p=0.25" in asked.body:
+            right(asked)
+            return
+        LATER.wait(0.05 if asked.number > 1 else 0)
+        said = numbered(asked, next(numbers))
+        asked.say(said)
+        LATER.wait(0.02)
+        asked.say(said)
+
+    with peer(behave) as server:
+        calls: list[list[Any]] = [[text] for text in ("0.25", "0.250", 0.3, 0.4, 0.5)]
+        assert ask(RerankClient(server.url, timeout=20), *calls) == [[0.25], [0.25], [0.3], [0.4], [0.5]]
+
+
+def test_an_answer_that_comes_again_to_the_same_request(ask: Ask) -> None:
+    """It is right, but from then on the peer is an answer ahead: what comes next belongs to the request before."""
+    numbers = count()
+
+    def behave(asked: Asked) -> None:
+        if not asked.body:
+            right(asked)
+            return
+        LATER.wait(0.05 if asked.number > 2 else 0)
+        said = numbered(asked, next(numbers))
+        asked.say(said)
+        LATER.wait(0.02)
+        asked.say(said)
+
+    with peer(behave) as server:
+        calls = [0.1], [0.1], [0.3], [0.4]
+        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+
+
+@pytest.mark.parametrize("first", [b"", HINT, b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["bare", "103 first", "100 first"])
+def test_an_older_answer_that_comes_again(ask: Ask, first: bytes) -> None:
+    """Another date and an interim answer in front of it make no other answer of it."""
+    said: list[bytes] = []
+
+    def behave(asked: Asked) -> None:
+        if not asked.body:
+            right(asked)
+            return
+        said.append(asked.good[:-1] + b', "id": "%d"}' % len(said))
+        if len(said) == 3:
+            asked.say(first, framed(said[0], b"Date: Thu, 01 Jan 1970 00:00:00 GMT"))
+            LATER.wait(0.02)
+        asked.say(framed(said[-1], b"Date: Thu, 01 Jan 1970 00:00:01 GMT"))
+
+    with peer(behave) as server:
+        calls = [0.1], [0.2], [0.3], [0.4], [0.5]
+        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["again", "computed again"])
+def test_an_answer_of_another_request_in_front_of_the_right_one(ask: Ask, again: bool) -> None:
+    """Both are there when a busy client reads: the first isn't taken for the right one, whether it is known or new."""
+    said: list[bytes] = []
+
+    def behave(asked: Asked) -> None:
+        if not asked.body:
+            right(asked)
+            return
+        said.append(asked.good)
+        before = [numbered_body(said[-2], len(said) - 2 if again else 99)] if asked.number > 2 else []
+        asked.say(*map(framed, [*before, numbered_body(asked.good, len(said) - 1)]))
+
+    with peer(behave) as server:
+        calls = [0.1], [0.2], [0.3]
+        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+
+
 def test_answers_that_are_alike(ask: Ask) -> None:
-    """By chance, to different texts: a client sends one request a second time, and no more."""
+    """By chance, to different texts: the request is sent once more, over another connection, and no more."""
     with peer(right) as server:
         alike = ["0.25"], ["0.250"], ["0.2500"], ["0.25000"]
         assert ask(RerankClient(server.url, timeout=20), *alike) == [[0.25]] * 4
-        assert server.paths == ["/v1/models"] + ["/v1/classify"] * 5
+        assert server.paths == ["/v1/models"] + ["/v1/classify"] * 7
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)

@@ -1,0 +1,94 @@
+"""What does conversion add? P(yes) of the original checkpoint beside that of the converted one, on real SGLang.
+
+    python benchmarks/unconverted.py --tokenizer FOLDER          # CPU, the venv of tests/sglang_cpu/install.sh
+    python benchmarks/unconverted.py --tokenizer FOLDER --python PATH -- FLAGS…    # another SGLang, other flags
+
+FOLDER holds Qwen3's tokenizer (tokenizer.json and tokenizer_config.json of any Qwen3 checkpoint). The model is the
+random one of precision.py, so the order of documents means nothing; how finely scores are told apart does. The client
+asks by itself as the server runs: `/v1/classify`, or `/v1/score` with `label_token_ids`. The reference is the causal
+model in float32. Times are the best of some passes: other work on the machine only adds to them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import requests
+from own_rerank import DOCUMENTS_PER_QUERY, Queries, prepare
+from precision import CPU_FLAGS, CPU_VENV, kendall_tau, serve, sigmoid
+from precision_lib import SHAPES, Array, make_queries
+
+from qwen3_sglang import RerankClient
+
+FP32_HEAD, FLOAT32 = "--enable-fp32-lm-head", ("--dtype", "float32")
+
+
+def scores(url: str, queries: Queries) -> Array:
+    """P(yes) from this project's client, which asks as the server runs."""
+    with RerankClient(url, timeout=600) as client:
+        return np.array([score for query, documents in queries for score in client.score(query, documents)])
+
+
+def measured(url: str, queries: Queries, passes: int) -> tuple[list[Array], float]:
+    """The scores of each pass, and the seconds of the fastest; no pass finds the prompts of the one before."""
+    found, seconds = [], []
+    for _ in range(passes):
+        requests.post(f"{url}/flush_cache", timeout=60)
+        start = time.perf_counter()
+        found.append(scores(url, queries))
+        seconds.append(time.perf_counter() - start)
+    return found, min(seconds)
+
+
+def row(name: str, found: Sequence[Array], seconds: float, reference: Array) -> str:
+    """A row of the table."""
+    moved, again = np.abs(found[0] - sigmoid(reference)), max(np.abs(one - found[0]).max() for one in found)
+    figures = [f"{len(set(found[0]))}", f"{moved.mean():.1e}", f"{moved.max():.1e}", f"{again:.1e}"]
+    figures += [f"{kendall_tau(found[0], reference):.3f}", f"{1000 * seconds / len(reference):.0f}"]
+    return f"| {name} | {' | '.join(figures)} |"
+
+
+def measure(folder: Path, options: argparse.Namespace, queries: Queries) -> None:
+    """The rows, one server after another."""
+    causal, converted, reference = prepare(folder, options, queries)
+    command = [options.python, "-m", "sglang.launch_server", *(options.flags or CPU_FLAGS)]
+    ways = [
+        ("converted", converted, []),
+        ("original", causal, []),
+        (f"original, `{FP32_HEAD}`", causal, [FP32_HEAD]),
+        ("converted, float32", converted, [*FLOAT32]),
+        ("original, float32", causal, [*FLOAT32]),
+    ]
+    print(f"{len(reference)} pairs, against the causal model in float32")
+    print("| served | distinct scores | mean abs(dP) | max | asked again, max | tau | ms per document |")
+    print("|---|---|---|---|---|---|---|")
+    for number, (name, model, more) in enumerate(ways):
+        with serve([*command, *more], model, folder / f"{number}.log", 600) as url:
+            print(row(name, *measured(url, queries, options.passes), reference), flush=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make the model, start a server per row, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", required=True, help="a folder with Qwen3's tokenizer")
+    parser.add_argument("--python", default=str(CPU_VENV / "bin/python"), help="the interpreter that has SGLang")
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--queries", type=int, default=12, help=f"each with {DOCUMENTS_PER_QUERY} documents")
+    parser.add_argument("--passes", type=int, default=3, help="per server; the fastest counts")
+    parser.add_argument("--work", type=Path, help="an empty folder to keep checkpoints and logs in")
+    parser.add_argument("flags", nargs="*", help="the server's flags, after --")
+    options = parser.parse_args(arguments)
+    queries = make_queries(options.queries, DOCUMENTS_PER_QUERY, seed=0)
+    with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory(prefix="unconverted-") as name:
+        measure(Path(name), options, queries)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

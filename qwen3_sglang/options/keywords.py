@@ -1,0 +1,109 @@
+"""Functions that refuse an unknown keyword argument by naming the right one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from qwen3_sglang.errors import UnknownOptionError
+from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.secret import SecretStr
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
+
+
+def refuse_unknown(given: Collection[str], known: Collection[str], elsewhere: Mapping[str, str] | None = None) -> None:
+    """Refuse names that aren't known; `elsewhere` says where others belong.
+
+    Raises:
+        UnknownOptionError: names each, and which option it may mean.
+    """
+    wrong = unknown_options(given, known, elsewhere)
+    if wrong is not None:
+        first = next(name for name in given if name not in known)
+        raise UnknownOptionError(first, None, wrong)
+
+
+def with_known_keywords(function: Function, elsewhere: Mapping[str, str] | None = None) -> Function:
+    """The same method; a keyword argument that it lacks raises UnknownOptionError. Its signature stays."""
+    known = _keywords(function)
+
+    def check(given: Mapping[str, Any]) -> None:
+        if not known.issuperset(given):
+            refuse_unknown(given, known, elsewhere)
+
+    call: Any
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def call(*args: Any, **given: Any) -> Any:
+            given = masked(given, known)
+            check(given)
+            return await function(*args, **given)
+    else:
+
+        @wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            given = masked(given, known)
+            check(given)
+            return function(*args, **given)
+
+    checked: Function = call
+    return checked
+
+
+def class_with_known_keywords(of: Class) -> Class:
+    """The same class; its constructor and its public methods are `with_known_keywords`.
+
+    What one of them lacks and another has is named with the one that has it.
+    """
+    made: Any = of
+    options = _keywords(made.__init__)
+    methods = {
+        name: function
+        for name, function in vars(of).items()
+        if inspect.isfunction(function) and not name.startswith("_") and _keywords(function)
+    }
+    for name, function in methods.items():
+        setattr(of, name, with_known_keywords(function, dict.fromkeys(options, f"{of.__name__}(...)")))
+    by_call = {keyword: name for name, function in reversed(methods.items()) for keyword in _keywords(function)}
+    made.__init__ = _constructor(made.__init__, by_call)
+    return of
+
+
+def _constructor(function: Callable[..., None], elsewhere: Mapping[str, str]) -> Callable[..., None]:
+    """`with_known_keywords`, for arguments among which is a key: tracebacks can show this frame's locals."""
+    known = _keywords(function)
+    positional = [
+        one
+        for one in inspect.signature(function).parameters.values()
+        if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}
+    ]
+
+    @wraps(function)
+    def make(self: Any, *args: Any, **given: Any) -> None:
+        given = masked(given, known)
+        # One too many may be the key. Python refuses it, whatever it is.
+        args = tuple(one if place < len(positional) - 1 else None for place, one in enumerate(args))
+        refuse_unknown(given, known, elsewhere)
+        function(self, *args, **given)
+
+    return make
+
+
+def masked(
+    given: Mapping[str, Any], known: Collection[str], wrap: Callable[[str], object] = SecretStr
+) -> dict[str, Any]:
+    """The arguments, with each string wrapped that is a key, or may be one under a misspelled name."""
+    return {
+        name: wrap(value) if isinstance(value, str) and (name == "api_key" or name not in known) else value
+        for name, value in given.items()
+    }
+
+
+def _keywords(function: Callable[..., Any]) -> frozenset[str]:
+    _, *parameters = inspect.signature(function).parameters.values()
+    return frozenset(one.name for one in parameters if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY})

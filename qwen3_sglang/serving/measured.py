@@ -1,0 +1,97 @@
+"""What GPUs have been measured to score: the one table that docs/scaling.md and `qwen3-sglang plan` are made from.
+
+To add a measurement, add a `Rate` to RATES, after older ones of the same model and way, and run
+`python tests/write_measured.py`, which writes the table in docs/scaling.md. A card, a server or a way that is new
+needs nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+HEAD = 73  # tokens of the template, the default instruction and a query of eight words
+SUFFIX = 9  # tokens of the template after the document
+DOCUMENT_TOKENS = {60: 76, 250: 316}  # of the measured documents, by their words; mean of 500, Qwen3's tokenizer
+DOCUMENTS = 100  # per query, in every measurement
+
+
+class Way(StrEnum):
+    """How SGLang serves."""
+
+    ordinary = "ordinary"
+    multi_item = "multi-item"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Documents per second of one GPU.
+
+    Attributes:
+        model: size of the checkpoint's shape, such as 0.6B; the weights may be random, speed doesn't depend on them.
+        card: the GPU, as NVIDIA calls it.
+        server: the server's name and version.
+        way: how it serves.
+        attention: which kernels compute the attention.
+        words: per document, which DOCUMENT_TOKENS gives in tokens.
+        clients: how many asked at the same time.
+        docs_per_second: of all clients together.
+        setup: what else differs from `qwen3-sglang serve`; "" for nothing.
+        derived: computed from other rows, not measured.
+    """
+
+    model: str
+    card: str
+    server: str
+    way: Way
+    attention: str
+    words: int
+    clients: int
+    docs_per_second: float
+    setup: str = ""
+    derived: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Per document, without template and query."""
+        return DOCUMENT_TOKENS[self.words]
+
+
+_H100 = "H100 80GB HBM3"
+_GRAPHS_OFF = "prefill CUDA graphs off"
+_FREEZE = "after /freeze_gc"
+
+
+def _rows(base: Rate, *measured: tuple[int, int, float]) -> list[Rate]:
+    """The same setup with other (words, clients, documents per second)."""
+    return [
+        replace(base, words=words, clients=clients, docs_per_second=docs_per_second)
+        for words, clients, docs_per_second in measured
+    ]
+
+
+_ORDINARY = Rate(
+    model="0.6B",
+    card=_H100,
+    server="SGLang 0.5.16",
+    way=Way.ordinary,
+    attention="Triton",
+    words=60,
+    clients=1,
+    docs_per_second=0,
+    setup=_FREEZE,
+)
+RATES = [
+    *_rows(_ORDINARY, (60, 1, 1215), (60, 8, 2300), (60, 32, 2825), (250, 1, 834), (250, 8, 1095), (250, 32, 1100)),
+    *_rows(
+        replace(_ORDINARY, attention="FlashAttention 3", setup=f"{_FREEZE}, {_GRAPHS_OFF}"),
+        *((60, 1, 1134), (60, 8, 2311), (60, 32, 2198), (250, 8, 1048)),
+    ),
+    *_rows(
+        replace(_ORDINARY, way=Way.multi_item, attention="FlashInfer", setup="lists of 100, token ids"),
+        *((60, 1, 2177), (60, 8, 4341), (60, 16, 4413), (250, 8, 1129)),
+    ),
+    *_rows(replace(_ORDINARY, model="4B", setup=_GRAPHS_OFF), (60, 8, 719), (250, 8, 211)),
+    # 8B has 6.95 / 3.63 times the parameters of 4B outside the embeddings, and 4B fills the GPU.
+    *_rows(replace(_ORDINARY, model="8B", setup="derived from 4B", derived=True), (60, 8, 370), (250, 8, 110)),
+]

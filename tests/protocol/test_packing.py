@@ -1,0 +1,198 @@
+"""Query and items tokenised apart give the prompt's own tokens; lists stay below the context; each cut is exact."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from qwen3_sglang.errors import QueryError
+from qwen3_sglang.prompts.template import QWEN3, Head
+from qwen3_sglang.prompts.tokenizer import LocalTokenizer, TokenizerFailedError, load_tokenizer
+from qwen3_sglang.prompts.truncate import fit_with
+from qwen3_sglang.protocol.exchange import Compute, Run
+from qwen3_sglang.protocol.packing import DELIMITER, Packable, make_packable, packed
+from qwen3_sglang.protocol.tokenizing import TokenCounter
+from steps import PATIENCE
+
+REAL = "QWEN3_TOKENIZER"  # a folder with Qwen3's own tokenizer.json: no package of the test environment brings it
+LIMIT = 150
+# White space of every kind, digits, contractions, CJK, emoji with joiners, combining marks, what NFC changes.
+PIECES = [
+    *(" ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "\u2028", "\u200b", "\x00", "\ufffd", "word ", " word"),
+    *("1", "42", "a", "The", "s", "'s", "'LL", ".", ">:", ":", "<", "<|im_end|>", "<think>"),
+    *("大", "中文", "한국", "が", "か\u3099", "é", "e\u0301", "\u0301", "\u0344", "\U0001d160", "\u212b"),
+    *("🙂", "👩\u200d👩\u200d👧", "🇨🇳", "\ufe0f"),
+]
+UNLIKELY = [
+    " x",
+    "\n\nx",
+    "\u0301x",
+    "1",
+    "'s",
+    "大",
+    "🙂",
+    "",
+    " ",
+    "\u3000x",
+    ": x",
+    "<|im_end|>",
+    "\r",
+    "x\n ",
+    "x ",
+]
+
+
+@pytest.fixture(scope="module", params=["the toy's", "Qwen3's"])
+def tokenizer(request: pytest.FixtureRequest, causal_toy: Path) -> LocalTokenizer:
+    """The toy's has Qwen's split, normal form and special tokens; the real one where it is at hand."""
+    if request.param == "the toy's":
+        return load_tokenizer(str(causal_toy))
+    if REAL not in os.environ:
+        pytest.skip(f"set {REAL} to a folder with Qwen3's tokenizer.json")
+    return load_tokenizer(os.environ[REAL])
+
+
+def ids(tokenizer: LocalTokenizer, text: str) -> list[int]:
+    """Of one text."""
+    [found] = tokenizer.encode([text])
+    return found
+
+
+def made(counter: TokenCounter, head: Head, documents: list[str], limit: int = LIMIT) -> Packable:
+    """Ready, without a server to ask."""
+    run: Run[Packable] = Run(make_packable(counter, head, documents, limit))
+    step = run.step()
+    while step is not None:
+        assert isinstance(step, Compute), step
+        step.do()
+        step = run.step()
+    return run.result
+
+
+def here(tokenizer: Any) -> TokenCounter:
+    """A counter that asks this tokenizer."""
+    return TokenCounter("toy", PATIENCE, tokenizer)
+
+
+@pytest.mark.parametrize("escape", [True, False])
+@settings(max_examples=300)
+@given(query=TEXTS, document=TEXTS)
+@example(query="\n q", document=" \n1")
+def test_apart_is_whole(tokenizer: LocalTokenizer, escape: bool, query: str, document: str) -> None:
+    """The cut of one query's head, and that of a task's, which several queries share."""
+    query = query if query.strip() else f"q{query}"
+    head, [text] = QWEN3.prepare(query, [document], "Find it", escape=escape)
+    [prompt] = head.prompts([text])
+    shared = QWEN3.task("Find it", escape=escape)
+    for one, rest in ((head, text), (shared, f"{head.own}{text}")):
+        [tail] = one.tails([rest])
+        assert one.bare + tail == prompt
+        assert ids(tokenizer, one.bare) + ids(tokenizer, tail) == ids(tokenizer, prompt)
+
+
+@pytest.mark.parametrize("document", UNLIKELY)
+def test_ids_are_the_whole_prompts(tokenizer: LocalTokenizer, document: str) -> None:
+    """What is sent for a document, after the query's tokens, is the whole prompt, counted to the token."""
+    head = QWEN3.head("q")
+    ready = made(here(tokenizer), head, [document])
+    item = ready.items[document]
+    assert isinstance(ready.query, list)
+    assert isinstance(item.sent, list)
+    assert ready.query + item.sent == ids(tokenizer, head.prompts([document])[0])
+    assert (ready.tokens, item.tokens) == (len(ready.query) + DELIMITER, len(item.sent) + DELIMITER)
+
+
+@settings(max_examples=60)
+@given(documents=st.lists(st.lists(st.sampled_from(PIECES), max_size=300).map("".join), min_size=1, max_size=4))
+def test_cut_as_everywhere(tokenizer: LocalTokenizer, documents: list[str]) -> None:
+    """A prompt of exactly so many tokens stays whole; a longer one ends where any other way ends it."""
+    head = QWEN3.head("q")
+    ready = made(here(tokenizer), head, documents)
+    for document, fitted in zip(documents, fit_with(tokenizer, head, documents, LIMIT), strict=True):
+        item = ready.items[document]
+        assert isinstance(ready.query, list)
+        assert isinstance(item.sent, list)
+        assert item.truncated == fitted.truncated
+        assert ready.query + item.sent == ids(tokenizer, head.prompts([fitted.text])[0])
+        assert len(ready.query) + len(item.sent) <= LIMIT
+
+
+def test_a_long_query_is_refused_before_its_documents_are_read(tokenizer: LocalTokenizer) -> None:
+    """Nobody computes for a call that can't be asked."""
+    with pytest.raises(QueryError, match="of 150 tokens"):
+        made(here(tokenizer), QWEN3.head("why " * 4000), ["d"] * 3)
+
+
+class Failing:
+    """A tokenizer whose library fails on everything."""
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Fails."""
+        raise TokenizerFailedError("broken")
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """Fails."""
+        raise TokenizerFailedError("broken")
+
+
+def test_a_tokenizer_that_fails_leaves_texts() -> None:
+    """The server has one of its own."""
+    head = QWEN3.head("q")
+    ready = made(here(Failing()), head, ["one", "two"], 8192)
+    assert ready.query == head.bare
+    assert [ready.items[text].sent for text in ("one", "two")] == head.tails(["one", "two"])
+
+
+def sizes(lists: list[list[str]]) -> list[int]:
+    """Documents per list."""
+    return list(map(len, lists))
+
+
+@given(lengths=st.lists(st.integers(0, 60), max_size=40), room=st.integers(60, 400), most=st.integers(1, 20))
+def test_no_list_has_more_than_there_is_room_for(lengths: list[int], room: int, most: int) -> None:
+    """Each document once; tokens of a list, the query's and every delimiter counted, and its documents; order kept."""
+    tokenizer = Letters()
+    documents = [f"{number:02d}" + "x" * length for number, length in enumerate(lengths)]
+    ready = made(here(tokenizer), Head(QWEN3, (), "q"), documents, 8192)
+    found = packed(documents, ready, room, most)
+    assert sorted(text for part in found for text in part) == documents
+    for part in found:
+        assert part == sorted(part)
+        assert len(part) <= most
+        total = len("q") + sum(len(text) + len(QWEN3.suffix) + 1 for text in part) + 1
+        assert total <= room or len(part) == 1
+
+
+class Letters:
+    """One token per character."""
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Code points."""
+        return [list(map(ord, text)) for text in texts]
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """Their characters."""
+        return ["".join(map(chr, row)) for row in ids]
+
+
+def test_a_long_document_is_alone() -> None:
+    """It would be most of the sequence that the others wait for."""
+    documents = ["a", "b" * 500, "c"]
+    ready = made(here(Letters()), Head(QWEN3, (), "q"), documents, 8192)
+    assert packed(documents, ready, 1000, 100) == [["a", "c"], ["b" * 500]]
+
+
+@pytest.mark.parametrize("text", ["The capital of China is Beijing. ", "中国的首都是北京。", "🙂 e\u0301"])
+def test_an_estimate_is_above_what_prose_takes(tokenizer: LocalTokenizer, text: str) -> None:
+    """So that a list is seldom refused where nobody counts here."""
+    if REAL not in os.environ and not text.isascii():
+        pytest.skip(f"the toy's knows English alone: set {REAL} to a folder with Qwen3's tokenizer.json")
+    tokenizer = tokenizer if text.isascii() else load_tokenizer(os.environ[REAL])
+    head, document = QWEN3.head("q"), text * 20
+    counted, estimated = (made(here(one), head, [document], 8192) for one in (tokenizer, None))
+    assert estimated.tokens + estimated.items[document].tokens > counted.tokens + counted.items[document].tokens

@@ -1,0 +1,244 @@
+"""What a server says of itself -> how it is asked; what can't be asked costs nothing, and nothing else is kept.
+
+Tests of `protocol/ways.py`, `protocol/served.py`, `protocol/call.py` and `scoring/finding.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from qwen3_sglang import errors
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.prompts.template import QWEN3, Template
+from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.call import Call
+from qwen3_sglang.protocol.endpoints import ENDPOINTS
+from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
+from qwen3_sglang.protocol.lists import score_documents
+from qwen3_sglang.protocol.served import Served
+from qwen3_sglang.protocol.ways import Said, Way, ask_way, chosen
+from qwen3_sglang.scoring.finding import find_way
+from qwen3_sglang.settings import make_settings
+from steps import PATIENCE, where
+
+ORIGINAL, CONVERTED = "Qwen3ForCausalLM", "Qwen3ForSequenceClassification"
+KEY = "sk-secret-0123456789"
+WITHOUT_IDS = replace(QWEN3, answer_ids=None)
+GONE = errors.ServerUnreachableError("u", "hung up")
+
+
+def ok(**fields: Any) -> Response:
+    """A 200 with these fields."""
+    return Response("u", 200, json.dumps(fields).encode())
+
+
+def info(multi_item: object) -> Response:
+    """/server_info as SGLang's, with its keys."""
+    return ok(api_key=KEY, launch_command=f'--api-key {KEY} "enable_mis": true', enable_mis=multi_item)
+
+
+def model(architecture: object) -> Response:
+    """/model_info."""
+    return ok(architectures=[architecture], is_generation=architecture == ORIGINAL)
+
+
+def run(steps: Steps[Any], answers: dict[str, Any]) -> tuple[Any, list[str]]:
+    """What they come to, and which paths they asked."""
+    running, paths = Run(steps), []
+    step = running.step()
+    while step is not None:
+        assert isinstance(step, Request), step
+        paths.append(step.path)
+        step = running.step(answers.get(step.path, Response("u", 404, b"not found")))
+    return running.result, paths
+
+
+@pytest.mark.parametrize(
+    ("said", "endpoint"),
+    [
+        (Said(), "v1/classify"),
+        (Said(False, CONVERTED), "v1/classify"),
+        (Said(False, None), "v1/classify"),
+        (Said(False, "LlamaForCausalLM"), "v1/classify"),
+        (Said(False, ORIGINAL), "v1/score-labels"),
+        (Said(None, ORIGINAL), "v1/score-labels"),
+        (Said(True, CONVERTED), "v1/score-multi-item"),
+        (Said(True, None), "v1/score-multi-item"),
+        (Said(True, ORIGINAL), "v1/score-labels-multi-item"),
+        (Said(None, CONVERTED), "v1/score"),
+    ],
+)
+def test_the_order_of_choice(said: Said, endpoint: str) -> None:
+    """Where multi-item scoring can't be ruled out, nothing but /v1/score: another route would end its scheduler."""
+    assert chosen(said) == endpoint
+    assert not said.multi_item or ENDPOINTS[endpoint].path == "/v1/score"
+
+
+CANT_BE_ASKED = [
+    Response("u", 404, b"not found"),
+    Response("u", 401, b'{"error":"Unauthorized"}'),
+    Response("u", 405, b""),
+    Response("u", 501, b""),
+    Response("u", 503, b"busy"),
+    Response("u", 302, b"", location="http://elsewhere"),
+    Response("u", 200, b"<html>"),
+    Response("u", 200, b"[" * 100_000),
+    Response("u", 200, b'{"enable_mis":"yes","architectures":"Qwen3ForCausalLM"}'),
+    Response("u", 200, b'{"architectures":[]}'),
+    Response("u", 200, b"[1]"),
+    GONE,
+    errors.ServerTimeoutError("u", "silent"),
+    errors.ProtocolError("u", "too long"),
+]
+
+
+@pytest.mark.parametrize("answer", CANT_BE_ASKED, ids=lambda one: str(getattr(one, "status", "")))
+def test_what_cant_be_asked_fails_nothing(answer: object) -> None:
+    """Each question once, without retry, and bounded in time."""
+    steps = ask_way(PATIENCE, QWEN3, "toy", None)
+    way, paths = run(steps, dict.fromkeys(("/server_info", "/model_info"), answer))
+    assert way == Way("v1/classify", said=Said())
+    assert paths == ["/server_info", "/model_info"]
+
+
+def test_a_question_takes_a_share_of_the_time() -> None:
+    """A server that is silent there leaves most of it to the call."""
+    for left, seconds in ((60.0, 5.0), (8.0, 1.0)):
+        step = next(ask_way(replace(PATIENCE, left=lambda left=left: left), QWEN3, "toy", None))
+        assert isinstance(step, Request)
+        assert step.seconds == seconds
+
+
+def test_nothing_else_of_a_servers_configuration_is_kept() -> None:
+    """SGLang shows its keys there."""
+    way, _ = run(ask_way(PATIENCE, QWEN3, "toy", None), {"/server_info": info(True), "/model_info": model(CONVERTED)})
+    assert way == Way("v1/score-multi-item", said=Said(True, CONVERTED))
+    assert KEY not in repr(way)
+    assert KEY not in repr(info(True))
+
+
+def test_vllm_is_asked_nothing() -> None:
+    """Its model list has said it."""
+    assert run(ask_way(PATIENCE, QWEN3, "toy", "vllm"), {}) == (Way("classify"), [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "ids"),
+    [
+        (ok(tokens=[[5], [6]]), (5, 6)),
+        (ok(tokens=[[5], [5]]), (2152, 9693)),
+        (ok(tokens=[[5, 6], [7]]), (2152, 9693)),
+        (ok(tokens=[[5]]), (2152, 9693)),
+        (ok(tokens="56"), (2152, 9693)),
+        (ok(tokens=[[True], [6]]), (2152, 9693)),
+        (Response("u", 404, b""), (2152, 9693)),
+        (GONE, (2152, 9693)),
+    ],
+)
+def test_the_answers_tokens(answer: object, ids: tuple[int, int]) -> None:
+    """The server's own; the template's where it has no tokenizer to ask."""
+    answers = {"/server_info": info(False), "/model_info": model(ORIGINAL), "/tokenize": answer}
+    way, paths = run(ask_way(PATIENCE, QWEN3, "toy", "sglang"), answers)
+    assert (way.endpoint, way.answer_ids) == ("v1/score-labels", ids)
+    assert paths == ["/server_info", "/model_info", "/tokenize"]
+
+
+def test_without_the_answers_tokens_a_refusal_explains() -> None:
+    """A template that doesn't name them, and nobody who knows."""
+    way, _ = run(ask_way(PATIENCE, WITHOUT_IDS, "toy", None), {"/model_info": model(ORIGINAL)})
+    assert (way.endpoint, way.answer_ids) == ("v1/classify", None)
+
+
+@pytest.mark.parametrize("endpoint", [name for name, row in ENDPOINTS.items() if not row.labels])
+def test_a_named_endpoint_asks_nothing(endpoint: str) -> None:
+    """The user knows."""
+    settings = make_settings(endpoint=endpoint, environ={})
+    assert run(find_way(settings, None, Served("toy"), PATIENCE, None), {}) == (Way(endpoint), [])
+
+
+def named(template: Template) -> Steps[Way]:
+    """The labels' endpoint, named."""
+    settings = make_settings(endpoint="v1/score-labels", template=template, environ={})
+    return find_way(settings, None, Served("toy"), PATIENCE, None)
+
+
+def test_named_for_the_original_checkpoint() -> None:
+    """Only the tokens are asked for, since other tokens would score silently."""
+    assert run(named(QWEN3), {}) == (Way("v1/score-labels", (2152, 9693)), ["/tokenize"])
+    with pytest.raises(InvalidInputError, match=r"template\.answer_ids"):
+        run(named(WITHOUT_IDS), {})
+
+
+def test_another_way_than_before() -> None:
+    """Whatever was learned belongs to another server."""
+    settings, known = make_settings(environ={}), Way("v1/classify", said=Said(False, CONVERTED))
+    answers = {"/server_info": info(True), "/model_info": model(CONVERTED)}
+    with pytest.raises(errors.ModelReplacedError, match="v1/score-multi-item"):
+        run(find_way(settings, known, Served("toy"), PATIENCE, None), answers)
+
+
+def scoring(said: Said | None, endpoint: str = "v1/classify") -> Steps[Any]:
+    """One document, asked as such a server is."""
+    call = Call("toy", QWEN3.head("q"), 8192, PATIENCE, endpoint=endpoint, said=said)
+    return score_documents(call, ["d"], where)
+
+
+def lost(steps: Steps[Any]) -> Run[Any]:
+    """The first request finds its connection gone, and the wait after that is over."""
+    running: Run[Any] = Run(steps)
+    assert isinstance(running.step(), Request)
+    assert isinstance(running.step(GONE), Pause)
+    return running
+
+
+def test_a_lost_connection_has_the_way_asked_before_anything_is_sent_again() -> None:
+    """A server that came back for multi-item scoring must not get one /v1/classify."""
+    running = lost(scoring(Said(False, CONVERTED)))
+    step = running.step()
+    assert isinstance(step, Request)
+    assert step.path == "/server_info"
+    running.step(info(True))
+    with pytest.raises(errors.ModelReplacedError, match="v1/score-multi-item"):
+        running.step(model(CONVERTED))
+
+
+@pytest.mark.parametrize("answers", [(info(False), model(CONVERTED)), (GONE, GONE)], ids=["the same", "can't be asked"])
+def test_the_same_way_goes_on(answers: tuple[Any, Any]) -> None:
+    """And so does a call that can't find out."""
+    running = lost(scoring(Said(False, CONVERTED)))
+    running.step()
+    running.step(answers[0])
+    step = running.step(answers[1])
+    assert isinstance(step, Request)
+    assert step.path == "/v1/classify"
+
+
+def test_a_named_endpoint_is_sent_again_at_once() -> None:
+    """It asks nothing, then as before."""
+    step = lost(scoring(None)).step()
+    assert isinstance(step, Request)
+    assert step.path == "/v1/classify"
+
+
+@pytest.mark.parametrize(("said", "error"), [(None, errors.UnconvertedModelError), (Said(), errors.ModelReplacedError)])
+def test_an_original_checkpoint_in_its_place(said: Said | None, error: type[errors.ServerError]) -> None:
+    """A call that looked begins anew; one that was told where to ask says what to do."""
+    running: Run[Any] = Run(scoring(said))
+    running.step()
+    step = running.step(Response("u", 400, b'{"message":"not an embedding model"}'))
+    assert isinstance(step, Request)
+    assert step.path == "/model_info"
+    with pytest.raises(error, match='endpoint="auto"'):
+        running.step(model(ORIGINAL))
+
+
+def test_a_multi_item_servers_refusal_names_the_remedy() -> None:
+    """Of a route that its scheduler would not survive."""
+    running: Run[Any] = Run(scoring(None))
+    running.step()
+    with pytest.raises(errors.NotSGLangError, match='endpoint="auto"'):
+        running.step(Response("u", 400, b'{"message":"started with --multi-item: /v1/score only"}'))

@@ -1,0 +1,95 @@
+"""Names to connections, in time.
+
+Tests of `transport/layers.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from qwen3_sglang.transport.addresses import connect, find
+from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.layers import pending, shut_down, speaks
+
+LONG = 60.0  # seconds; no test waits for them to pass
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    """A port where connections are taken."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def at(server: socket.socket, host: str = "127.0.0.1", seconds: float = LONG) -> socket.socket:
+    """A connection to it."""
+    deadline = Deadline(seconds)
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    return connect(host, server.getsockname()[1], options, deadline, deadline.left)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_name_and_an_address_lead_there(listening: socket.socket, host: str) -> None:
+    """Though a name may have an address where nobody listens; the options are set."""
+    with at(listening, host) as sock, listening.accept()[0] as accepted:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getpeername() == accepted.getsockname()
+
+
+def test_nobody_listens() -> None:
+    """The system's own error, with its number."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        pass
+        port = server.getsockname()[1]
+    deadline = Deadline(LONG)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number says which
+        connect("127.0.0.1", port, (), deadline, deadline.left)
+    assert caught.value.errno == errno.ECONNREFUSED
+
+
+def test_an_option_that_cannot_be_set(listening: socket.socket) -> None:
+    """Is an error too, of the system's."""
+    deadline = Deadline(LONG)
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the number says which
+        connect("127.0.0.1", listening.getsockname()[1], [(socket.SOL_SOCKET, 12345, 1)], deadline, deadline.left)
+    assert caught.value.errno == errno.ENOPROTOOPT
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_no_time_is_left(listening: socket.socket, host: str) -> None:
+    """Nothing is begun."""
+    with pytest.raises(TimeoutError):
+        at(listening, host, 0)
+
+
+def test_a_name_that_is_unknown() -> None:
+    """As socket says it."""
+    with pytest.raises(socket.gaierror):
+        find("name.invalid", 80).result(LONG)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_needs_no_thread(host: str) -> None:
+    """It is no name to look up."""
+    before = threading.active_count()
+    assert find(host, 80).done()
+    assert threading.active_count() == before
+
+
+def test_whether_a_connection_speaks() -> None:
+    """Data and its end are heard; silence isn't, and nothing is waited for."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert (pending(ours), speaks(ours)) == (False, False)
+        theirs.send(b"x")
+        assert speaks(ours)
+        assert ours.recv(1) == b"x"
+        shut_down(theirs)
+        assert speaks(ours)
+        shut_down(ours)
+    shut_down(ours)  # once more, and closed: it is over already

@@ -1,0 +1,165 @@
+"""What counts as one whole answer over a blocking connection.
+
+Tests of `transport/bodies.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+from urllib3 import HTTPResponse
+
+from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE
+from qwen3_sglang.protocol.exchange import Request
+from qwen3_sglang.transport.bodies import aread, most, read
+from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, Last, bounded
+from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.framing import StrictResponse
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def answered(sent: bytes, last: Last | None = None) -> tuple[bytes, bool, bool]:
+    """The body; whether the connection can serve another request; whether the answer is the last one again."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, bounded(Bounds(1000, b"asked", deadline=Deadline(30))) as bounds:
+        bounds.hold(ours, last or Last())
+        theirs.sendall(sent)
+        theirs.shutdown(socket.SHUT_WR)
+        response = StrictResponse(ours, method="POST")
+        try:
+            response.begin()
+            body = response.read()
+        finally:
+            response.close()
+        try:
+            ours.send(b"x")
+        except OSError:
+            return body, False, bounds.repeated
+        return body, True, bounds.repeated
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (OK + b"Content-Length: 2\r\n\r\nhi", b"hi"),
+        (OK + b"Content-Length:  2 \r\n\r\nhi", b"hi"),
+        (OK + b"Content-Length: 0\r\n\r\n", b""),
+        (OK + b"\r\nuntil the end", b"until the end"),
+        (CHUNKED + b"2\r\nhi\r\n0\r\n\r\n", b"hi"),
+        (CHUNKED + b"00a;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n", b"0123456789"),
+        (CHUNKED + b"2 \t\r\nhi\r\nB\n0123456789a\r\n0\r\n\r\n", b"hi0123456789a"),
+        (OK + b"Transfer-Encoding:  Chunked \r\n\r\n1\r\nx\r\n0\r\n\r\n", b"x"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", b"hi"),
+        (b"HTTP/1.1 199 ?\r\n\r\nHTTP/1.1 100 Continue\r\nA: b\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", b"hi"),
+        (b"HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+    ],
+)
+def test_what_is_plain(sent: bytes, body: bytes) -> None:
+    """Interim answers, however many, and trailers are skipped."""
+    assert answered(sent)[0] == body
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\nhi", BrokenHTTPError),
+        (OK + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi", BrokenHTTPError),
+        (OK + b"Content-Length: +2\r\n\r\nhi", BrokenHTTPError),
+        (OK + b"Content-Length: 2, 2\r\n\r\nhi", BrokenHTTPError),
+        (OK + b"Content-Length: 0000000000000000002\r\n\r\nhi", BrokenHTTPError),
+        (OK + "Content-Length: \uff12\r\n\r\nhi".encode(), BrokenHTTPError),
+        (OK + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
+        (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", BrokenHTTPError),
+        (OK + b"Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n", BrokenHTTPError),
+        (OK + b"no header\r\nContent-Length: 2\r\n\r\nhi", BrokenHTTPError),
+        (CHUNKED + b"-5\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"1_0\r\n0123456789abcdef\r\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"0000000000000002\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"1\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"2\r\nhi\n\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"1;" + b"x" * 70_000 + b"\r\nh\r\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"2\r\nhi\r\n", RemoteDisconnected),
+        (CHUNKED + b"2\r\nhi\r\n0\r\n", RemoteDisconnected),
+        (CHUNKED + b"2\r\nhi\r\n0", IncompleteRead),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n", RemoteDisconnected),
+        (OK + b"Content-Length: 3\r\n\r\nhi", IncompleteRead),
+        (b"rubbish\r\n\r\n", HTTPException),
+        (b"", RemoteDisconnected),
+    ],
+)
+def test_what_is_not(sent: bytes, error: type[Exception]) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(error):
+        answered(sent)
+
+
+def test_a_connection_with_more_behind_the_answer_is_over() -> None:
+    """One byte is enough; with none it may serve another request."""
+    whole = OK + b"Content-Length: 2\r\n\r\nhi"
+    assert answered(whole)[:2] == (b"hi", True)
+    assert answered(whole + b"!")[:2] == (b"hi", False)
+
+
+@pytest.mark.parametrize(("status", "repeated"), [(b"200", True), (b"299", True), (b"300", False), (b"500", False)])
+def test_an_answer_that_comes_again_ends_its_connection(status: bytes, repeated: bool) -> None:
+    """To another request than before; a refusal may well be the same."""
+    whole = b"HTTP/1.1 " + status + b" X\r\nContent-Length: 2\r\n\r\nhi"
+    last = Last()
+    with bounded(Bounds(1000, b"another", deadline=Deadline(30))) as before:
+        before.took(whole, head=True)
+        before.whole(last)
+    assert answered(whole, last) == (b"hi", not repeated, repeated)
+
+
+def test_nothing_is_read_where_nothing_was_asked() -> None:
+    """A connection outside of a request's bounds."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(OK)
+        response = StrictResponse(ours, method="GET")
+        with pytest.raises(BrokenHTTPError, match="nothing is asked for"):
+            response.begin()
+
+
+def test_how_much_of_a_body_is_read() -> None:
+    """One byte more than a success may have, which shows that it is too long; some words of a failure."""
+    request = Request("/", b"{}")
+    assert most(request, 200) == most(request, 299) == request.limit + 1
+    assert most(request, 300) == most(request, 500) == MOST_OF_A_FAILURE
+
+
+@pytest.mark.parametrize("limit", [0, 1, 9, 10, 11, 100])
+def test_no_more_than_that_is_read(limit: int) -> None:
+    """Sync and async, though it comes in pieces."""
+    body = b"0123456789"
+
+    class Pieces:
+        def __init__(self) -> None:
+            self.left = body
+
+        def read(self, size: int = -1) -> bytes:
+            piece, self.left = self.left[: min(3, size)], self.left[min(3, size) :]
+            return piece
+
+        def close(self) -> None:
+            """Nothing to close."""
+
+    assert read(HTTPResponse(Pieces(), preload_content=False), limit) == body[:limit]  # type: ignore[arg-type] # it reads
+
+    async def read_stream() -> bytes:
+        loop = asyncio.get_running_loop()
+        stream = aiohttp.StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+        for place in range(0, len(body), 3):
+            stream.feed_data(body[place : place + 3])
+        stream.feed_eof()
+        return await aread(stream, limit)
+
+    assert asyncio.run(read_stream()) == body[:limit]
