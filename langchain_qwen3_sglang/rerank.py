@@ -27,7 +27,7 @@ from langchain_qwen3_sglang.options import RerankOptions
 from langchain_qwen3_sglang.reading import Read, sent_limits
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, Trace, ranked_with_notes
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.names import API_KEY_VARIABLE, HEADERS_VARIABLE
 
 if TYPE_CHECKING:
     from qwen3_sglang import RerankResult
@@ -74,7 +74,7 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The environment variable that holds the key."""
-        return {"api_key": API_KEY_VARIABLE}
+        return {"api_key": API_KEY_VARIABLE, "headers": HEADERS_VARIABLE}
 
     def rerank(
         self,

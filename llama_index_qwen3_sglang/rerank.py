@@ -18,7 +18,7 @@ from llama_index_qwen3_sglang.nodes import as_nodes, node_texts, ranked_nodes
 from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
 from qwen3_sglang import RerankResult
-from qwen3_sglang.connection import Connection, option
+from qwen3_sglang.connection import Connection, Named, option
 from qwen3_sglang.options.keywords import with_known_keywords
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -31,6 +31,9 @@ _UNNAMED_MODEL = "Qwen3-Reranker"
 
 _QUERY_FIRST = "the query comes first: rerank(query, nodes)"
 _NODES_FIRST = "the nodes come first here: postprocess_nodes(nodes, query_str=query)"
+
+
+_ELSEWHERE = dict.fromkeys(("top_n", "min_score", "instruction"), "rerank(query, nodes, ...)")
 
 
 def _span(method: Method) -> Method:
@@ -53,6 +56,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
 
     # to_json can't write a SecretStr, and a stored pipeline should hold no key.
     api_key: SecretStr | None = option("api_key", exclude=True)
+    headers: Named = option("headers", exclude=True)
 
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
@@ -127,6 +131,10 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         and metadata["rerank_error"].
         """
         return self._rerank(as_nodes(nodes, _NODES_FIRST), self._asked(query_bundle))
+
+    # The framework's own, which a mistaken keyword reaches before any method of ours.
+    postprocess_nodes = with_known_keywords(BaseNodePostprocessor.postprocess_nodes, _ELSEWHERE)
+    apostprocess_nodes = with_known_keywords(BaseNodePostprocessor.apostprocess_nodes, _ELSEWHERE)
 
     # The base class adds a span to the sync method only.
     @_span

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE, HEADERS_VARIABLE
+from qwen3_sglang.options import headers as headers_
 from qwen3_sglang.options import option as bounds
+from qwen3_sglang.options.headers import Headers
 from qwen3_sglang.options.option import DEFAULT_BASE_URL, Option, option, optional
 from qwen3_sglang.prompts.chunks import Chunking
 from qwen3_sglang.prompts.template import QWEN3, Template
@@ -54,6 +56,25 @@ class Settings:
             takes="str | SecretLike | None",
             variable=API_KEY_VARIABLE,
             shown=f"`{API_KEY_VARIABLE}`, then none",
+        )
+    )
+    api_key_header: str | None = field(
+        metadata=option(
+            None,
+            "Header that carries the key as it is, such as x-api-key; None: Authorization, as a bearer token.",
+            optional(headers_.check_name),
+        )
+    )
+    headers: Headers | None = field(
+        metadata=option(
+            None,
+            "Further headers of every request, for a gateway: a mapping, or lines of Name: value. The values are "
+            "shown no more than the key.",
+            optional(headers_.check_headers),
+            headers_.read_headers,
+            takes="Mapping[str, str | SecretLike] | str | None",
+            variable=HEADERS_VARIABLE,
+            shown=f"`{HEADERS_VARIABLE}`, then none",
         )
     )
     model: str | None = field(
@@ -204,6 +225,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, one in OPTIONS.items():
             one.check(name, getattr(self, name))
+        headers_.check_together(self.headers, self.api_key_header, keyed=self.api_key is not None)
         if self.long_documents == "chunks" and self.chunk_overlap >= self._limit:
             remedy = f"pass fewer than the {self._limit} tokens of max_length: no chunk holds so many"
             raise InvalidInputError("chunk_overlap", self.chunk_overlap, remedy)

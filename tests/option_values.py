@@ -8,6 +8,8 @@ from typing import Any
 OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "base_url": ("http://127.0.0.1:1", ["nonsense", "ftp://host", "http://host/v1", 3]),
     "api_key": ("sk-another", ["two\nlines", 3]),
+    "api_key_header": ("x-api-key", ["", "two words", "Host", 3]),
+    "headers": ({"x-tenant": "acme"}, [{"Host": "a"}, {"a b": "c"}, {"a": "two\nlines"}, {"a": ""}, {"a": 3}, 3, "a"]),
     "model": ("toy", ["", 3]),
     "instruction": ("Find the law", [" ", 3]),
     "batch_size": (1, [0, True, "2"]),

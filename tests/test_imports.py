@@ -55,10 +55,10 @@ ROOMS = {
             "ways",
         },
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "keywords", "option"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "headers", "keywords", "option"}),
     "settings": Room({"errors", "names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
-        {"errors", "names", "protocol", "secret", "settings"},
+        {"errors", "names", "options", "protocol", "secret", "settings"},
         {
             "addresses",
             "bodies",
@@ -90,14 +90,16 @@ ROOMS = {
             "learned",
             "progress",
             "queries",
+            "reading",
             "scorer",
             "sending",
+            "telling",
             "work",
         },
     ),
     "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
-    "check": Room({"client", "errors"}, {"known", "server"}),
+    "check": Room({"client", "errors", "protocol"}, {"known", "server", "way"}),
     "serving": Room(
         {"errors", "names"},
         {
@@ -171,6 +173,7 @@ ROOMS = {
         {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {
             "batcher",
+            "body",
             "checkpoint",
             "checks",
             "device",

@@ -19,6 +19,7 @@ from qwen3_sglang.cli.options import (
     LONG_DOCUMENTS,
     MAX_CHUNKS,
     ChunkOverlap,
+    Header,
     Key,
     LongDocuments,
     MaxChunks,
@@ -26,7 +27,9 @@ from qwen3_sglang.cli.options import (
     Model,
     Tokenizer,
     Url,
+    lines,
 )
+from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
@@ -50,6 +53,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     instruction: Annotated[
         list[str] | None,
@@ -85,6 +89,7 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again for scores that are kept.")] = False,
     max_concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight at once.")] = 8,
     timeout: Annotated[float, typer.Option(help="Seconds that one request of 32 documents may take.")] = 600,
+    verbose: Verbose = 0,
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
     with needs_extra():
@@ -97,6 +102,7 @@ def evaluate(
     client = RerankClient(
         url,
         api_key=api_key,
+        headers=lines(header),
         model=model,
         max_concurrency=max_concurrency,
         timeout=timeout,

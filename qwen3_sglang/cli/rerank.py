@@ -24,6 +24,7 @@ from qwen3_sglang.cli.options import (
     TIMEOUT,
     ChunkOverlap,
     Endpoint,
+    Header,
     Key,
     LongDocuments,
     MaxChunks,
@@ -32,6 +33,7 @@ from qwen3_sglang.cli.options import (
     Timeout,
     Tokenizer,
     Url,
+    lines,
 )
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
@@ -49,6 +51,7 @@ def rerank(
     ] = None,
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     endpoint: Endpoint = ENDPOINT,
     timeout: Timeout = TIMEOUT,
@@ -69,6 +72,7 @@ def rerank(
     client = RerankClient(
         url,
         api_key=api_key,
+        headers=lines(header),
         model=model,
         endpoint=endpoint,
         timeout=timeout,

@@ -62,8 +62,12 @@ class SpecialTokens:
     def parts(self, kind: str, text: str) -> tuple[Part, ...]:
         """A piece of a prompt as it is sent, in parts: its special tokens, or those that were broken in it."""
         tokens, mark = (self._whole, "special") if kind == "template" else (self._broken, "broken")
-        pieces = tokens.split(text)  # one group: plain, token, plain, token, …, plain
-        return tuple(Part((kind, mark)[place % 2], piece) for place, piece in enumerate(pieces) if piece)
+        parts: list[Part] = []
+        done = 0
+        for found in tokens.finditer(text):  # not split, which holds the interpreter until all are found
+            parts += Part(kind, text[done : found.start()]), Part(mark, found[0])
+            done = found.end()
+        return tuple(part for part in (*parts, Part(kind, text[done:])) if part.text)
 
     @cached_property
     def _longest(self) -> int:

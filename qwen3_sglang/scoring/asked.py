@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
-from qwen3_sglang.scoring.aside import size_of
+from qwen3_sglang.ranking import Failure
+from qwen3_sglang.scoring.aside import counts_of, size_of
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -33,7 +34,7 @@ class Asked:
     by_query: bool = False
     on_progress: OnProgress | None = None
     size: int = 0
-    failure: QueryError | None = None
+    failure: Failure | None = None
     unescaped: Sequence[str] = ()
 
 
@@ -119,6 +120,10 @@ class Reader:
         unescaped = [document for _, own in rows for document in own] if self._moved else ()
         size = size_of(prompts.documents)
         return Asked(counts, prompts.groups, collect, by_query, size=size, unescaped=unescaped)
+
+    def unread(self, queries: object) -> Callable[[Failure], Asked]:
+        """(why these couldn't be read in time) -> what is asked, for calls that have room for it as an outcome."""
+        return lambda failure: Asked(counts_of(queries), lambda _: [], self._collects, failure=failure)
 
     def _task(self, instruction: str | None) -> str:
         return self._settings.instruction if instruction is None else instruction
