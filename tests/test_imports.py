@@ -80,7 +80,19 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "finding", "learned", "progress", "queries", "scorer", "work"},
+        {
+            "aside",
+            "asked",
+            "batching",
+            "cache",
+            "finding",
+            "learned",
+            "progress",
+            "queries",
+            "reading",
+            "scorer",
+            "work",
+        },
     ),
     "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic

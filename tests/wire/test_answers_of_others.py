@@ -152,7 +152,13 @@ def test_an_answer_that_comes_again_after_others_were_alike(ask: Ask) -> None:
 
     with peer(behave) as server:
         calls: list[list[Any]] = [[text] for text in ("0.25", "0.250", 0.3, 0.4, 0.5)]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == [[0.25], [0.25], [0.3], [0.4], [0.5]]
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == [
+            [0.25],
+            [0.25],
+            [0.3],
+            [0.4],
+            [0.5],
+        ]
 
 
 def test_an_answer_that_comes_again_to_the_same_request(ask: Ask) -> None:
@@ -171,7 +177,7 @@ def test_an_answer_that_comes_again_to_the_same_request(ask: Ask) -> None:
 
     with peer(behave) as server:
         calls = [0.1], [0.1], [0.3], [0.4]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == list(calls)
 
 
 @pytest.mark.parametrize("first", [b"", HINT, b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["bare", "103 first", "100 first"])
@@ -191,7 +197,7 @@ def test_an_older_answer_that_comes_again(ask: Ask, first: bytes) -> None:
 
     with peer(behave) as server:
         calls = [0.1], [0.2], [0.3], [0.4], [0.5]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == list(calls)
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["again", "computed again"])
@@ -209,14 +215,14 @@ def test_an_answer_of_another_request_in_front_of_the_right_one(ask: Ask, again:
 
     with peer(behave) as server:
         calls = [0.1], [0.2], [0.3]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == list(calls)
 
 
 def test_answers_that_are_alike(ask: Ask) -> None:
     """By chance, to different texts: the request is sent once more, over another connection, and no more."""
     with peer(right) as server:
         alike = ["0.25"], ["0.250"], ["0.2500"], ["0.25000"]
-        assert ask(RerankClient(server.url, timeout=20), *alike) == [[0.25]] * 4
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *alike) == [[0.25]] * 4
         assert server.paths == ["/v1/models"] + ["/v1/classify"] * 7
 
 
@@ -286,7 +292,7 @@ def test_cookies_are_not_sent_back(ask: Ask) -> None:
     thread = threading.Thread(target=server.accept)
     thread.start()
     try:
-        ask(RerankClient(server.url, max_retries=0, timeout=20), [0.1])
+        ask(RerankClient(server.url, endpoint="v1/classify", max_retries=0, timeout=20), [0.1])
     finally:
         server.stop()
         thread.join()
