@@ -202,6 +202,10 @@ class Template:
         [broken] = self._tokens.broken_in([text])
         return broken
 
+    def unescaped(self, text: str, offsets: Sequence[int]) -> list[int]:
+        """Offsets into what `escape` makes of `text`, as offsets into `text` itself."""
+        return self._tokens.unbroken(text, offsets)
+
     def shown(self, kind: str, text: str) -> tuple[Part, ...]:
         """A piece of a prompt as it is sent, in parts; see `Part.kind`."""
         return self._tokens.parts(kind, text)

@@ -133,6 +133,20 @@ def nfc(text: str, length: int) -> str:
     return "".join(made)
 
 
+def source_length(text: str, length: int) -> int:
+    """Characters of `text` whose NFC has at most `length` characters: as many as there are."""
+    if text.isascii():
+        return min(length, len(text))
+    low, high = min(length // NFC_GROWTH, len(text)), min(length * NFC_GROWTH, len(text))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(nfc(text[:middle], length + 1)) <= length:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _pieces(text: str) -> Iterator[str]:
     """`text` in parts that can be normalised alone, of little more than SLICE characters wherever that is possible."""
     start = 0

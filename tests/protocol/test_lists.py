@@ -1,6 +1,6 @@
 """What is asked, in which order, without a server.
 
-Tests of `protocol/endpoints.py`, `protocol/exchange.py`.
+Tests of `protocol/exchange.py`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ PIECES = [
     *("大", "中文", "한국", "が", "か\u3099", "é", "e\u0301", "\u0301", "\u0344", "\U0001d160", "\u212b"),
     *("🙂", "👩\u200d👩\u200d👧", "🇨🇳", "\ufe0f"),
 ]
+TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.text(max_size=20))
 UNLIKELY = [
     " x",
     "\n\nx",

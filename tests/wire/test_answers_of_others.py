@@ -51,7 +51,9 @@ HARMLESS: dict[str, Callable[[Asked], object]] = {
 BROKEN: dict[str, bytes] = {
     "chunk of -5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
     "chunk of 2^64 - 1": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n{}",
-    "second chunk of 2^64 - 1": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nffffffffffffffff;a=b\r\n}",
+    "second chunk of 2^64 - 1": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nffffffffffffffff;a=b\r\n}"
+    ),
     "chunk of +5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\n{    \r\n0\r\n\r\n",
     "chunk of 0x5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\n{    \r\n0\r\n\r\n",
     "chunk of nothing": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
