@@ -20,3 +20,5 @@ HEADERS_VARIABLE = "QWEN3_SGLANG_HEADERS"
 
 # A request's header: how many seconds the client waits for the answer. The embedded server refuses what takes longer.
 PATIENCE = "X-Request-Timeout"
+# What the embedded server's /model_info says of itself, beside SGLang's own keys.
+FRONTEND = "qwen3-sglang"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.names import SOURCE_CLASS
+from qwen3_sglang.names import FRONTEND, SOURCE_CLASS
 from qwen3_sglang.prompts.template import Template
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Tokenizer
@@ -60,16 +60,19 @@ class Said:
     Attributes:
         multi_item: whether it runs multi-item scoring.
         architecture: the model's.
+        embedded: whether it is this project's embedded server.
     """
 
     multi_item: bool | None = None
     architecture: str | None = None
+    embedded: bool = False
 
 
 def ask_said(patience: Patience) -> Steps[Said]:
     """What the server says of itself. Raises nothing."""
     multi_item = _multi_item((yield _question(SERVER_INFO, patience)))
-    return Said(multi_item, _architecture((yield _question(MODEL_INFO, patience))))
+    model = yield _question(MODEL_INFO, patience)
+    return Said(multi_item, _architecture(model), _field(model, "frontend") == FRONTEND)
 
 
 def ask_way(
