@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -156,14 +156,14 @@ def _statement(path: str, line: int) -> range:
     return range(start, end + 1)
 
 
-def mapped(tests: list[str], code: set[str]) -> Map:
-    """The map of these test files, from what is kept where neither the test file nor the code to break has changed."""
+def mapped(tests: Mapping[str, set[str]]) -> Map:
+    """The map of these test files, from what is kept where neither they nor the code they shall notice has changed."""
     found = Map()
     KEPT.mkdir(exist_ok=True)
     hashes = {str(file.relative_to(ROOT)): _hash(file) for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
     with tempfile.TemporaryDirectory() as folder:
         worker: Worker | None = None
-        for test in tests:
+        for test, code in tests.items():
             kept = KEPT / f"{test.replace('/', '.')}.json"
             wanted = {test: _hash(ROOT / test)} | {path: hashes[path] for path in code}
             made = json.loads(kept.read_text()) if kept.exists() else {"hashes": {}}

@@ -16,31 +16,19 @@ from project import ROOT
 
 NEED_ARGUMENTS = {"core/VariableReplacer", "core/VariableInserter"}
 
-_SERVED = ["tests/wire/test_what_is_served.py"]
+_CLIENT = ["tests/test_client.py", "tests/wire/test_what_is_served.py"]  # quick, and through all of them
 # room -> (files, files or folders of tests). The fewer seconds these take, the better: they are mapped first.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "prompts": (
         ["qwen3_sglang/prompts"],
-        ["tests/prompts", "tests/protocol", "tests/scoring", "tests/playground/test_answer.py"],
+        ["tests/prompts", "tests/protocol/test_tokenizing.py", "tests/scoring/test_queries.py"],
     ),
-    "protocol": (
-        ["qwen3_sglang/protocol"],
-        [
-            "tests/protocol",
-            "tests/scoring",
-            "tests/prompts",
-            "tests/test_client.py",
-            "tests/wire/test_what_is_served.py",
-        ],
-    ),
+    "protocol": (["qwen3_sglang/protocol"], ["tests/protocol", *_CLIENT]),
     "transport": (
         ["qwen3_sglang/transport"],
-        ["tests/transport", "tests/test_client.py", "tests/wire", "tests/security/test_transport.py"],
+        ["tests/transport", *_CLIENT, "tests/wire/test_answers_of_others.py", "tests/security/test_transport.py"],
     ),
-    "scoring": (
-        ["qwen3_sglang/scoring"],
-        ["tests/scoring", "tests/protocol", "tests/test_client.py", *_SERVED],
-    ),
+    "scoring": (["qwen3_sglang/scoring"], ["tests/scoring", *_CLIENT]),
     "convert/head": (
         ["qwen3_sglang/convert/head.py"],
         ["tests/convert/test_head.py"],
@@ -71,7 +59,13 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
 }
 ALWAYS = "tests/test_values.py"  # looks at every module
 # They need a browser or other servers, or draw at random for long, which would make each mutant slow.
-LEFT_OUT = {"tests/playground/test_browser.py", "tests/wire/test_any_peer.py", "tests/wire/test_real_proxies.py"}
+LEFT_OUT = {
+    "tests/playground/test_browser.py",
+    "tests/protocol/test_fuzz.py",
+    "tests/transport/test_leaks.py",
+    "tests/wire/test_any_peer.py",
+    "tests/wire/test_real_proxies.py",
+}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -143,8 +144,11 @@ def main() -> None:
     start = time.monotonic()
     chances = {room: random.Random(f"{asked.seed} {room}") for room in asked.rooms}  # noqa: S311 - it draws a sample
     mutants = [mutant for room, chance in chances.items() for mutant in draw(room, asked.per_room, chance)]
-    tests = list(dict.fromkeys(file for room in asked.rooms for file in tests_of(room)))
-    known = mapped(tests, {mutant.path for mutant in mutants})
+    tests: dict[str, set[str]] = defaultdict(set)
+    for mutant in mutants:
+        for test in tests_of(mutant.room):
+            tests[test].add(mutant.path)
+    known = mapped(tests)
     middle = time.monotonic()
     good = report(run(mutants, known, asked.workers))
     minutes = f"{(middle - start) / 60:.0f} minutes for the map, {(time.monotonic() - middle) / 60:.0f} for the mutants"

@@ -24,7 +24,7 @@ from pydantic import (
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.options.foreign import unknown_options
 from qwen3_sglang.options.keywords import masked
-from qwen3_sglang.settings import OPTIONS, OnError, Settings
+from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
@@ -86,6 +86,9 @@ class Connection(BaseModel):
     max_retries: int | None = option("max_retries")
     on_error: OnError = option("on_error")
     max_length: int | None = option("max_length")
+    long_documents: LongDocuments = option("long_documents")
+    chunk_overlap: int = option("chunk_overlap")
+    max_chunks: int = option("max_chunks")
     tokenizer: OptionalPath = option("tokenizer")
     escape_special_tokens: bool = option("escape_special_tokens")
     endpoint: str = option("endpoint")

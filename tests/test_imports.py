@@ -38,7 +38,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"records", "special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"chunks", "records", "special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {
@@ -56,7 +56,7 @@ ROOMS = {
         },
     ),
     "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "headers", "keywords", "option"}),
-    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
+    "settings": Room({"errors", "names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
         {"errors", "names", "options", "protocol", "secret", "settings"},
         {
@@ -85,11 +85,13 @@ ROOMS = {
             "asked",
             "batching",
             "cache",
+            "chunked",
             "finding",
             "learned",
             "progress",
             "queries",
             "scorer",
+            "sending",
             "telling",
             "work",
         },
@@ -145,6 +147,7 @@ ROOMS = {
             "dataset",
             "documents",
             "files",
+            "formats",
             "grades",
             "html",
             "jsonl",

@@ -14,7 +14,21 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qwen3_sglang.cli.options import Header, Key, Model, Url, lines
+from qwen3_sglang.cli.options import (
+    CHUNK_OVERLAP,
+    LONG_DOCUMENTS,
+    MAX_CHUNKS,
+    ChunkOverlap,
+    Header,
+    Key,
+    LongDocuments,
+    MaxChunks,
+    MaxLength,
+    Model,
+    Tokenizer,
+    Url,
+    lines,
+)
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
@@ -53,6 +67,11 @@ def evaluate(
         Path | None, typer.Option(help="BEIR: the judgements, BEIR's or TREC's; default: those in the folder.")
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="BEIR: documents per query to rerank; default: 100.")] = None,
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = LONG_DOCUMENTS,
+    chunk_overlap: ChunkOverlap = CHUNK_OVERLAP,
+    max_chunks: MaxChunks = MAX_CHUNKS,
+    tokenizer: Tokenizer = None,
     target_recall: Annotated[
         float, typer.Option(help="Suggest the highest min_score that keeps this share of the relevant.")
     ] = TARGET_RECALL,
@@ -79,7 +98,17 @@ def evaluate(
     dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
     tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None
     client = RerankClient(
-        url, api_key=api_key, headers=lines(header), model=model, max_concurrency=max_concurrency, timeout=timeout
+        url,
+        api_key=api_key,
+        headers=lines(header),
+        model=model,
+        max_concurrency=max_concurrency,
+        timeout=timeout,
+        max_length=max_length,
+        long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
+        chunk_overlap=chunk_overlap,
+        max_chunks=max_chunks,
+        tokenizer=tokenizer,
     )
     with client, _progress() as told:
         report = run_evaluation(

@@ -29,6 +29,11 @@ Header = Annotated[
 Model = Annotated[str | None, typer.Option("--model", help=told("model"))]
 Timeout = Annotated[float, typer.Option("--timeout", help=told("timeout"))]
 Endpoint = Annotated[str, typer.Option("--endpoint", help=told("endpoint"))]
+MaxLength = Annotated[int | None, typer.Option("--max-length", help=told("max_length"))]
+LongDocuments = Annotated[str, typer.Option("--long-documents", help=told("long_documents"))]
+ChunkOverlap = Annotated[int, typer.Option("--chunk-overlap", help=told("chunk_overlap"))]
+MaxChunks = Annotated[int, typer.Option("--max-chunks", help=told("max_chunks"))]
+Tokenizer = Annotated[str | None, typer.Option("--tokenizer", help=told("tokenizer"))]
 
 
 def lines(headers: list[str] | None) -> str | None:
@@ -38,3 +43,6 @@ def lines(headers: list[str] | None) -> str | None:
 
 TIMEOUT: Any = OPTIONS["timeout"].default
 ENDPOINT: Any = OPTIONS["endpoint"].default
+LONG_DOCUMENTS: Any = OPTIONS["long_documents"].default
+CHUNK_OVERLAP: Any = OPTIONS["chunk_overlap"].default
+MAX_CHUNKS: Any = OPTIONS["max_chunks"].default

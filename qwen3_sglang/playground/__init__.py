@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import MissingDependencyError
+from qwen3_sglang.playground.answer import LongDocuments
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -50,8 +51,15 @@ def run_in_thread(
         OSError: the port is taken.
     """
 
-    def make_client() -> RerankClient:
-        return RerankClient(base_url, api_key=api_key, headers=headers, endpoint=endpoint, timeout=timeout)
+    def make_client(long_documents: LongDocuments = "truncate") -> RerankClient:
+        return RerankClient(
+            base_url,
+            api_key=api_key,
+            headers=headers,
+            endpoint=endpoint,
+            timeout=timeout,
+            long_documents=long_documents,
+        )
 
     make_client().close()  # so that an unusable argument is raised here, not on the page
     running: AbstractContextManager[str] = _web().run(make_client, port)

@@ -17,18 +17,19 @@ from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, VLLM, Endpoint
-from qwen3_sglang.protocol.exchange import Steps, computed
-from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
+from qwen3_sglang.protocol.exchange import computed
+from qwen3_sglang.protocol.packing import DELIMITER
 from qwen3_sglang.protocol.served import Served, check_served, served_or_named
 from qwen3_sglang.protocol.ways import Way, ask_said, refused
 from qwen3_sglang.ranking import Outcome
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
+from qwen3_sglang.scoring.chunked import in_own_text
 from qwen3_sglang.scoring.finding import find_way
 from qwen3_sglang.scoring.learned import Learned, told
-from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.queries import Group, restore
+from qwen3_sglang.scoring.sending import Task, score_group
 from qwen3_sglang.scoring.telling import failed, tell
 from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
 from qwen3_sglang.settings import Settings
@@ -80,10 +81,10 @@ class Scorer:
             raise
         return cast(T, step.result)
 
-    async def arun(self, work: Work[T], size: int = 0) -> T:
+    async def arun(self, work: Work[T], size: int = 0, deadline: Deadline | None = None) -> T:
         """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
         try:
-            return await self._transport.within(self._drive(work, size))
+            return await self._transport.within(self._drive(work, size), deadline)
         except errors.ModelNotFoundError:
             self._forget(self._learned, told(self._settings))
             raise
@@ -99,22 +100,22 @@ class Scorer:
                 step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
-    def score(self, asked: Asked) -> list[Outcome]:
-        """One outcome per document, in order.
+    def score(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
+        """One outcome per document, in order; at the deadline at the latest. None: the call's time begins now.
 
         Raises:
             ServerError: one of its subclasses, where `asked` doesn't collect them.
             QueryError: the query can't be asked; as well.
         """
         try:
-            return self.run(self._outcomes(asked))
+            return self.run(self._outcomes(asked, deadline))
         except (errors.ServerError, errors.QueryError) as failure:
             return failed(asked, failure)
 
-    async def ascore(self, asked: Asked) -> list[Outcome]:
+    async def ascore(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
         """`score` on the running event loop. Raises: as `score`."""
         try:
-            return await self.arun(self._outcomes(asked), asked.size)
+            return await self.arun(self._outcomes(asked, deadline), asked.size, deadline)
         except (errors.ServerError, errors.QueryError) as failure:
             return failed(asked, failure)
 
@@ -137,22 +138,22 @@ class Scorer:
             raise learned.refusal
         return way
 
-    def prompts(self, group: Group) -> Work[list[Prompt]]:
+    def prompts(self, group: Group, deadline: Deadline | None = None) -> Work[list[Prompt]]:
         """What the model reads for each document."""
         if not group.texts:
             return []
-        deadline, learned = self._deadline(), self._learned
+        deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
-    def _outcomes(self, asked: Asked) -> Work[list[Outcome]]:
+    def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[list[Outcome]]:
         if asked.failure is not None:
             raise asked.failure
         if not any(asked.counts):
             return []
-        deadline, learned = self._deadline(), self._learned
+        deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         try:
             return (yield from self._outcomes_of_one_model(asked, learned, deadline.rest()))
@@ -172,7 +173,9 @@ class Scorer:
         yield from self._confirm(groups, sent, learned, served, deadline)
         if not knew:  # its own connections are as new as what it learned
             learned.renewed.clear()
-        return answers[0] if len(answers) == 1 else restore(groups, answers)
+        outcomes = answers[0] if len(answers) == 1 else restore(groups, answers)
+        unescaped = asked.unescaped
+        return in_own_text(outcomes, unescaped, self._settings.template) if unescaped else outcomes
 
     def _confirm(
         self, groups: Sequence[Group], sent: int, learned: Learned, served: Served, deadline: Deadline
@@ -188,34 +191,21 @@ class Scorer:
         """The outcomes of its prompts, and how many lists were sent for them."""
         if group.failure is not None:
             unasked: list[Outcome] = [group.failure] * len(group.texts)
-            tell(unasked, group.places, 0)
+            tell(unasked, group.places, "")
             return unasked, 0
         call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
-        plan, ready = yield from self._plan(call, group, known, served, deadline)
-        parts = yield Sending(_steps(call, plan, ready, group.places, asked.on_progress), deadline)
+        room = served.max_length or max(call.max_length, self._settings.template.max_length)
+        size, chunking = self._settings.batch_size, self._settings.chunking
+        outcomes, sent = yield from score_group(
+            Task(call, group, known, size, room, chunking, asked.on_progress, deadline)
+        )
         learned.heard()
         if cache is not None:
-            for documents, outcomes in zip(plan.lists, parts, strict=True):
-                cache.add(call.model, call.head.text, documents, outcomes)
-        outcomes = plan.restore(parts)
-        tell(outcomes, group.places, call.max_length)
-        return outcomes, len(plan.lists)
-
-    def _plan(
-        self, call: Call, group: Group, known: Mapping[str, Outcome], served: Served, deadline: Deadline
-    ) -> Work[tuple[batching.Batches[Outcome], Packable | None]]:
-        """The lists to send; where each becomes one sequence, with the documents made ready for that."""
-        row = ENDPOINTS[call.endpoint]
-        size = self._settings.batch_size or row.list_size
-        if not row.packs:
-            return batching.split(group.texts, size, known), None
-        distinct = batching.unknown(group.texts, known)
-        [ready] = yield Sending([lists.make_ready(call, distinct)], deadline)
-        if isinstance(ready, errors.QueryError):
-            return batching.Batches([], group.texts, {**known, **dict.fromkeys(distinct, ready)}), None
-        room = served.max_length or max(call.max_length, self._settings.template.max_length)
-        return batching.Batches(packed(distinct, ready, room, size), group.texts, known), ready
+            fresh = {text: one for text, one in zip(group.texts, outcomes, strict=True) if text not in known}
+            cache.add(call.model, call.head.text, list(fresh), list(fresh.values()))
+        tell(outcomes, group.places, f"{call.max_length} tokens" if chunking is None else str(chunking))
+        return outcomes, sent
 
     def _deadline(self) -> Deadline:
         return Deadline(self._settings.timeout)
@@ -236,8 +226,9 @@ class Scorer:
         if served is None:
             asking = served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
-            learned.listed.confirm(self._settings.base_url, served.model)
-            learned.served = served
+            if served.certain:  # else the next call asks again
+                learned.listed.confirm(self._settings.base_url, served.model)
+                learned.served = served
         return served
 
     def _forget(self, learned: Learned, served: Served | None) -> None:
@@ -277,22 +268,3 @@ class Scorer:
 
 def _row(learned: Learned) -> Endpoint:
     return ENDPOINTS[DEFAULT_ENDPOINT if learned.way is None else learned.way.endpoint]
-
-
-def _steps(
-    call: Call,
-    plan: batching.Batches[Outcome],
-    ready: Packable | None,
-    places: Sequence[int],
-    on_progress: OnProgress | None,
-) -> list[Steps[list[Outcome]]]:
-    """One generator per list; its end is reported where somebody listens."""
-
-    def score(part: list[str]) -> Steps[list[Outcome]]:
-        return lists.score_documents(call, part, lambda place: [places[i] for i in plan.where(part, place)], ready)
-
-    steps = [score(part) for part in plan.lists]
-    if on_progress is None:
-        return steps
-    progress = Progress(on_progress, sum(map(len, plan.lists)))
-    return [progress.watch(step) for step in steps]

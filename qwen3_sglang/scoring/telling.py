@@ -26,13 +26,13 @@ def failed(asked: Asked, failure: Failure) -> list[Outcome]:
     return [failure] * count
 
 
-def tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
+def tell(outcomes: list[Outcome], places: Sequence[int], room: str) -> None:
     """Log which documents were cut, and warn of those that have no score."""
     if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
         return
     cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
     if cut:
-        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
+        _log.info("%d of %d documents were cut to %s: %s", len(cut), len(outcomes), room, _some(cut))
     guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
     if guilty:
         said = next(iter(guilty.values()))

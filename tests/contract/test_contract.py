@@ -163,6 +163,48 @@ def test_a_document_of_50_000_words(base_url: str, causal_toy: Path, mode: str) 
     assert [found[0], found[2]] == pytest.approx(scores(RerankClient(base_url), mode, QUERY, documents[::2]), abs=0.02)
 
 
+def test_an_answer_at_the_end_of_50_000_words(base_url: str, mode: str) -> None:
+    """Found in chunks, missed by what is cut; no list costs another document its score."""
+    long = "Other words follow. " * 16_666 + "The capital of China is Beijing."
+    options: dict[str, Any] = {"max_length": 2048, "timeout": 600}
+    cut = scores(RerankClient(base_url, **options), mode, QUERY, [DOCUMENTS[1], long])
+    chunks = {"long_documents": "chunks", "max_chunks": 64}
+    client = RerankClient(base_url, **options, **chunks)
+    found = scores(client, mode, QUERY, [DOCUMENTS[1], long])
+    assert cut[1] < 0.1
+    assert found[1] > 0.5
+    assert found[0] == pytest.approx(cut[0], abs=0.02)
+
+
+def test_the_best_chunk_scores_as_a_document(base_url: str) -> None:
+    """The server's tokenizer divides a document as it is served: the chunk alone has the same score."""
+    long = (
+        "Other words follow. 大きな文字 🙂 " * 300 + "The capital of China is Beijing." + " e\u0301 Words again." * 300
+    )
+    with RerankClient(base_url, max_length=300, long_documents="chunks", chunk_overlap=20, max_chunks=999) as client:
+        [found] = client.rerank(QUERY, [long])
+        assert found.chunk is not None
+        own = long[found.chunk.start : found.chunk.end]
+        assert "The capital of China is Beijing." in own
+        [alone] = client.rerank(QUERY, [own])
+    assert (alone.chunk, alone.truncated) == (None, False)
+    assert alone.score == pytest.approx(found.score, abs=0.02)
+
+
+def test_the_server_divides_where_a_local_tokenizer_does(base_url: str, causal_toy: Path) -> None:
+    """Awkward characters included."""
+    for text in ("大きな文字 🙂 e\u0301\u0323 ", "a  b\n\n\t c ", "\U0001d160x", "x" * 50 + "—"):
+        by_server, by_file = (
+            RerankClient(
+                base_url, max_length=200, tokenizer=where, long_documents="chunks", chunk_overlap=20, max_chunks=8
+            ).rerank(QUERY, [text * 200, "The capital of China is Beijing."])
+            for where in (None, causal_toy)
+        )
+        assert [(r.index, r.chunk, r.truncated) for r in by_server] == [
+            (r.index, r.chunk, r.truncated) for r in by_file
+        ]
+
+
 @also_multi_item
 def test_the_server_cuts_where_a_local_tokenizer_does(base_url: str, causal_toy: Path) -> None:
     """Awkward characters at the cut included."""

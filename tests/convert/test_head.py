@@ -21,7 +21,8 @@ def test_rounding_is_torchs(dtype: str) -> None:
     """Nearest, ties to even, subnormals included; float32 inputs, which torch rounds once."""
     values = torch.randn(2000, generator=torch.Generator().manual_seed(1))
     small = torch.tensor([0.0, -0.0, 1e-40, 1e-39, 6e-8, 1.00390625, 1.01171875, 0.5])
-    for value in torch.cat([values, values * 1e-6, small]):
+    subnormal = torch.arange(-999, 1000) * 2.0**-136  # steps of an eighth of bfloat16's smallest
+    for value in torch.cat([values, values * 1e-6, values * 1e-38, subnormal, small]):
         assert round_to(value.item(), dtype) == value.to(DTYPES[dtype]).item()
 
 
@@ -48,6 +49,12 @@ def test_rows_differ_by_d_exactly() -> None:
     for no, yes, zero, one in zip(w_no, w_yes, row0, row1, strict=True):
         assert one == round_to(yes - no, "BF16")
         assert one - zero == pytest.approx(yes - no, rel=2**-16)
+
+
+def test_rows_of_two_lengths_are_none() -> None:
+    """No tail of one is left out."""
+    with pytest.raises(ValueError, match="shorter"):
+        head_rows([1.0, 2.0], [3.0], "F32")
 
 
 def test_logits_rounded_to_bf16_keep_the_scores() -> None:

@@ -369,4 +369,4 @@ def test_the_first_name_is_the_one_to_keep() -> None:
     names.confirm("u", "two", "one")
     names.confirm("u")
     with pytest.raises(errors.ModelReplacedError, match='as "one" before and as "two" now: call again'):
-        names.confirm("u", None, "two")
+        names.confirm("u", None, "two", "three")

@@ -17,7 +17,7 @@ from urllib3 import HTTPResponse
 from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE
 from qwen3_sglang.protocol.exchange import Request
 from qwen3_sglang.transport.bodies import aread, most, read
-from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, Last, bounded
+from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, Carried, bounded
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.framing import StrictResponse
 
@@ -25,11 +25,11 @@ OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def answered(sent: bytes, last: Last | None = None) -> tuple[bytes, bool, bool]:
-    """The body; whether the connection can serve another request; whether the answer is the last one again."""
+def answered(sent: bytes, carried: Carried | None = None) -> tuple[bytes, bool, bool]:
+    """The body; whether the connection can serve another request; whether it may be another request's answer."""
     ours, theirs = socket.socketpair()
     with ours, theirs, bounded(Bounds(1000, b"asked", deadline=Deadline(30))) as bounds:
-        bounds.hold(ours, last or Last())
+        bounds.hold(ours, carried or Carried())
         theirs.sendall(sent)
         theirs.shutdown(socket.SHUT_WR)
         response = StrictResponse(ours, method="POST")
@@ -41,8 +41,8 @@ def answered(sent: bytes, last: Last | None = None) -> tuple[bytes, bool, bool]:
         try:
             ours.send(b"x")
         except OSError:
-            return body, False, bounds.repeated
-        return body, True, bounds.repeated
+            return body, False, bounds.doubted
+        return body, True, bounds.doubted
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,15 @@ def test_a_connection_with_more_behind_the_answer_is_over() -> None:
     assert answered(whole + b"!")[:2] == (b"hi", False)
 
 
-@pytest.mark.parametrize(("status", "repeated"), [(b"200", True), (b"299", True), (b"300", False), (b"500", False)])
-def test_an_answer_that_comes_again_ends_its_connection(status: bytes, repeated: bool) -> None:
+@pytest.mark.parametrize(("status", "again"), [(b"200", True), (b"299", True), (b"300", False), (b"500", False)])
+def test_an_answer_that_comes_again_ends_its_connection(status: bytes, again: bool) -> None:
     """To another request than before; a refusal may well be the same."""
     whole = b"HTTP/1.1 " + status + b" X\r\nContent-Length: 2\r\n\r\nhi"
-    last = Last()
-    with bounded(Bounds(1000, b"another", deadline=Deadline(30))) as before:
-        before.took(whole, head=True)
-        before.whole(last)
-    assert answered(whole, last) == (b"hi", not repeated, repeated)
+    carried = Carried()
+    before = Bounds(1000, b"another", deadline=Deadline(30))
+    before.read(b"hi")
+    before.whole(carried, surplus=False)
+    assert answered(whole, carried) == (b"hi", not again, again)
 
 
 def test_nothing_is_read_where_nothing_was_asked() -> None:

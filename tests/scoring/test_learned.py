@@ -1,0 +1,50 @@
+"""When what was learned of a server is in doubt."""
+
+from __future__ import annotations
+
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
+from qwen3_sglang.protocol.served import Served
+from qwen3_sglang.protocol.ways import Way
+from qwen3_sglang.scoring.learned import IDLE, Learned
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_server_that_was_silent_for_long_is_in_doubt() -> None:
+    """Until it answers again: another may have taken its place meanwhile."""
+    clock = Clock()
+    learned = Learned(None, 0, clock)
+    clock.now += IDLE
+    assert not learned.in_doubt
+    clock.now += 0.001
+    assert learned.in_doubt
+    learned.heard()
+    assert not learned.in_doubt
+
+
+def test_a_new_connection_leaves_doubt() -> None:
+    """An answer over it doesn't end that, finding out how the server is asked does."""
+    clock = Clock()
+    learned = Learned(None, 0, clock)
+    learned.renewed.set()
+    learned.heard()
+    assert learned.in_doubt
+    clock.now += IDLE + 1
+    learned.way = Way(DEFAULT_ENDPOINT)
+    assert not learned.in_doubt
+    assert learned.way == Way(DEFAULT_ENDPOINT)
+
+
+def test_what_there_is_at_the_beginning() -> None:
+    """What the user told; scores are remembered only where there is room for any."""
+    told = Learned(Served("toy"), 1, way=Way(DEFAULT_ENDPOINT))
+    assert (told.served, told.way) == (Served("toy"), Way(DEFAULT_ENDPOINT))
+    assert told.cache is not None
+    assert Learned(None, 0).cache is None
