@@ -90,6 +90,7 @@ ROOMS = {
             "learned",
             "progress",
             "queries",
+            "reading",
             "scorer",
             "sending",
             "telling",

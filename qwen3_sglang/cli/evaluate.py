@@ -29,6 +29,7 @@ from qwen3_sglang.cli.options import (
     Url,
     lines,
 )
+from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
@@ -88,6 +89,7 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again for scores that are kept.")] = False,
     max_concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight at once.")] = 8,
     timeout: Annotated[float, typer.Option(help="Seconds that one request of 32 documents may take.")] = 600,
+    verbose: Verbose = 0,
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
     with needs_extra():

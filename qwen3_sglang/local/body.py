@@ -126,7 +126,8 @@ def read_body(folder: Path, config: Mapping[str, Any]) -> Body:
     found: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith(PREFIX) and not name.endswith(COMPUTED)]  # noqa: SIM118 - the handle is no mapping
-            found |= {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
+            for name in file.keys():  # noqa: SIM118 - the handle is no mapping
+                if name.startswith(PREFIX) and not name.endswith(COMPUTED):
+                    found[name.removeprefix(PREFIX)] = file.get_tensor(name)
     body.load_state_dict(found, assign=True)
     return body.requires_grad_(requires_grad=False)
