@@ -33,7 +33,7 @@ from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.toy import build_toy
 
 THREADS, TASKS = 8, 64
-MULTI_ITEM = "v1/score"  # the endpoint of servers with multi-item scoring
+MULTI_ITEM = "v1/score-multi-item"  # the endpoint of servers with multi-item scoring
 
 
 class Waits(Backoff):

@@ -16,13 +16,14 @@ import signal
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 # Nothing slow is imported up here: the first line is printed at once.
 if TYPE_CHECKING:
-    from demo_pipelines import Index, Passage, Pipelines, Ranked
+    from demo_pipelines import Index, Pipelines, Ranked
 
 DATA = Path(__file__).parent / "data"
 WHOLE = 3  # questions that are shown whole
@@ -63,11 +64,9 @@ class Outcome(NamedTuple):
         return reciprocal_rank([found.id for found in self.ours], self.question.relevant)
 
 
-def load_passages() -> list[Passage]:
-    """Read the corpus; the title is part of the text, since many passages never name their subject."""
-    from demo_pipelines import Passage
-
-    return [Passage(row["id"], f"{row['title']}. {row['text']}") for row in _read("passages.jsonl")]
+def load_passages() -> list[tuple[str, str]]:
+    """Read ids and texts of the corpus; the title is part of the text, since many passages never name their subject."""
+    return [(row["id"], f"{row['title']}. {row['text']}") for row in _read("passages.jsonl")]
 
 
 def load_questions(limit: int | None) -> list[Question]:
@@ -84,23 +83,23 @@ def say(step: str) -> None:
     print(f"- {step}", flush=True)
 
 
-def server(options: argparse.Namespace, texts: list[str]) -> AbstractContextManager[str]:
-    """Return what yields a reranker's address: the one given, that of a model served here, or the toy's."""
-    if options.url is not None:
-        return nullcontext(options.url)
-    from qwen3_sglang.toy.serving import serve_model, serve_toy
-
-    if options.model is None:
-        return serve_toy(texts, say=say)
-    return _served_with_a_bar(serve_model, options.model)
-
-
 @contextmanager
-def _served_with_a_bar(serve_model: Any, model: str) -> Iterator[str]:
+def server(options: argparse.Namespace, texts: list[str]) -> Iterator[Future[str]]:
+    """Yield a reranker's address to come: the one given, that of a model served here, or the toy's."""
+    if options.url is not None:
+        given: Future[str] = Future()
+        given.set_result(options.url)
+        yield given
+        return
+    from demo_server import start
+
     with ExitStack() as stack:
-        with _bar("getting the model ready", None) as advance:
-            base_url = stack.enter_context(serve_model(model, say=say, progress=advance))
-        yield base_url
+        advance = stack.enter_context(_bar("converting", None)) if options.model else _no_bar
+        yield stack.enter_context(start(options.model, texts, say, advance))
+
+
+def _no_bar(done: int, total: int) -> None:
+    """The toy is converted at once."""
 
 
 @contextmanager
@@ -226,14 +225,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    say("loading LangChain and LlamaIndex")
-    from demo_pipelines import Index, Pipelines
+    passages = load_passages()
+    with server(options, [text for _, text in passages]) as base_url:
+        say("loading LangChain and LlamaIndex")
+        from demo_pipelines import Index, Passage, Pipelines
 
-    passages, questions = load_passages(), load_questions(options.limit)
-    index = Index(passages)
-    with server(options, [passage.text for passage in passages]) as base_url:
-        say(f"asking {len(questions)} questions at {base_url}, each through both")
-        outcomes = ask_all(index, Pipelines(index, base_url), questions)
+        index, questions = Index([Passage(*passage) for passage in passages]), load_questions(options.limit)
+        pipelines = Pipelines(index, base_url.result())
+        say(f"asking {len(questions)} questions at {base_url.result()}, each through both")
+        outcomes = ask_all(index, pipelines, questions)
     for number, outcome in enumerate(outcomes[:WHOLE], 1):
         show(number, outcome)
     if len(outcomes) > WHOLE:

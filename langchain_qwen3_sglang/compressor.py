@@ -23,7 +23,8 @@ class RunnableCompressor(BaseDocumentCompressor):
     Raises: what the Runnable raises, and ``InvalidInputError`` for a query in the documents' place.
 
     Example:
-        >>> safe = Qwen3SGLangRerank(base_url="http://a:30000").with_fallbacks([Qwen3SGLangRerank(base_url="http://b:30000")])
+        >>> first, second = (Qwen3SGLangRerank(base_url=f"http://{name}:30000") for name in ("gpu-1", "gpu-2"))
+        >>> safe = first.with_fallbacks([second])
         >>> ContextualCompressionRetriever(base_compressor=RunnableCompressor(runnable=safe), base_retriever=retriever)
     """
 

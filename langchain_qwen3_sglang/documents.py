@@ -14,8 +14,10 @@ from qwen3_sglang.options.keywords import refuse_unknown
 from qwen3_sglang.prompts.records import TEXT_FIELDS, read_record
 
 _SCORE, _TRUNCATED, _ERROR = "relevance_score", "rerank_truncated", "rerank_error"
+# The best chunk's place in page_content, and how many chunks were scored.
+_CHUNK = ("rerank_chunk_start", "rerank_chunk_end", "rerank_chunks")
+_OURS = frozenset({_SCORE, _TRUNCATED, _ERROR, *_CHUNK})
 _RETRIEVAL_SCORE = "retrieval_score"
-_OURS = frozenset({_SCORE, _TRUNCATED, _ERROR})
 _SHAPE = 'pass {"query": a string, "documents": a list of Document}'
 
 
@@ -109,6 +111,8 @@ def _scored(document: Document, result: RerankResult, keep_retrieval_score: bool
         metadata[_ERROR] = result.error
     if result.truncated:
         metadata[_TRUNCATED] = True
+    if result.chunk is not None:
+        metadata.update(zip(_CHUNK, result.chunk, strict=True))
     # A copy, not Document(...): it keeps `id`, `type` and subclasses with fields of their own. These are the steps
     # of model_copy(update=...), without those that take most of its time and do nothing here.
     fresh = document.__copy__()

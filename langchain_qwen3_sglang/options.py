@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core.prompts import BasePromptTemplate
 from pydantic import BeforeValidator, Field, SerializeAsAny
@@ -21,7 +21,11 @@ def _prompt(value: Any) -> Any:
     return value
 
 
-DocumentPrompt = Annotated[SerializeAsAny[BasePromptTemplate[str]], BeforeValidator(_prompt)]
+if TYPE_CHECKING:
+    _Prompt = BasePromptTemplate[str]
+else:  # pydantic would make a new prompt, of a class of its own: the parametrised one
+    _Prompt = BasePromptTemplate
+DocumentPrompt = Annotated[SerializeAsAny[_Prompt], BeforeValidator(_prompt)]
 
 
 class RerankOptions(Connection):

@@ -27,7 +27,7 @@ from langchain_qwen3_sglang.options import RerankOptions
 from langchain_qwen3_sglang.reading import Read, sent_limits
 from langchain_qwen3_sglang.tracing import Outcome, Ranked, Trace, ranked_with_notes
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.names import API_KEY_VARIABLE
+from qwen3_sglang.names import API_KEY_VARIABLE, HEADERS_VARIABLE
 
 if TYPE_CHECKING:
     from qwen3_sglang import RerankResult
@@ -44,9 +44,11 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
     ``InvalidInputError`` there and then.
 
     Every call returns fresh documents: ``id`` and metadata are kept, ``metadata["relevance_score"]`` is P(yes),
-    in [0, 1], and ``metadata["rerank_truncated"]`` is True where only the start fitted into ``max_length``. The
-    text itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or in the order given if
-    nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
+    in [0, 1], and ``metadata["rerank_truncated"]`` is True where only the start fitted into ``max_length``. With
+    ``long_documents="chunks"``, a document that was scored in chunks has ``metadata["rerank_chunk_start"]`` and
+    ``["rerank_chunk_end"]``, the best chunk's place in what the model reads of it, and ``["rerank_chunks"]``, how
+    many were scored. The text itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or
+    in the order given if nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
 
     The model reads ``page_content``, unless ``document_prompt`` or ``metadata_keys`` say otherwise. A document that
     lacks a key of theirs raises ``InvalidInputError`` before anything is sent; with ``on_error="passthrough"`` it
@@ -72,7 +74,7 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The environment variable that holds the key."""
-        return {"api_key": API_KEY_VARIABLE}
+        return {"api_key": API_KEY_VARIABLE, "headers": HEADERS_VARIABLE}
 
     def rerank(
         self,

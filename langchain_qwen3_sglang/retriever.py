@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from langchain_qwen3_sglang.documents import Overrides
 from langchain_qwen3_sglang.rerank import Qwen3SGLangRerank
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.foreign import slips, unknown_options
 from qwen3_sglang.options.keywords import masked, refuse_unknown
 
 _OF_THE_RERANKER = dict.fromkeys(Qwen3SGLangRerank.model_fields, "its reranker: reranker=Qwen3SGLangRerank(...)")
+_OURS = [*Overrides.__annotations__, "fetch_k"]
 _MMR_CANDIDATES = 20  # what LangChain's vector stores take for maximal marginal relevance, unless told
 
 
@@ -34,8 +35,8 @@ class Qwen3SGLangRetriever(BaseRetriever):
 
     ``None`` leaves the base retriever as it is. ``invoke`` takes ``top_n``, ``min_score``, ``instruction`` and
     ``fetch_k`` for one call; any other keyword goes to the base retriever (``filter=`` for example), and is refused
-    with ``UnknownOptionError`` where that takes none. What the model reads is the reranker's to say
-    (``Qwen3SGLangRerank(document_prompt=...)``).
+    with ``UnknownOptionError`` where that takes none, or where it is almost one of these four. What the model reads is
+    the reranker's to say (``Qwen3SGLangRerank(document_prompt=...)``).
 
     Example:
         >>> retriever = Qwen3SGLangRetriever(base_retriever=store.as_retriever(), fetch_k=50, top_n=5)
@@ -112,8 +113,8 @@ class Qwen3SGLangRetriever(BaseRetriever):
     ) -> tuple[Runnable[str, list[Document]], dict[str, Any]]:
         """What to ask for candidates, and with which keyword arguments."""
         base = self.base_retriever
-        if options and not _takes_keywords(base):
-            refuse_unknown(options, [*Overrides.__annotations__, "fetch_k"])
+        # What the base retriever takes is its own to say, but not a slip of the pen in one of ours.
+        refuse_unknown(slips(options, _OURS) if _takes_keywords(base) else options, _OURS)
         if fetch_k is None:
             return base, options
         if isinstance(fetch_k, bool) or not isinstance(fetch_k, int) or fetch_k < 1:

@@ -7,11 +7,14 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from qwen3_sglang import RerankResult
+from qwen3_sglang import Chunk, RerankResult
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompts.records import TEXT_FIELDS, Record, read_record
 
 RETRIEVAL_SCORE, TRUNCATED, ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
+# The best chunk's place in the node's text, and how many chunks were scored.
+CHUNK = ("rerank_chunk_start", "rerank_chunk_end", "rerank_chunks")
+_OURS = frozenset({TRUNCATED, ERROR, *CHUNK})
 
 
 def as_nodes(nodes: object, order: str) -> list[NodeWithScore]:
@@ -54,19 +57,27 @@ def _text(node: BaseNode, mode: MetadataMode) -> str:
 
 
 def ranked_nodes(
-    nodes: Sequence[NodeWithScore], results: Sequence[RerankResult], *, keep_retrieval_score: bool
+    nodes: Sequence[NodeWithScore],
+    results: Sequence[RerankResult],
+    *,
+    keep_retrieval_score: bool,
+    mode: MetadataMode = MetadataMode.EMBED,
 ) -> list[NodeWithScore]:
-    """Fresh nodes in the results' order; `nodes` stay as they were."""
-    return [_scored(nodes[result.index], result, keep_retrieval_score) for result in results]
+    """Fresh nodes in the results' order, read in that mode; `nodes` stay as they were."""
+    return [_scored(nodes[result.index], result, mode, keep_retrieval_score) for result in results]
 
 
-def _scored(found: NodeWithScore, result: RerankResult, keep_retrieval_score: bool) -> NodeWithScore:
+def _scored(
+    found: NodeWithScore, result: RerankResult, mode: MetadataMode, keep_retrieval_score: bool
+) -> NodeWithScore:
     notes: dict[str, Any] = {TRUNCATED: True} if result.truncated else {}
+    if result.chunk is not None:
+        notes.update(zip(CHUNK, _in_own_text(result.chunk, found.node, mode), strict=True))
     if keep_retrieval_score and found.score is not None:
         notes[RETRIEVAL_SCORE] = found.score
     if result.error is not None:
         notes[ERROR] = result.error
-    stale = not {TRUNCATED, ERROR}.isdisjoint(found.node.metadata)  # from an earlier reranking
+    stale = not _OURS.isdisjoint(found.node.metadata)  # from an earlier reranking
     node = _with_notes(found.node, notes) if notes or stale else found.node
     score = result.score if result.error is None else None
     if type(found) is NodeWithScore:  # in half the time of a copy
@@ -74,12 +85,20 @@ def _scored(found: NodeWithScore, result: RerankResult, keep_retrieval_score: bo
     return found.model_copy(update={"node": node, "score": score})
 
 
+def _in_own_text(chunk: Chunk, node: BaseNode, mode: MetadataMode) -> Chunk:
+    """The chunk of what the model read as one of the node's text alone, which the metadata stand in front of."""
+    own = node.get_content(metadata_mode=MetadataMode.NONE)
+    before = max(0, node.get_content(metadata_mode=mode).rfind(own.strip())) - (len(own) - len(own.lstrip()))
+    start, end = (min(max(0, place - before), len(own)) for place in chunk[:2])
+    return Chunk(start, end, chunk.scored)
+
+
 def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
     # A copy: retrievers hand out nodes that a store in memory still owns. Excluded: what this package
     # adds must not reach the embedding or the language model.
     return node.model_copy(
         update={
-            "metadata": {k: v for k, v in node.metadata.items() if k not in {TRUNCATED, ERROR}} | notes,
+            "metadata": {k: v for k, v in node.metadata.items() if k not in _OURS} | notes,
             "excluded_embed_metadata_keys": _with_keys(node.excluded_embed_metadata_keys, notes),
             "excluded_llm_metadata_keys": _with_keys(node.excluded_llm_metadata_keys, notes),
         }

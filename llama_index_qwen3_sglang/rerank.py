@@ -17,7 +17,8 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from llama_index_qwen3_sglang.nodes import as_nodes, node_texts, ranked_nodes
 from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
-from qwen3_sglang.connection import Connection, option
+from qwen3_sglang import RerankResult
+from qwen3_sglang.connection import Connection, Named, option
 from qwen3_sglang.options.keywords import with_known_keywords
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -30,6 +31,9 @@ _UNNAMED_MODEL = "Qwen3-Reranker"
 
 _QUERY_FIRST = "the query comes first: rerank(query, nodes)"
 _NODES_FIRST = "the nodes come first here: postprocess_nodes(nodes, query_str=query)"
+
+
+_ELSEWHERE = dict.fromkeys(("top_n", "min_score", "instruction"), "rerank(query, nodes, ...)")
 
 
 def _span(method: Method) -> Method:
@@ -52,6 +56,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
 
     # to_json can't write a SecretStr, and a stored pipeline should hold no key.
     api_key: SecretStr | None = option("api_key", exclude=True)
+    headers: Named = option("headers", exclude=True)
 
     top_n: int | None = Field(default=None, strict=True, description="Nodes to keep; None keeps all.")
     min_score: float | None = Field(default=None, strict=True, description="Least score to keep; None keeps all.")
@@ -118,11 +123,18 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         """Return fresh scored nodes, best first; what was passed in is never changed.
 
-        Where only a node's start fitted into `max_length`, metadata["rerank_truncated"] is True, hidden from
-        the embedding and the language model; the text itself is never cut. With `on_error="passthrough"`, what has
-        no score comes last, or in the order given if nothing has one: score None and metadata["rerank_error"].
+        Where only a node's start fitted into `max_length`, metadata["rerank_truncated"] is True. With
+        `long_documents="chunks"`, a node that was scored in chunks has metadata["rerank_chunk_start"] and
+        ["rerank_chunk_end"], the best chunk's place in its text without metadata, and ["rerank_chunks"], how many
+        were scored. The embedding and the language model don't see these; the text itself is never cut. With
+        `on_error="passthrough"`, what has no score comes last, or in the order given if nothing has one: score None
+        and metadata["rerank_error"].
         """
         return self._rerank(as_nodes(nodes, _NODES_FIRST), self._asked(query_bundle))
+
+    # The framework's own, which a mistaken keyword reaches before any method of ours.
+    postprocess_nodes = with_known_keywords(BaseNodePostprocessor.postprocess_nodes, _ELSEWHERE)
+    apostprocess_nodes = with_known_keywords(BaseNodePostprocessor.apostprocess_nodes, _ELSEWHERE)
 
     # The base class adds a span to the sync method only.
     @_span
@@ -162,7 +174,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
                 instruction=asked.instruction,
                 on_progress=tell,
             )
-            ranked.extend(ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score))
+            ranked.extend(self._ranked(nodes, results))
         return ranked
 
     async def _arerank(self, nodes: list[NodeWithScore], asked: Asked) -> list[NodeWithScore]:
@@ -176,8 +188,11 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
                 instruction=asked.instruction,
                 on_progress=tell,
             )
-            ranked.extend(ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score))
+            ranked.extend(self._ranked(nodes, results))
         return ranked
+
+    def _ranked(self, nodes: list[NodeWithScore], results: list[RerankResult]) -> list[NodeWithScore]:
+        return ranked_nodes(nodes, results, keep_retrieval_score=self.keep_retrieval_score, mode=self.metadata_mode)
 
     @contextmanager
     def _observed(self, nodes: list[NodeWithScore], asked: Asked) -> Iterator[list[NodeWithScore]]:

@@ -33,7 +33,7 @@ from qwen3_sglang.errors import (
 )
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, Prompt
 from qwen3_sglang.protocol.retry import Backoff
-from qwen3_sglang.ranking import RerankResult
+from qwen3_sglang.ranking import Chunk, RerankResult
 
 if TYPE_CHECKING:
     from qwen3_sglang.client import RerankClient
@@ -46,6 +46,7 @@ __all__ = [
     "DEFAULT_INSTRUCTION",
     "AuthenticationError",
     "Backoff",
+    "Chunk",
     "ConversionError",
     "DocumentError",
     "InvalidInputError",

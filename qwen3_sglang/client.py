@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
+from qwen3_sglang.options.headers import read_headers
 from qwen3_sglang.options.keywords import class_with_known_keywords
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
+from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
 from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of_all, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import by_query
+from qwen3_sglang.scoring.reading import Reading
 from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
-from qwen3_sglang.settings import OPTIONS, OnError, make_settings
+from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, make_settings
 from qwen3_sglang.transport.transport import Transport
 
 
 # The signature and "Args" follow from the table of options: `python tests/write_options.py` writes them.
 @class_with_known_keywords
 class RerankClient:
-    """Scores documents for a query by a converted Qwen3-Reranker behind SGLang's `/v1/classify`.
+    """Scores documents for a query by a Qwen3-Reranker behind SGLang.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, from several
     event loops, and in a process that is forked after it was made; making one does no I/O.
@@ -34,6 +37,10 @@ class RerankClient:
         base_url: Address of the server, without /v1. None: QWEN3_SGLANG_BASE_URL, then http://127.0.0.1:30000.
         api_key: The server's --api-key. Never shown in reprs, dumps, pickles or tracebacks. None:
             QWEN3_SGLANG_API_KEY, then none.
+        api_key_header: Header that carries the key as it is, such as x-api-key; None: Authorization, as a bearer
+            token.
+        headers: Further headers of every request, for a gateway: a mapping, or lines of Name: value. The values are
+            shown no more than the key. None: QWEN3_SGLANG_HEADERS, then none.
         model: Name of the served model; None: asked from the server.
         instruction: The task, in the model's template; None: the template's own, Qwen's for web search. English works
             best.
@@ -52,7 +59,14 @@ class RerankClient:
             InvalidInputError always raises, and so do all errors in score and score_pairs.
         backoff: How long to wait before a retry.
         max_length: Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is
-            lower. A longer document loses its tail, and its result says truncated.
+            lower. See long_documents for what is longer.
+        long_documents: What becomes of a document that doesn't fit into max_length. "truncate": it loses its tail, and
+            its result says truncated. "chunks": it is scored in overlapping chunks of max_length, each a prompt of its
+            own, and has the score of the best, which its result names.
+        chunk_overlap: Tokens that a chunk shares with the one before it, at most half of what fits. An answer that is
+            no longer than that stands whole in one of them.
+        max_chunks: Chunks per document at most, counted from its start. What follows them isn't read, and the result
+            says truncated.
         tokenizer: Folder of the served model, or its tokenizer.json, for cutting long documents (extra tokenizer);
             None: the server is asked. Set it behind a gateway.
         escape_special_tokens: Put a space after the "<" of special tokens such as "<|im_end|>" inside query,
@@ -77,6 +91,8 @@ class RerankClient:
         base_url: str | None = None,
         *,
         api_key: str | SecretLike | None = None,
+        api_key_header: str | None = None,
+        headers: Mapping[str, str | SecretLike] | str | None = None,
         model: str | None = None,
         instruction: str | None = None,
         batch_size: int | None = None,
@@ -88,6 +104,9 @@ class RerankClient:
         on_error: OnError = "raise",
         backoff: Backoff = DEFAULT_BACKOFF,
         max_length: int | None = None,
+        long_documents: LongDocuments = "truncate",
+        chunk_overlap: int = 128,
+        max_chunks: int = 32,
         tokenizer: str | os.PathLike[str] | None = None,
         escape_special_tokens: bool = True,
         endpoint: str = "auto",
@@ -97,13 +116,15 @@ class RerankClient:
     ) -> None:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+        headers = read_headers(headers)
         self.settings = make_settings(**{name: value for name, value in locals().items() if name in OPTIONS})
         self._reader = Reader(self.settings)
         self._transport = Transport(self.settings)
+        self._reading = Reading(self._transport, self.settings.timeout)
         self._scorer = Scorer(self.settings, self._transport)
 
     def __repr__(self) -> str:
-        # Half made it is shown too, by tracebacks with locals.
+        # Half made, it is in tracebacks' locals.
         return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
 
     def score(
@@ -123,7 +144,8 @@ class RerankClient:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return p_yes(self._scorer.score(self._reader.query(query, documents, instruction, on_progress)))
+        read = partial(self._reader.query, query, documents, instruction, on_progress)
+        return p_yes(self._scorer.score(*self._reading.read(read, size_of_all(query, instruction, documents))))
 
     async def ascore(
         self,
@@ -135,7 +157,8 @@ class RerankClient:
     ) -> list[float]:
         """`score`, without blocking the event loop. Raises: as `score`."""
         read = partial(self._reader.query, query, documents, instruction, on_progress)
-        outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
+        asked = await self._reading.aread(read, size_of_all(query, instruction, documents))
+        outcomes = await self._scorer.ascore(*asked)
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank(
@@ -157,8 +180,9 @@ class RerankClient:
             ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        asked = self._reader.query(query, documents, instruction, on_progress, collect=True)
-        return rank(self._scorer.score(asked), top_n, min_score)
+        read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
+        size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
+        return rank(self._scorer.score(*self._reading.read(read, size, late)), top_n, min_score)
 
     async def arerank(
         self,
@@ -173,7 +197,8 @@ class RerankClient:
         """`rerank`, without blocking the event loop. Raises: as `rerank`."""
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
-        outcomes = await self._scorer.ascore(await aside(size_of_all(query, instruction, documents), read))
+        size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
+        outcomes = await self._scorer.ascore(*await self._reading.aread(read, size, late))
         return await aside(PER_TEXT * len(outcomes), partial(rank, outcomes, top_n, min_score))
 
     def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
@@ -183,12 +208,13 @@ class RerankClient:
             InvalidInputError: a blank query, or anything that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return p_yes(self._scorer.score(self._reader.pairs(pairs, instruction)))
+        read = partial(self._reader.pairs, pairs, instruction)
+        return p_yes(self._scorer.score(*self._reading.read(read, size_of_rows(pairs))))
 
     async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
         """`score_pairs`, without blocking the event loop. Raises: as `score_pairs`."""
         read = partial(self._reader.pairs, pairs, instruction)
-        outcomes = await self._scorer.ascore(await aside(size_of_rows(pairs), read))
+        outcomes = await self._scorer.ascore(*await self._reading.aread(read, size_of_rows(pairs)))
         return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
 
     def rerank_many(
@@ -210,8 +236,9 @@ class RerankClient:
                 `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        asked = self._reader.queries(queries, instruction)
-        return [rank(own, top_n, min_score) for own in by_query(self._scorer.score(asked), asked.counts)]
+        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        asked, deadline = self._reading.read(read, size_of_rows(queries), late)
+        return [rank(own, top_n, min_score) for own in by_query(self._scorer.score(asked, deadline), asked.counts)]
 
     async def arerank_many(
         self,
@@ -223,8 +250,9 @@ class RerankClient:
     ) -> list[list[RerankResult]]:
         """`rerank_many`, without blocking the event loop. Raises: as `rerank_many`."""
         check_limits(top_n, min_score)
-        asked = await aside(size_of_rows(queries), partial(self._reader.queries, queries, instruction))
-        outcomes = await self._scorer.ascore(asked)
+        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        asked, deadline = await self._reading.aread(read, size_of_rows(queries), late)
+        outcomes = await self._scorer.ascore(asked, deadline)
         return await aside(
             PER_TEXT * len(outcomes),
             lambda: [rank(own, top_n, min_score) for own in by_query(outcomes, asked.counts)],
@@ -233,19 +261,23 @@ class RerankClient:
     def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """What the model reads for each document: escaped, cut and counted as `score` sends it.
 
+        Of a document that is scored in chunks, it is the first one, and `truncated`.
         It asks the server to count the tokens where no `tokenizer` is given; behind a gateway, `tokens` is None.
 
         Raises:
             InvalidInputError: as `score`.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        return self._scorer.run(self._scorer.prompts(self._reader.group(query, documents, instruction)))
+        read = partial(self._reader.group, query, documents, instruction)
+        return self._scorer.run(
+            self._scorer.prompts(*self._reading.read(read, size_of_all(query, instruction, documents)))
+        )
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop. Raises: as `prompts`."""
         size = size_of_all(query, instruction, documents)
-        group = await aside(size, partial(self._reader.group, query, documents, instruction))
-        return await self._scorer.arun(self._scorer.prompts(group), size)
+        group, deadline = await self._reading.aread(partial(self._reader.group, query, documents, instruction), size)
+        return await self._scorer.arun(self._scorer.prompts(group, deadline), size, deadline)
 
     def model(self) -> str:
         """The served model's name: the one given, or what the server answers.
@@ -254,6 +286,10 @@ class RerankClient:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
         return self._scorer.run(self._scorer.model())
+
+    def way(self) -> Way:
+        """How the server is asked. Raises: as `model`; InvalidInputError where `endpoint` would end its scheduler."""
+        return self._scorer.run(self._scorer.way())
 
     @property
     def known_model(self) -> str | None:
@@ -281,7 +317,7 @@ class RerankClient:
         await self.aclose()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles carry the settings; the key is read from the environment again."""
+        """Copies and pickles carry the settings; key and headers are read from the environment again."""
         options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
-        del options["api_key"]
+        del options["api_key"], options["headers"]
         return partial(type(self), options.pop("base_url"), **options), ()

@@ -24,11 +24,12 @@ from pydantic import (
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.options.foreign import unknown_options
 from qwen3_sglang.options.keywords import masked
-from qwen3_sglang.settings import OPTIONS, OnError, Settings
+from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
 _KEPT = get_type_hints(Settings)
+_SECRET = ("api_key", "headers")
 
 
 def _plain(value: Any) -> Any:
@@ -37,6 +38,7 @@ def _plain(value: Any) -> Any:
 
 # Kept as strings, which can be written as JSON; model_copy(update=...) validates nothing, hence the serializer.
 OptionalPath = Annotated[str | Path | None, AfterValidator(_plain), PlainSerializer(_plain)]
+Named = dict[str, SecretStr] | None
 Bundle = Annotated[StrictBool | str | Path, AfterValidator(_plain), PlainSerializer(_plain)]
 
 
@@ -49,7 +51,7 @@ def option(name: str, **more: Any) -> Any:
         default=one.default,
         frozen=not one.per_call,
         strict=True if plain else None,  # pydantic has no strict form of the others
-        repr=name != "api_key",
+        repr=name not in _SECRET,
         description=one.help,
         **more,
     )
@@ -72,6 +74,8 @@ class Connection(BaseModel):
     # The fields follow from the table of options: `python tests/write_options.py` writes them.
     base_url: str | None = option("base_url")
     api_key: SecretStr | None = option("api_key")
+    api_key_header: str | None = option("api_key_header")
+    headers: Named = option("headers")
     model: str | None = option("model")
     instruction: str | None = option("instruction")
     batch_size: int | None = option("batch_size")
@@ -82,6 +86,9 @@ class Connection(BaseModel):
     max_retries: int | None = option("max_retries")
     on_error: OnError = option("on_error")
     max_length: int | None = option("max_length")
+    long_documents: LongDocuments = option("long_documents")
+    chunk_overlap: int = option("chunk_overlap")
+    max_chunks: int = option("max_chunks")
     tokenizer: OptionalPath = option("tokenizer")
     escape_special_tokens: bool = option("escape_special_tokens")
     endpoint: str = option("endpoint")
@@ -148,9 +155,9 @@ class Connection(BaseModel):
         return self.__copy__()
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Pickle neither the client (its connections belong to one process) nor the key (the environment has it)."""
+        """Pickle neither the client (its connections belong to one process) nor secrets (the environment has them)."""
         copied = self.__copy__()
-        copied.__dict__["api_key"] = None
+        copied.__dict__.update(dict.fromkeys(_SECRET))
         return super(Connection, copied).__getstate__()
 
     def __setstate__(self, state: dict[Any, Any]) -> None:

@@ -16,6 +16,9 @@ LABELS = (NO, YES)
 PAD, EOS = "<|endoftext|>", "<|im_end|>"
 
 API_KEY_VARIABLE, BASE_URL_VARIABLE = "QWEN3_SGLANG_API_KEY", "QWEN3_SGLANG_BASE_URL"
+HEADERS_VARIABLE = "QWEN3_SGLANG_HEADERS"
 
 # A request's header: how many seconds the client waits for the answer. The embedded server refuses what takes longer.
 PATIENCE = "X-Request-Timeout"
+# What the embedded server's /model_info says of itself, beside SGLang's own keys.
+FRONTEND = "qwen3-sglang"

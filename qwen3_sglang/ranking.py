@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError, QueryError, Qwen3SGLangError, ServerError
+
+
+class Chunk(NamedTuple):
+    """The best chunk of a long document, with `long_documents="chunks"`.
+
+    Attributes:
+        start: its first character's index in the document.
+        end: the index behind its last character: `document[start:end]` is the chunk.
+        scored: how many chunks of the document were scored.
+    """
+
+    start: int
+    end: int
+    scored: int
 
 
 class Score(NamedTuple):
@@ -17,12 +31,14 @@ class Score(NamedTuple):
     Attributes:
         p_yes: P(yes), in [0, 1].
         logit: log(P(yes) / P(no)); still tells two documents apart when P(yes) is 1.0 in float32.
-        truncated: the model read only the document's start; the rest didn't fit.
+        truncated: the model didn't read the document's end, which didn't fit.
+        chunk: the chunk that has this score; None where the document wasn't divided.
     """
 
     p_yes: float
     logit: float
     truncated: bool = False
+    chunk: Chunk | None = None
 
 
 # Takes one tuple, in half the time of Score(...): one is made for every document.
@@ -37,9 +53,11 @@ class RerankResult:
         index: the document's index in the list that was passed in.
         score: P(yes), in [0, 1].
         logit: log(P(yes) / P(no)), what the order is made by.
-        truncated: the score is of the document's start only; the rest didn't fit into `max_length`.
+        truncated: the model didn't read the document's end: it didn't fit into `max_length`, or into `max_chunks`
+            chunks of that length.
         error: why there is no score, with `on_error="passthrough"`: `score` and `logit` are NaN then. None where
             there is one.
+        chunk: the best chunk of a long document, whose score this is; None where the document wasn't divided.
     """
 
     index: int
@@ -47,6 +65,7 @@ class RerankResult:
     logit: float
     truncated: bool = False
     error: str | None = None
+    chunk: Chunk | None = None
 
 
 Failure = ServerError | QueryError
@@ -67,6 +86,31 @@ def score_of(p_no: float, p_yes: float) -> Score:
     return Score(p_yes, math.log(p_yes) - math.log(p_no))
 
 
+def best_chunk(spans: Sequence[tuple[int, int]], outcomes: Sequence[Outcome], *, whole: bool) -> Outcome:
+    """A document's outcome by those of its chunks: the best score, the first of equals; or why a chunk has none.
+
+    Args:
+        spans: start and end of each chunk.
+        outcomes: one per chunk.
+        whole: the chunks cover the document.
+    """
+    scores = [one for one in outcomes if isinstance(one, Score)]
+    if len(scores) < len(outcomes):
+        return next(one for one in outcomes if not isinstance(one, Score))
+    if len(scores) == 1 and whole:
+        return scores[0]
+    place = max(range(len(scores)), key=[one.logit for one in scores].__getitem__)
+    return scores[place]._replace(truncated=not whole, chunk=Chunk(*spans[place], len(scores)))
+
+
+def moved(outcome: Outcome, offsets: Callable[[Sequence[int]], Sequence[int]]) -> Outcome:
+    """The same, its chunk's start and end as `offsets` maps them."""
+    if not isinstance(outcome, Score) or outcome.chunk is None:
+        return outcome
+    start, end = offsets(outcome.chunk[:2])
+    return outcome._replace(chunk=Chunk(start, end, outcome.chunk.scored))
+
+
 def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
     """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`.
 
@@ -78,7 +122,9 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float
         order = [index for index in order if scores[index].p_yes >= min_score]
     if top_n is not None:
         del order[top_n:]
-    ranked = [RerankResult(index, *scores[index]) for index in order]
+    ranked = [
+        RerankResult(index, p, logit, cut, None, chunk) for index in order for p, logit, cut, chunk in [scores[index]]
+    ]
     if set(map(type, outcomes)) - {Score}:
         ranked += [unscored(i, error) for i, error in enumerate(outcomes) if not isinstance(error, Score)]
         del ranked[top_n or len(ranked) :]

@@ -58,25 +58,33 @@ class SecretStr:
         raise TypeError(_NEVER_PICKLED)
 
 
-class Bearer(str):
-    """The Authorization header's value, whose repr hides it: HTTP libraries keep headers in their locals."""
+class Hidden(str):
+    """A header's value, whose repr hides it: HTTP libraries keep headers in their locals."""
 
     __slots__ = ()
-
-    def __new__(cls, key: SecretStr) -> Bearer:
-        return super().__new__(cls, f"Bearer {key.get_secret_value()}")
+    shown = MASK
 
     def __repr__(self) -> str:
-        return f"'Bearer {MASK}'"
+        return f"'{self.shown}'"
 
-    def __copy__(self) -> Bearer:
+    def __copy__(self) -> Hidden:
         return self
 
-    def __deepcopy__(self, _memo: object) -> Bearer:  # recorders and tracers copy requests
+    def __deepcopy__(self, _memo: object) -> Hidden:  # recorders and tracers copy requests
         return self
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError(_NEVER_PICKLED)
+
+
+class Bearer(Hidden):
+    """The Authorization header's value."""
+
+    __slots__ = ()
+    shown = f"Bearer {MASK}"
+
+    def __new__(cls, key: SecretStr) -> Bearer:
+        return super().__new__(cls, f"Bearer {key.get_secret_value()}")
 
 
 def hide(text: str, secrets: Iterable[SecretStr]) -> str:

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.names import API_KEY_VARIABLE, BASE_URL_VARIABLE, HEADERS_VARIABLE
+from qwen3_sglang.options import headers as headers_
 from qwen3_sglang.options import option as bounds
+from qwen3_sglang.options.headers import Headers
 from qwen3_sglang.options.option import DEFAULT_BASE_URL, Option, option, optional
+from qwen3_sglang.prompts.chunks import Chunking
 from qwen3_sglang.prompts.template import QWEN3, Template
 from qwen3_sglang.protocol.endpoints import AUTO, ENDPOINT_HELP, ENDPOINTS
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
@@ -21,6 +25,7 @@ from qwen3_sglang.secret import SecretStr
 
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 OnError = Literal["raise", "passthrough"]
+LongDocuments = Literal["truncate", "chunks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,25 @@ class Settings:
             takes="str | SecretLike | None",
             variable=API_KEY_VARIABLE,
             shown=f"`{API_KEY_VARIABLE}`, then none",
+        )
+    )
+    api_key_header: str | None = field(
+        metadata=option(
+            None,
+            "Header that carries the key as it is, such as x-api-key; None: Authorization, as a bearer token.",
+            optional(headers_.check_name),
+        )
+    )
+    headers: Headers | None = field(
+        metadata=option(
+            None,
+            "Further headers of every request, for a gateway: a mapping, or lines of Name: value. The values are "
+            "shown no more than the key.",
+            optional(headers_.check_headers),
+            headers_.read_headers,
+            takes="Mapping[str, str | SecretLike] | str | None",
+            variable=HEADERS_VARIABLE,
+            shown=f"`{HEADERS_VARIABLE}`, then none",
         )
     )
     model: str | None = field(
@@ -116,8 +140,34 @@ class Settings:
         metadata=option(
             None,
             "Tokens per prompt, template included; None: the template's limit (8192), or the server's if that is "
-            "lower. A longer document loses its tail, and its result says truncated.",
+            "lower. See long_documents for what is longer.",
             optional(bounds.at_least(1)),
+        )
+    )
+    long_documents: LongDocuments = field(
+        metadata=option(
+            "truncate",
+            "What becomes of a document that doesn't fit into max_length. "
+            '"truncate": it loses its tail, and its result says truncated. '
+            '"chunks": it is scored in overlapping chunks of max_length, each a prompt of its own, and has the score '
+            "of the best, which its result names.",
+            bounds.one_of(*get_args(LongDocuments)),
+        )
+    )
+    chunk_overlap: int = field(
+        metadata=option(
+            Chunking.overlap,
+            "Tokens that a chunk shares with the one before it, at most half of what fits. An answer that is no longer "
+            "than that stands whole in one of them.",
+            bounds.at_least(0),
+        )
+    )
+    max_chunks: int = field(
+        metadata=option(
+            Chunking.most,
+            "Chunks per document at most, counted from its start. What follows them isn't read, and the result says "
+            "truncated.",
+            bounds.at_least(1),
         )
     )
     tokenizer: str | None = field(
@@ -175,6 +225,24 @@ class Settings:
     def __post_init__(self) -> None:
         for name, one in OPTIONS.items():
             one.check(name, getattr(self, name))
+        headers_.check_together(self.headers, self.api_key_header, keyed=self.api_key is not None)
+        if self.long_documents == "chunks" and self.chunk_overlap >= self._limit:
+            remedy = f"pass fewer than the {self._limit} tokens of max_length: no chunk holds so many"
+            raise InvalidInputError("chunk_overlap", self.chunk_overlap, remedy)
+
+    @property
+    def chunking(self) -> Chunking | None:
+        """How long documents are divided; None where they are cut."""
+        return Chunking(self.chunk_overlap, self.max_chunks) if self.long_documents == "chunks" else None
+
+    @property
+    def readable_tokens(self) -> int:
+        """Tokens of one text that can count, in all its prompts together."""
+        return self._limit * (self.max_chunks if self.long_documents == "chunks" else 1)
+
+    @property
+    def _limit(self) -> int:
+        return self.max_length or self.template.max_length
 
 
 OPTIONS: dict[str, Option] = {one.name: one.metadata["option"] for one in fields(Settings)}

@@ -8,6 +8,8 @@ from typing import Any
 OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "base_url": ("http://127.0.0.1:1", ["nonsense", "ftp://host", "http://host/v1", 3]),
     "api_key": ("sk-another", ["two\nlines", 3]),
+    "api_key_header": ("x-api-key", ["", "two words", "Host", 3]),
+    "headers": ({"x-tenant": "acme"}, [{"Host": "a"}, {"a b": "c"}, {"a": "two\nlines"}, {"a": ""}, {"a": 3}, 3, "a"]),
     "model": ("toy", ["", 3]),
     "instruction": ("Find the law", [" ", 3]),
     "batch_size": (1, [0, True, "2"]),
@@ -18,6 +20,9 @@ OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "max_retries": (2, [-1, 1.5]),
     "on_error": ("passthrough", ["ignore"]),
     "max_length": (700, [0, "8192"]),
+    "long_documents": ("chunks", ["chunk", None]),
+    "chunk_overlap": (5, [-1, True, "9"]),
+    "max_chunks": (3, [0, 1.5]),
     "tokenizer": (".", [" ", 3]),
     "escape_special_tokens": (False, ["no"]),
     "endpoint": ("v1/score", ["v1/rerank", 3]),

@@ -38,7 +38,7 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"records", "special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room({"errors"}, {"chunks", "records", "special", "template", "texts", "tokenizer", "truncate"}),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {
@@ -55,10 +55,10 @@ ROOMS = {
             "ways",
         },
     ),
-    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "keywords", "option"}),
-    "settings": Room({"names", "options", "prompts", "protocol", "secret"}),
+    "options": Room({"errors", "names", "prompts", "protocol", "secret"}, {"foreign", "headers", "keywords", "option"}),
+    "settings": Room({"errors", "names", "options", "prompts", "protocol", "secret"}),
     "transport": Room(
-        {"errors", "names", "protocol", "secret", "settings"},
+        {"errors", "names", "options", "protocol", "secret", "settings"},
         {
             "addresses",
             "bodies",
@@ -80,11 +80,26 @@ ROOMS = {
     ),
     "scoring": Room(
         {"errors", "prompts", "protocol", "ranking", "settings", "transport"},
-        {"aside", "asked", "batching", "cache", "finding", "learned", "progress", "queries", "scorer", "work"},
+        {
+            "aside",
+            "asked",
+            "batching",
+            "cache",
+            "chunked",
+            "finding",
+            "learned",
+            "progress",
+            "queries",
+            "reading",
+            "scorer",
+            "sending",
+            "telling",
+            "work",
+        },
     ),
     "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
-    "check": Room({"client", "errors"}, {"known", "server"}),
+    "check": Room({"client", "errors", "protocol"}, {"known", "server", "way"}),
     "serving": Room(
         {"errors", "names"},
         {
@@ -133,6 +148,7 @@ ROOMS = {
             "dataset",
             "documents",
             "files",
+            "formats",
             "grades",
             "html",
             "jsonl",
@@ -157,6 +173,7 @@ ROOMS = {
         {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {
             "batcher",
+            "body",
             "checkpoint",
             "checks",
             "device",

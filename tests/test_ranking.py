@@ -7,7 +7,7 @@ import math
 import pytest
 
 from qwen3_sglang.errors import DocumentError, InvalidInputError
-from qwen3_sglang.ranking import check_limits, rank, score_of
+from qwen3_sglang.ranking import Chunk, Score, best_chunk, check_limits, rank, score_of
 
 SCORES = [score_of(1 - p, p) for p in (0.2, 0.9, 0.5, 0.9)]
 
@@ -74,3 +74,22 @@ def test_what_has_no_score_comes_last(top_n: int | None, min_score: float | None
             is math.isnan(result.logit)
             is (result.index in {0, 2})
         )
+
+
+def test_the_best_of_several_chunks() -> None:
+    """By logit, which tells apart what P(yes) doesn't; the first of equals; a failure is the document's."""
+    spans = [(0, 5), (4, 9), (8, 10)]
+    scores = [Score(1.0, 20.0), Score(1.0, 30.0), Score(1.0, 30.0)]
+    assert best_chunk(spans, scores, whole=True) == Score(1.0, 30.0, False, Chunk(4, 9, 3))
+    assert best_chunk(spans[:1], scores[:1], whole=True) == scores[0]
+    assert best_chunk(spans[:1], scores[:1], whole=False) == Score(1.0, 20.0, True, Chunk(0, 5, 1))
+    failure = DocumentError("u", "no", [0])
+    assert best_chunk(spans, [scores[0], failure, scores[1]], whole=True) is failure
+    lowest = [Score(0.0, -math.inf)] * 3
+    assert best_chunk(spans, lowest, whole=True) == Score(0.0, -math.inf, False, Chunk(0, 5, 3))
+
+
+def test_a_result_names_its_chunk() -> None:
+    """As its score does."""
+    [found] = rank([Score(0.5, 0.0, True, Chunk(0, 5, 3))])
+    assert (found.truncated, found.error, found.chunk) == (True, None, Chunk(0, 5, 3))

@@ -23,6 +23,7 @@ WIDTH = 120
 # What a field takes where pydantic has a type of its own for it.
 PYDANTIC = {
     "str | SecretLike | None": "SecretStr | None",
+    "Mapping[str, str | SecretLike] | str | None": "Named",
     "str | os.PathLike[str] | None": "OptionalPath",
     "bool | str | os.PathLike[str]": "Bundle",
 }

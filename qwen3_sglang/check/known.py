@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen3_sglang.check.server import Finding
@@ -12,6 +13,12 @@ from qwen3_sglang.errors import InvalidInputError, ServerError
 
 if TYPE_CHECKING:
     from qwen3_sglang.client import RerankClient
+
+
+def _logit(p_yes: float) -> float:
+    if p_yes in {0, 1}:  # beyond what a float tells from them
+        return math.inf if p_yes else -math.inf
+    return math.log(p_yes / (1 - p_yes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,7 @@ class Answer:
     @property
     def logit(self) -> float:
         """log(P(yes) / P(no))."""
-        return math.log(self.p_yes / (1 - self.p_yes))
+        return _logit(self.p_yes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ class Published:
     answers: tuple[Answer, ...]
     tolerance: float
     reason: str
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The answers' queries and documents."""
+        return [(answer.query, answer.document) for answer in self.answers]
 
 
 ROUNDING = "two runs of one network in 16 bits differ by up to 0.2 in the logit, as measured on random weights"
@@ -104,6 +116,40 @@ def find(name: str) -> Published:
         if name.lower() in {size.lower(), published.checkpoint.lower()}:
             return published
     raise InvalidInputError("--expect", name, f"published answers are known for {' and '.join(PUBLISHED)}; pass one")
+
+
+def recognise(source: str) -> Published | None:
+    """The published checkpoint that `source` is called after; None where no answers are known for such a name.
+
+    Args:
+        source: a name on the hub, a copy's folder of the same name, or a snapshot in the hub's cache. A fine-tune
+            that kept the name is taken for the checkpoint too, and then found to differ.
+    """
+    parts = [part.lower() for part in (source, *Path(source).expanduser().resolve().parts)]
+    for published in PUBLISHED.values():
+        name = published.checkpoint.lower()
+        cached = f"models--{name.replace('/', '--')}"
+        if parts[0] == name or parts[-1] == name.rpartition("/")[2] or cached in parts:
+            return published
+    return None
+
+
+def compare_answers(published: Published, found: Mapping[tuple[str, str], tuple[int, float]]) -> Iterator[Finding]:
+    """Compare each published pair with what a model gave here, then give the verdict.
+
+    Args:
+        published: the answers.
+        found: (query, document) -> tokens of the prompt, P(yes).
+    """
+    apart = []
+    for answer in published.answers:
+        tokens, p_yes = found[answer.query, answer.document]
+        if answer.tokens is not None:
+            yield _counted(answer, tokens)
+        logit = _logit(p_yes)
+        apart.append(abs(logit - answer.logit))
+        yield _compared(answer, p_yes, logit, published.tolerance)
+    yield _verdict(published, apart)
 
 
 def check_answers(client: RerankClient, published: Published) -> Iterator[Finding]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qwen3_sglang.errors import ServerError
+from qwen3_sglang.check.way import in_words
+from qwen3_sglang.errors import InvalidInputError, ServerError
 
 if TYPE_CHECKING:
     from qwen3_sglang.client import RerankClient
@@ -32,15 +33,17 @@ class Finding:
 
 
 def check_server(client: RerankClient) -> Iterator[Finding]:
-    """Reachable, right model with two labels, a relevant text above an irrelevant one; stops at the first fault.
+    """Reachable, asked the right way, two labels, a relevant text above an irrelevant one; stops at the first fault.
 
-    Raises: nothing; a ServerError is a finding.
+    Raises: nothing; a ServerError, or an endpoint that the server must not be asked at, is a finding.
     """
     try:
         model = client.model()
         yield Finding(True, f"reachable: {client.settings.base_url} serves {model}")
+        way, note = in_words(client.way())
+        yield Finding(True, way, note=note)
         relevant, irrelevant = client.score(QUERY, [RELEVANT, IRRELEVANT])
-    except ServerError as error:
+    except (ServerError, InvalidInputError) as error:
         yield Finding(False, str(error))
         return
     yield Finding(True, "two labels, probabilities add up to 1, labels the right way round")

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from qwen3_sglang.check import Finding, check_server
 from qwen3_sglang.check.known import Published, check_answers, find
-from qwen3_sglang.cli.console import out
-from qwen3_sglang.cli.failures import START, in_words
-from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Key, Model, Timeout
+from qwen3_sglang.cli.console import out, print_finding
+from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Header, Key, Model, Timeout, lines
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError
@@ -25,6 +23,7 @@ def check(
     target: Annotated[str | None, typer.Argument(help="SGLang's address, or a converted checkpoint's folder.")] = None,
     url: Annotated[str | None, typer.Option("--url", help="The server's address, as TARGET.")] = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     endpoint: Endpoint = ENDPOINT,
     timeout: Timeout = TIMEOUT,
@@ -41,15 +40,13 @@ def check(
     if _is_folder(asked):
         findings = _of_folder(asked, published)
     else:
-        client = RerankClient(asked, api_key=api_key, model=model, endpoint=endpoint, timeout=timeout)
+        client = RerankClient(
+            asked, api_key=api_key, headers=lines(header), model=model, endpoint=endpoint, timeout=timeout
+        )
         findings = _of_server(client, published)
     for finding in findings:
         usable = usable and finding.ok
-        mark, colour = ("note", "yellow") if finding.note else ("ok", "green") if finding.ok else ("no", "red")
-        text = in_words(finding.text)
-        if not finding.ok and "refused" in finding.text:
-            text = f"{text} ({START})"
-        out.print(f"[bold {colour}]{mark}[/] {escape(text)}")
+        print_finding(finding)
     out.print("usable" if usable else "not usable")
     if not usable:
         raise typer.Exit(1)

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from qwen3_sglang.cli.console import err, note, out
+from qwen3_sglang.check.known import Published, compare_answers, recognise
+from qwen3_sglang.cli.console import err, note, out, print_finding
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.convert import convert as run
 
@@ -35,6 +36,7 @@ def convert(
     verbose: Verbose = 0,
 ) -> None:
     """Convert a Qwen3-Reranker checkpoint into the two-label classifier that SGLang serves."""
+    published = recognise(source)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     found: list[Parity] = []
     try:
@@ -46,11 +48,20 @@ def convert(
                 progress.update(task, completed=done, total=total, description=stage)
 
             written = run(
-                source, target, force=force, link=link, verify=verify, progress=show, report=found.append, note=note
+                source,
+                target,
+                force=force,
+                link=link,
+                verify=verify,
+                progress=show,
+                report=found.append,
+                note=note,
+                pairs=published.pairs if published else (),
             )
     finally:  # a comparison that fails is shown too
         for parity in found:
             _print_parity(parity)
+            _print_known(parity, published)
     command = shlex.join(["qwen3-sglang", "serve", str(written)])
     out.print(f"converted to {escape(str(written))}\nserve it: {escape(command)}")
 
@@ -65,3 +76,15 @@ def _print_parity(parity: Parity) -> None:
         table.add_row(escape(probe.label), str(probe.tokens), *figures)
     out.print(table)
     out.print(f"largest difference: {parity.max_difference:.1e}")
+
+
+def _print_known(parity: Parity, published: Published | None) -> None:
+    """Whether the source answers as the published checkpoint that it is called after. It is news, and no failure."""
+    asked = {probe.pair: (probe.tokens, probe.converted) for probe in parity.probes if probe.pair is not None}
+    if published is None:
+        return
+    if not asked:
+        note(f"not compared with the published answers of {published.checkpoint}: {parity.note}")
+        return
+    for finding in compare_answers(published, asked):
+        print_finding(finding)

@@ -90,11 +90,12 @@ def first_lines(text: str, lines: int = 2, width: int = 160) -> str:
 
 
 def as_rows(results: Sequence[Any], documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """The ranking as JSON has it; a logit beyond what JSON can hold is null."""
+    """The ranking as JSON has it; null: a logit beyond what JSON can hold, the chunk of a text that wasn't divided."""
     rows = []
     for result in results:
         found = documents[result.index]
         logit = result.logit if abs(result.logit) != float("inf") else None
         row = {"index": result.index, "id": found.id, "score": result.score, "logit": logit}
-        rows.append(row | {"truncated": result.truncated, "document": found.text})
+        chunk = None if result.chunk is None else result.chunk._asdict()
+        rows.append(row | {"truncated": result.truncated, "chunk": chunk, "document": found.text})
     return rows

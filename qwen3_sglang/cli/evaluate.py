@@ -14,7 +14,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from qwen3_sglang.cli.options import Key, Model, Url
+from qwen3_sglang.cli.options import (
+    CHUNK_OVERLAP,
+    LONG_DOCUMENTS,
+    MAX_CHUNKS,
+    ChunkOverlap,
+    Header,
+    Key,
+    LongDocuments,
+    MaxChunks,
+    MaxLength,
+    Model,
+    Tokenizer,
+    Url,
+    lines,
+)
+from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
@@ -38,6 +53,7 @@ def evaluate(
     data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     instruction: Annotated[
         list[str] | None,
@@ -52,6 +68,11 @@ def evaluate(
         Path | None, typer.Option(help="BEIR: the judgements, BEIR's or TREC's; default: those in the folder.")
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="BEIR: documents per query to rerank; default: 100.")] = None,
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = LONG_DOCUMENTS,
+    chunk_overlap: ChunkOverlap = CHUNK_OVERLAP,
+    max_chunks: MaxChunks = MAX_CHUNKS,
+    tokenizer: Tokenizer = None,
     target_recall: Annotated[
         float, typer.Option(help="Suggest the highest min_score that keeps this share of the relevant.")
     ] = TARGET_RECALL,
@@ -68,6 +89,7 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again for scores that are kept.")] = False,
     max_concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight at once.")] = 8,
     timeout: Annotated[float, typer.Option(help="Seconds that one request of 32 documents may take.")] = 600,
+    verbose: Verbose = 0,
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
     with needs_extra():
@@ -77,7 +99,19 @@ def evaluate(
         raise InvalidInputError("open", True, "name the report that it opens: --html report.html")
     dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
     tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None
-    client = RerankClient(url, api_key=api_key, model=model, max_concurrency=max_concurrency, timeout=timeout)
+    client = RerankClient(
+        url,
+        api_key=api_key,
+        headers=lines(header),
+        model=model,
+        max_concurrency=max_concurrency,
+        timeout=timeout,
+        max_length=max_length,
+        long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
+        chunk_overlap=chunk_overlap,
+        max_chunks=max_chunks,
+        tokenizer=tokenizer,
+    )
     with client, _progress() as told:
         report = run_evaluation(
             client,

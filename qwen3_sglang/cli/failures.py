@@ -67,7 +67,11 @@ def in_words(text: str) -> str:
     text = re.sub(r"\b(?:connect|read)_timeout=(?=\d)", "", text)
     text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?=\d)", lambda found: f"{FLAGS[found[1]]} ", text)
     text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?!\w)", lambda found: FLAGS[found[1]], text)
-    text = re.sub(r"(?<![\w.?&-])(base_url|api_key|max_length|top_n|min_score)\b", lambda found: FLAGS[found[1]], text)
+    text = re.sub(
+        r"(?<![\w.?&-])(base_url|api_key|max_length|max_chunks|chunk_overlap|top_n|min_score)\b",
+        lambda found: FLAGS[found[1]],
+        text,
+    )
     return re.sub(r"\buse force\b|\bforce(?= won't)", lambda found: found[0].replace("force", "--force"), text)
 
 

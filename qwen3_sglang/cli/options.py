@@ -22,8 +22,27 @@ Key = Annotated[
     str | None,
     typer.Option("--api-key", envvar=API_KEY_VARIABLE, show_envvar=True, help="The server's key.", show_default=False),
 ]
+Header = Annotated[
+    list[str] | None,
+    typer.Option("--header", help="A header of every request, 'Name: value'; again for more.", show_default=False),
+]
 Model = Annotated[str | None, typer.Option("--model", help=told("model"))]
 Timeout = Annotated[float, typer.Option("--timeout", help=told("timeout"))]
 Endpoint = Annotated[str, typer.Option("--endpoint", help=told("endpoint"))]
+MaxLength = Annotated[int | None, typer.Option("--max-length", help=told("max_length"))]
+LongDocuments = Annotated[str, typer.Option("--long-documents", help=told("long_documents"))]
+ChunkOverlap = Annotated[int, typer.Option("--chunk-overlap", help=told("chunk_overlap"))]
+MaxChunks = Annotated[int, typer.Option("--max-chunks", help=told("max_chunks"))]
+Tokenizer = Annotated[str | None, typer.Option("--tokenizer", help=told("tokenizer"))]
+
+
+def lines(headers: list[str] | None) -> str | None:
+    """What --header was given, as `headers=` takes it."""
+    return "\n".join(headers) if headers else None
+
+
 TIMEOUT: Any = OPTIONS["timeout"].default
 ENDPOINT: Any = OPTIONS["endpoint"].default
+LONG_DOCUMENTS: Any = OPTIONS["long_documents"].default
+CHUNK_OVERLAP: Any = OPTIONS["chunk_overlap"].default
+MAX_CHUNKS: Any = OPTIONS["max_chunks"].default

@@ -16,11 +16,29 @@ from rich.table import Table
 
 from qwen3_sglang.cli.console import err, note, out
 from qwen3_sglang.cli.documents import Document, as_rows, first_lines, read_documents
-from qwen3_sglang.cli.options import ENDPOINT, TIMEOUT, Endpoint, Key, Model, Timeout, Url
+from qwen3_sglang.cli.options import (
+    CHUNK_OVERLAP,
+    ENDPOINT,
+    LONG_DOCUMENTS,
+    MAX_CHUNKS,
+    TIMEOUT,
+    ChunkOverlap,
+    Endpoint,
+    Header,
+    Key,
+    LongDocuments,
+    MaxChunks,
+    MaxLength,
+    Model,
+    Timeout,
+    Tokenizer,
+    Url,
+    lines,
+)
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.ranking import RerankResult, check_limits
+from qwen3_sglang.ranking import Chunk, RerankResult, check_limits
 
 EPILOG = "Example: `qwen3-sglang rerank 'how tall is Everest' passages.txt --top-n 3`"
 
@@ -33,12 +51,18 @@ def rerank(
     ] = None,
     url: Url = None,
     api_key: Key = None,
+    header: Header = None,
     model: Model = None,
     endpoint: Endpoint = ENDPOINT,
     timeout: Timeout = TIMEOUT,
     top_n: Annotated[int | None, typer.Option(help="Keep that many.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Drop documents below this P(yes).")] = None,
     instruction: Annotated[str | None, typer.Option(help="The task, in the model's template.")] = None,
+    max_length: MaxLength = None,
+    long_documents: LongDocuments = LONG_DOCUMENTS,
+    chunk_overlap: ChunkOverlap = CHUNK_OVERLAP,
+    max_chunks: MaxChunks = MAX_CHUNKS,
+    tokenizer: Tokenizer = None,
     field: Annotated[str, typer.Option(help="The text's field in JSON objects.")] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
     verbose: Verbose = 0,
@@ -46,7 +70,18 @@ def rerank(
     """Rerank documents from a file or standard input."""
     check_limits(top_n, min_score)
     client = RerankClient(
-        url, api_key=api_key, model=model, endpoint=endpoint, timeout=timeout, instruction=instruction
+        url,
+        api_key=api_key,
+        headers=lines(header),
+        model=model,
+        endpoint=endpoint,
+        timeout=timeout,
+        instruction=instruction,
+        max_length=max_length,
+        long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
+        chunk_overlap=chunk_overlap,
+        max_chunks=max_chunks,
+        tokenizer=tokenizer,
     )
     documents = read_documents(_read(file), field)
     with client, _progress(len(documents)) as told:
@@ -84,11 +119,22 @@ def _progress(count: int) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_table(results: Sequence[RerankResult], documents: Sequence[Document]) -> None:
-    """Best first; a document that was cut is marked."""
+    """Best first; a document that was cut is marked. Of one that was scored in chunks, the best is shown."""
     table = Table("rank", "P(yes)", "document")
     for place, result in enumerate(results, 1):
         cut = " (cut)" if result.truncated else ""
-        table.add_row(str(place), f"{result.score:.4f}{cut}", escape(first_lines(documents[result.index].text)))
+        table.add_row(
+            str(place), f"{result.score:.4f}{cut}", escape(_shown(documents[result.index].text, result.chunk))
+        )
     out.print(table)
     if any(result.truncated for result in results):
-        note("cut: the model read only the document's start, the rest didn't fit")
+        note("cut: the model didn't read the document's end, which didn't fit")
+
+
+def _shown(text: str, chunk: Chunk | None) -> str:
+    """What the table has room for: the document's start, or its best chunk's with its place."""
+    if chunk is None:
+        return first_lines(text)
+    return (
+        f"[best of {chunk.scored} chunks, characters {chunk.start}-{chunk.end}]\n{first_lines(text[slice(*chunk[:2])])}"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qwen3_sglang.convert.copying import check_space
@@ -26,6 +26,7 @@ def convert(
     progress: Progress | None = None,
     report: Callable[[Parity], None] | None = None,
     note: Callable[[str], None] | None = None,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Convert `source`, a folder or a name on the Hugging Face hub, into folder `target`; return its path.
 
@@ -49,6 +50,7 @@ def convert(
             comparison that fails raises.
         note: called with each thing that is worth knowing about the source, such as that nothing says with which
             template it was trained.
+        pairs: queries and documents of your own that the comparison asks too.
 
     Raises:
         ConversionError: the source can't be converted, the target exists or another conversion writes it, the disk or
@@ -63,7 +65,7 @@ def convert(
         plan = _plan(resolve(source, download), goal, linking=link, verify=verify, note=note)
         with staged(goal, force=force) as temporary:
             write(temporary, plan, progress)
-            _check(temporary, goal, plan, report)
+            _check(temporary, goal, plan, report, pairs)
     except OSError as error:
         if isinstance(error, Qwen3SGLangError):
             raise
@@ -85,10 +87,12 @@ def _plan(folder: Path, goal: Path, *, linking: bool, verify: bool | None, note:
     return plan
 
 
-def _check(written: Path, goal: Path, plan: Plan, report: Callable[[Parity], None] | None) -> None:
+def _check(
+    written: Path, goal: Path, plan: Plan, report: Callable[[Parity], None] | None, pairs: Sequence[tuple[str, str]]
+) -> None:
     verify_files(written, plan)
     source = plan.source
-    parity = Parity(note=plan.skipped) if plan.skipped else compare(source.folder, written, source.rows)
+    parity = Parity(note=plan.skipped) if plan.skipped else compare(source.folder, written, source.rows, pairs)
     if report is not None:
         report(parity)
     check_parity(parity, goal)

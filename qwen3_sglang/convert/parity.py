@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,18 +56,28 @@ PROMPTS = (  # (label, instruction, query, document)
 )
 LONG_LABELS = ("long", "long, the answer last")
 
+Pair = tuple[str, str]  # query, document
 Forward = Callable[[list[int]], tuple[float, float]]  # token ids -> logits of no and yes
 Prompts = dict[str, list[int]]  # label -> token ids
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One prompt: P(yes) of the source model and of the converted checkpoint."""
+    """One prompt: P(yes) of the source model and of the converted checkpoint.
+
+    Attributes:
+        label: what is told of it.
+        tokens: how many the prompt has.
+        source: P(yes) before.
+        converted: P(yes) after.
+        pair: the caller's own query and document; None for the prompts that are always asked.
+    """
 
     label: str
     tokens: int
     source: float
     converted: float
+    pair: Pair | None = None
 
     @property
     def difference(self) -> float:
@@ -153,18 +164,21 @@ def _sysconf() -> int | None:
         return None
 
 
-def compare(source: Path, converted: Path, rows: Rows) -> Parity:
-    """P(yes) of both on the same prompts; `rows` says where the source's comes from.
+def compare(source: Path, converted: Path, rows: Rows, pairs: Sequence[Pair] = ()) -> Parity:
+    """P(yes) of both on the same prompts, those of `pairs` too; `rows` says where the source's comes from.
 
     Raises:
         ConversionError: transformers can't load one of them.
     """
     load = _classifier_forward if rows.weight == WEIGHT else _causal_forward
     with _quiet_transformers():
-        prompts = _tokenized(source)
+        prompts = _tokenized(source, pairs)
         before = _scores(lambda: load(source, rows), prompts)
         after = _scores(lambda: _converted_forward(converted), prompts)
-    return Parity(tuple(Probe(label, len(ids), before[label], after[label]) for label, ids in prompts.items()))
+    asked = {_label(pair): pair for pair in pairs}
+    return Parity(
+        tuple(Probe(label, len(ids), before[label], after[label], asked.get(label)) for label, ids in prompts.items())
+    )
 
 
 def check_parity(parity: Parity, folder: Path) -> None:
@@ -178,7 +192,7 @@ def check_parity(parity: Parity, folder: Path) -> None:
             )
 
 
-def _tokenized(source: Path) -> Prompts:
+def _tokenized(source: Path, pairs: Sequence[Pair]) -> Prompts:
     from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and only an extra brings it
 
     tokenizer = _load(AutoTokenizer, source)
@@ -186,10 +200,15 @@ def _tokenized(source: Path) -> Prompts:
     def encode(text: str) -> list[int]:
         return list(tokenizer.encode(text, add_special_tokens=False))
 
-    padding = ASIDE * (LONG // len(encode(ASIDE)) + 1)
-    texts = [*PROMPTS, *((label, WEB, QUERY, padding) for label in LONG_LABELS[:1])]
-    texts.append((LONG_LABELS[1], WEB, QUERY, padding + ANSWER))
+    repeated = len(encode(ASIDE * 2)) - len(encode(ASIDE))  # alone, its first word may have other tokens
+    padding = ASIDE * (LONG // repeated + 1)
+    texts = [*PROMPTS, (LONG_LABELS[0], WEB, QUERY, padding), (LONG_LABELS[1], WEB, QUERY, padding + ANSWER)]
+    texts += [(_label(pair), WEB, *pair) for pair in pairs]
     return {label: encode(*build_prompts(query, [document], task)) for label, task, query, document in texts}
+
+
+def _label(pair: Pair) -> str:
+    return textwrap.shorten(" / ".join(pair), 60, placeholder=" ...")
 
 
 def _scores(load: Callable[[], Forward], prompts: Prompts) -> dict[str, float]:

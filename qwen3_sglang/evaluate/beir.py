@@ -10,7 +10,7 @@ from typing import Any
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.evaluate.bm25 import name_of, search
 from qwen3_sglang.evaluate.dataset import Dataset, Document, Query, make_dataset
-from qwen3_sglang.evaluate.lines import id_of, keys_of, one_of, rows, text_of
+from qwen3_sglang.evaluate.lines import id_of, keys_of, one_of, rows, some, text_of
 from qwen3_sglang.evaluate.trec import Run, read_qrels, read_run
 
 DEPTH = 100
@@ -121,7 +121,11 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
                 raise InvalidInputError("split", path.name, remedy)
             files[_stem(path)] = path
     if not files:
-        remedy = "a BEIR folder has qrels/*.tsv beside corpus.jsonl, and here is none; name your file by --qrels"
+        beside = sorted(one.name for one in folder.parent.iterdir())
+        remedy = (
+            "a BEIR folder has qrels/*.tsv beside corpus.jsonl, and here is none; name your file by --qrels, a table "
+            f"with tabs or TREC's; found {some(beside)}"
+        )
         raise InvalidInputError("data", str(folder), remedy)
     if split is None and len(files) == 1:
         return next(iter(files.values()))
@@ -138,7 +142,12 @@ def _stem(path: Path) -> str:
 def _there(path: Path) -> Path:
     """The file, or its compressed form."""
     packed = path.with_name(f"{path.name}.gz")
-    return packed if packed.is_file() and not path.is_file() else path
+    there = next((one for one in (path, packed) if one.is_file()), None)
+    if there is None:
+        found = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
+        remedy = f"a BEIR folder has corpus.jsonl and queries.jsonl (CSV and Parquet aren't read); found {some(found)}"
+        raise InvalidInputError("data", str(path), remedy)
+    return there
 
 
 def _queries(path: Path) -> dict[str, str]:

@@ -5,22 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.evaluate.formats import LONGEST_MAGIC, binary, instead_of_json
 
 _GZIP = b"\x1f\x8b"
-_OTHERS = {
-    b"PAR1": "a Parquet file: write it as JSONL first (to_json of datasets; of pandas with lines=True)",
-    b"PK\x03\x04": "a zip archive: unpack it first",
-    b"\xff\xfe": "UTF-16 text: save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text: save it as UTF-8",
-    b"\x28\xb5\x2f\xfd": "compressed with zstd: unpack it first, or compress it with gzip",
-    b"BZh": "compressed with bzip2: unpack it first, or compress it with gzip",
-}
 
 
 def lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -43,10 +36,10 @@ def lines(path: Path) -> Iterator[tuple[str, str]]:
 def _opened(path: Path) -> TextIO:
     """The file as text; the caller closes it."""
     with path.open("rb") as file:
-        start = file.read(4)
-    for magic, remedy in _OTHERS.items():
-        if start.startswith(magic):
-            raise InvalidInputError("file", str(path), f"this is {remedy}")
+        start = file.read(LONGEST_MAGIC)
+    other = binary(start)
+    if other is not None:
+        raise InvalidInputError("file", str(path), f"this is {other}")
     # utf-8-sig: what Windows editors put in front is no part of the text.
     if start.startswith(_GZIP):
         return cast(TextIO, gzip.open(path, "rt", encoding="utf-8-sig"))
@@ -66,6 +59,9 @@ def rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if first[1].lstrip().startswith("["):
         yield from _items(path, "\n".join([first[1], *(line for _, line in numbered)]))
         return
+    other = instead_of_json(first[1])
+    if other is not None:
+        raise InvalidInputError(first[0], first[1], other)
     for where, line in chain([first], numbered):
         row = _parsed(where, line, "write one JSON object per line")
         if not isinstance(row, dict):
@@ -92,8 +88,12 @@ def _parsed(where: str, text: str, remedy: str) -> Any:
 
 def keys_of(row: dict[str, Any]) -> str:
     """What a row has, for a message: its first keys."""
-    names = [json.dumps(str(name)[:40], ensure_ascii=False) for name in row]
-    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "nothing"  # noqa: PLR2004 - a line
+    return some([json.dumps(str(name)[:40], ensure_ascii=False) for name in row])
+
+
+def some(names: Sequence[str], most: int = 12) -> str:
+    """The first of these names, for a message."""
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "") or "nothing"
 
 
 def one_of(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str | None:

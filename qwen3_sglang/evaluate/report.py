@@ -44,7 +44,7 @@ class Ranked:
         p_yes: its score.
         grade: its relevance, 0 for none.
         before: its place in the first stage, from 1.
-        truncated: the model read only its start.
+        truncated: the model didn't read its end.
     """
 
     id: str
@@ -134,7 +134,8 @@ class Report:
         pairs: documents scored per instruction.
         relevant: documents that are relevant, in all.
         found: of these, how many the first stage found. The rest no reranker can bring back.
-        truncated: scored pairs of which the model read only the start.
+        long_documents: "chunks" where documents that didn't fit were scored in chunks, else "truncate".
+        truncated: scored pairs of which the model didn't read the document's end.
         asked: scores that the server gave this time.
         kept: scores that were there from an earlier run.
         created: when, in ISO 8601.
@@ -152,6 +153,7 @@ class Report:
     pairs: int
     relevant: int
     found: int
+    long_documents: str
     truncated: int
     asked: int
     kept: int
@@ -193,6 +195,7 @@ def make_report(scored: Scored, goals: Goals, created: str) -> Report:
         pairs=len(documents),
         relevant=sum(grade > 0 for query in dataset.queries for grade in query.grades.values()),
         found=sum(query.grade(document) > 0 for query, document in documents),
+        long_documents=scored.long_documents,
         truncated=sum(s.truncated for lists in scored.by_instruction.values() for part in lists for s in part),
         asked=scored.asked,
         kept=scored.kept,

@@ -28,6 +28,7 @@ class Scored:
         by_instruction: scores by instruction, one list per query, in the documents' order.
         asked: pairs that the server scored now.
         kept: pairs whose scores were there already.
+        long_documents: what became of documents that didn't fit; see the option of that name.
     """
 
     dataset: Dataset
@@ -35,6 +36,7 @@ class Scored:
     by_instruction: dict[str, list[list[Score]]]
     asked: int
     kept: int
+    long_documents: str = "truncate"
 
 
 @dataclass(slots=True)
@@ -100,7 +102,7 @@ def score_dataset(
         instruction: [[state.known[keys[instruction, q.text, d.text]] for d in q.documents] for q in usable.queries]
         for instruction in instructions
     }
-    return Scored(usable, model, by_instruction, asked, kept)
+    return Scored(usable, model, by_instruction, asked, kept, client.settings.long_documents)
 
 
 def _ask(client: RerankClient, asks: Sequence[Ask], state: _State, progress: Progress | None) -> None:
@@ -138,6 +140,8 @@ def _keys(client: RerankClient, model: str, queries: Sequence[Query], instructio
     shared = [model, str(settings.max_length), str(settings.escape_special_tokens)]
     if settings.template != QWEN3:
         shared.append(repr(settings.template))
+    if settings.chunking is not None:
+        shared.append(repr(settings.chunking))
     return {
         (instruction, query.text, document.text): score_key(*shared, instruction, query.text, document.text)
         for instruction in instructions

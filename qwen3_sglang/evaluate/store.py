@@ -102,7 +102,7 @@ class ScoreStore:
 
     def add(self, scores: Mapping[bytes, Score]) -> None:
         """Keep these; they are on disk when this returns. Raises: as the class."""
-        rows = [(key, *score) for key, score in scores.items()]
+        rows = [(key, one.p_yes, one.logit, one.truncated) for key, one in scores.items()]
         self._do(lambda: self._write("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows))
 
     def _read(self, query: str, part: Sequence[bytes]) -> list[tuple[Any, ...]]:

@@ -47,8 +47,10 @@ def _facts(report: Report) -> Iterator[str]:
     yield f"model: {report.model}; {report.asked} scores asked for, {report.kept} kept from before"
     if report.judged < report.queries:
         yield f"{report.queries - report.judged} queries without a relevant document: not in the ranking metrics"
+    if report.long_documents == "chunks":
+        yield "long documents: scored in chunks, the best counts"
     if report.truncated:
-        yield f"{report.truncated} documents were too long: the model read their start"
+        yield f"{report.truncated} documents were too long: the model didn't read their end"
 
 
 def _comparison(report: Report) -> Table:

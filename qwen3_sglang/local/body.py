@@ -87,8 +87,8 @@ class Body(nn.Module):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         # Weights are given: to draw them on the "meta" device, torch would import its compiler, which takes seconds.
-        size = config["vocab_size"], config["hidden_size"]
-        self.embed_tokens = nn.Embedding(*size, _weight=torch.empty(size))
+        table = torch.empty(config["vocab_size"], config["hidden_size"])
+        self.embed_tokens = nn.Embedding.from_pretrained(table)  # type: ignore[no-untyped-call]
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config["num_hidden_layers"]))
         self.norm = Norm(config["hidden_size"], config["rms_norm_eps"])
         with torch.device("cpu"):  # computed, not read
@@ -126,7 +126,8 @@ def read_body(folder: Path, config: Mapping[str, Any]) -> Body:
     found: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if name.startswith(PREFIX) and not name.endswith(COMPUTED)]  # noqa: SIM118 - the handle is no mapping
-            found |= {name.removeprefix(PREFIX): file.get_tensor(name) for name in names}
+            for name in file.keys():  # noqa: SIM118 - the handle is no mapping
+                if name.startswith(PREFIX) and not name.endswith(COMPUTED):
+                    found[name.removeprefix(PREFIX)] = file.get_tensor(name)
     body.load_state_dict(found, assign=True)
     return body.requires_grad_(requires_grad=False)

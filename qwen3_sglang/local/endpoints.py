@@ -19,13 +19,12 @@ from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.items import Prompts, prompts_apart, prompts_of_sequence, read_score, refuse_classify
 from qwen3_sglang.local.labels import NO_CLASSES, in_order, read_orders
 from qwen3_sglang.local.openapi import describe
-from qwen3_sglang.names import PATIENCE, SOURCE_CLASS, TARGET_CLASS
+from qwen3_sglang.names import FRONTEND, PATIENCE, SOURCE_CLASS, TARGET_CLASS
 from qwen3_sglang.serving.callers import Stopped, in_thread, while_connected
 
 Read = Callable[[checks.Encode], Prompts]
 
 VERSION = "0.5"  # of the SGLang whose endpoints these are
-FRONTEND = "qwen3-sglang"  # what /server_info calls this server; SGLang's own are "python" and "rust"
 _LONGEST_WAIT = 10**6  # seconds
 
 
@@ -116,11 +115,11 @@ class Endpoints:
         names = dict.fromkeys(("model_path", "served_model_name", "tokenizer_path"), self.name)
         original = self.engine.answer_ids is not None
         kind = {"is_generation": original, "architectures": [SOURCE_CLASS if original else TARGET_CLASS]}
-        return JSONResponse({**names, "model_type": "qwen3", **kind})
+        return JSONResponse({**names, "model_type": "qwen3", **kind, "frontend": FRONTEND})
 
     async def server_info(self, request: Request) -> Response:
         """GET /server_info: which way it serves. SGLang's tells its whole command, keys included; this one doesn't."""
-        way = {"enable_mis": self.multi_item, "frontend": FRONTEND, "context_length": self.engine.max_length}
+        way = {"enable_mis": self.multi_item, "context_length": self.engine.max_length}
         return JSONResponse({"served_model_name": self.name, **way})
 
     async def health(self, request: Request) -> Response:

@@ -44,9 +44,10 @@ def read_orders(body: Body, count: int, known: tuple[int, int] | None, *, softma
     rows = given if checks.all_ids(given) else [given] * count
     if len(rows) != count:
         raise RejectedError("label_token_ids must have one list per item")
-    if not softmax:
+    orders = [_order(row, known) for row in rows]
+    if not softmax:  # that would be probabilities among all tokens
         raise RejectedError("this server answers label_token_ids with apply_softmax only")
-    return [_order(row, known) for row in rows]
+    return orders
 
 
 def in_order(pair: Pair, order: Order) -> Pair:

@@ -33,6 +33,7 @@ _WORDS = {
     "on_progress": "callback on_batch progress progress_bar progress_callback show_progress show_progress_bar",
     "show_progress": "progress progress_bar show_progress_bar verbose",
     "query": "q query_bundle query_str query_text question search_query",
+    "query_str": "q query query_text question search_query",
     "documents": "candidates chunks corpus docs items nodes passages sentences texts",
     "nodes": "candidates chunks docs documents items passages texts",
     "text_pairs": "inputs pairs query_document_pairs sentence_pairs sentences",
@@ -46,6 +47,9 @@ _WORDS = {
     "metadata_mode": "document_prompt metadata_keys rank_fields",
     "keep_retrieval_score": "keep_original_score keep_score",
 }
+
+
+_ALMOST = 0.85  # how alike two names are, by difflib: a letter more or less, or two exchanged
 
 
 def _plain(name: str) -> str:
@@ -65,6 +69,12 @@ def unknown_options(
     """
     unknown = [name for name in given if name not in known]
     return "; ".join(f"unknown option {name}{_meant(name, known, elsewhere or {})}" for name in unknown) or None
+
+
+def slips(given: Iterable[str], known: Collection[str]) -> list[str]:
+    """Names that are almost one of the known options; another library's word is none, since it may be meant so."""
+    plain = {_plain(ours) for ours in known}
+    return [name for name in given if name not in known and get_close_matches(_plain(name), plain, 1, _ALMOST)]
 
 
 def _meant(name: str, known: Collection[str], elsewhere: Mapping[str, str]) -> str:

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from qwen3_sglang.errors import UnknownOptionError
 from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.headers import read_headers
 from qwen3_sglang.secret import SecretStr
 
+_SECRETS = ("api_key", "headers")
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
 
@@ -97,11 +99,21 @@ def _constructor(function: Callable[..., None], elsewhere: Mapping[str, str]) ->
 def masked(
     given: Mapping[str, Any], known: Collection[str], wrap: Callable[[str], object] = SecretStr
 ) -> dict[str, Any]:
-    """The arguments, with each string wrapped that is a key, or may be one under a misspelled name."""
+    """The arguments, with each string wrapped that is a secret, or may be one under a misspelled name."""
     return {
-        name: wrap(value) if isinstance(value, str) and (name == "api_key" or name not in known) else value
+        name: _wrapped(name, value, wrap) if name in _SECRETS or name not in known else value
         for name, value in given.items()
     }
+
+
+def _wrapped(name: str, value: Any, wrap: Callable[[str], object]) -> Any:
+    if name == "headers":  # may be lines
+        value = read_headers(value)
+    if isinstance(value, Mapping):
+        return {key: _wrapped("", one, wrap) for key, one in value.items()}
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    return wrap(value) if isinstance(value, str) else value
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str]:

@@ -10,11 +10,13 @@ The embedded server (`qwen3_sglang.local`) has the same page at "/". The web ser
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import MissingDependencyError
+from qwen3_sglang.playground.answer import LongDocuments
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,7 +28,8 @@ def run_in_thread(
     base_url: str | None = None,
     *,
     api_key: str | None = None,
-    endpoint: str = "v1/classify",
+    headers: Mapping[str, str] | str | None = None,
+    endpoint: str = "auto",
     timeout: float = 60.0,
     port: int = 0,
 ) -> AbstractContextManager[str]:
@@ -37,6 +40,7 @@ def run_in_thread(
     Args:
         base_url: the server's address, as `RerankClient` takes it.
         api_key: the server's key; it stays in this process.
+        headers: further ones for the server, as `RerankClient` takes them; they stay in this process too.
         endpoint: which of the server's endpoints is asked, as `RerankClient` takes it.
         timeout: seconds that one call to the server may take in all.
         port: port to listen on; 0 takes a free one.
@@ -47,8 +51,15 @@ def run_in_thread(
         OSError: the port is taken.
     """
 
-    def make_client() -> RerankClient:
-        return RerankClient(base_url, api_key=api_key, endpoint=endpoint, timeout=timeout)
+    def make_client(long_documents: LongDocuments = "truncate") -> RerankClient:
+        return RerankClient(
+            base_url,
+            api_key=api_key,
+            headers=headers,
+            endpoint=endpoint,
+            timeout=timeout,
+            long_documents=long_documents,
+        )
 
     make_client().close()  # so that an unusable argument is raised here, not on the page
     running: AbstractContextManager[str] = _web().run(make_client, port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import orjson
 
@@ -14,7 +14,8 @@ from qwen3_sglang.prompts.template import Prompt
 from qwen3_sglang.prompts.texts import check_documents, check_text
 from qwen3_sglang.ranking import RerankResult
 
-_FIELDS = {"query", "documents", "instruction"}
+_FIELDS = {"query", "documents", "instruction", "long_documents"}
+LongDocuments = Literal["truncate", "chunks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class Ask:
         query: the query.
         documents: at least one.
         instruction: the task; None, where the page sends none, stands for the template's own.
+        long_documents: what becomes of a document that doesn't fit, as `RerankClient` takes it.
     """
 
     query: str
     documents: list[str]
     instruction: str | None = None
+    long_documents: LongDocuments = "truncate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Ranked:
 
     Attributes:
         results: every document, best first: threshold and top_n are the page's to apply.
-        prompts: what the model read, in the documents' order, each with its parts.
+        prompts: what the model read, in the documents' order, each with its parts; of a document that was scored in
+            chunks, the best chunk's.
         model: its name.
         milliseconds: from the question to the last score.
     """
@@ -50,8 +54,9 @@ class Ranked:
 
 
 def read_ask(raw: bytes) -> Ask:
-    """The question in a request's body: {"query": str, "documents": [str], "instruction": str, left out for the
-    template's own}.
+    """The question in a request's body: {"query": str, "documents": [str], "instruction": str, "long_documents": str}.
+
+    The last two may be left out: the template's own instruction, and "truncate".
 
     Raises:
         InvalidInputError: the body is something else; a blank query, no documents, an unknown field.
@@ -69,10 +74,13 @@ def read_ask(raw: bytes) -> Ask:
     check_text("query", query)
     if "instruction" in body:
         check_text("instruction", instruction)
+    how = body.get("long_documents", "truncate")
+    if how not in get_args(LongDocuments):
+        raise InvalidInputError("long_documents", how, 'send "truncate" or "chunks"')
     check_documents(documents)
     if not documents:
         raise InvalidInputError("documents", documents, "pass at least one document")
-    return Ask(query, documents, instruction)
+    return Ask(query, documents, instruction, how)
 
 
 def answer(ranked: Ranked) -> dict[str, Any]:
@@ -81,9 +89,11 @@ def answer(ranked: Ranked) -> dict[str, Any]:
     `prompt.before`, a result's `document` and `prompt.after` are parts {"kind", "text"} whose texts, joined, are the
     prompt as it was sent. Kinds: "special" (a token of the template), "template", "instruction", "query", "document",
     and "broken" (a special token inside one of the texts, sent as plain characters). `logit` is null where it is
-    infinite, `tokens` where nobody could count them.
+    infinite, `tokens` where nobody could count them, and those of all prompts where some aren't shown: of a document
+    that was scored in chunks, `prompt` is the best chunk's, and `chunk` its place.
     """
-    counts = [prompt.tokens for prompt in ranked.prompts]
+    divided = any(result.chunk for result in ranked.results)
+    counts = [None if divided else prompt.tokens for prompt in ranked.prompts]
     before, _, after = _parts(ranked.prompts[0])
     return {
         "model": ranked.model,
@@ -102,6 +112,7 @@ def _result(result: RerankResult, prompt: Prompt) -> dict[str, Any]:
         "logit": result.logit if math.isfinite(result.logit) else None,
         "tokens": prompt.tokens,
         "truncated": result.truncated,
+        "chunk": None if result.chunk is None else result.chunk._asdict(),
         "document": document,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,11 +47,27 @@ class SpecialTokens:
             texts = [_spaced(begin, text, self._longest) if first in text else text for text in texts]
         return texts
 
+    def unbroken(self, text: str, offsets: Sequence[int]) -> list[int]:
+        """Offsets into what `broken_in` makes of `text`, as offsets into `text` itself."""
+        text, found = text[: max(offsets, default=0) + self._longest], list(offsets)
+        spaces = []
+        for first, begin in self._begins.items():
+            ends = [match.end() for match in begin.finditer(text)] if first in text else []
+            spaces.append([end + place for place, end in enumerate(ends)])
+            text = _spaced(begin, text, self._longest) if ends else text
+        for places in reversed(spaces):  # the last that were put in first
+            found = [offset - bisect_left(places, offset) for offset in found]
+        return found
+
     def parts(self, kind: str, text: str) -> tuple[Part, ...]:
         """A piece of a prompt as it is sent, in parts: its special tokens, or those that were broken in it."""
         tokens, mark = (self._whole, "special") if kind == "template" else (self._broken, "broken")
-        pieces = tokens.split(text)  # one group: plain, token, plain, token, …, plain
-        return tuple(Part((kind, mark)[place % 2], piece) for place, piece in enumerate(pieces) if piece)
+        parts: list[Part] = []
+        done = 0
+        for found in tokens.finditer(text):  # not split, which holds the interpreter until all are found
+            parts += Part(kind, text[done : found.start()]), Part(mark, found[0])
+            done = found.end()
+        return tuple(part for part in (*parts, Part(kind, text[done:])) if part.text)
 
     @cached_property
     def _longest(self) -> int:

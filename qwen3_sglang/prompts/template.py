@@ -62,7 +62,7 @@ class Head:
 
     Attributes:
         template: what it was made by.
-        parts: its pieces, as they are shown.
+        pieces: (kind, text) of what it is made of.
         bare: everything before the joint; tokenised alone, it gives the prompt's own tokens.
         joint: stands between `bare` and the document.
         own: what the prompts of this query have between the start of their task and the document.
@@ -70,7 +70,7 @@ class Head:
     """
 
     template: Template
-    parts: tuple[Part, ...]
+    pieces: tuple[tuple[str, str], ...]
     bare: str
     joint: str = ""
     own: str = ""
@@ -94,7 +94,8 @@ class Head:
     def prompt(self, document: str, *, tokens: int | None = None, truncated: bool = False) -> Prompt:
         """The prompt of a document as it is sent, with its pieces."""
         template = self.template
-        parts = Parts(self.parts, template.shown("document", document), template.shown("template", template.suffix))
+        before = tuple(part for kind, text in self.pieces for part in template.shown(kind, text))
+        parts = Parts(before, template.shown("document", document), template.shown("template", template.suffix))
         return Prompt(f"{self.text}{document}{template.suffix}", tokens, truncated, parts)
 
 
@@ -183,15 +184,15 @@ class Template:
         task = self.instruction if instruction is None else instruction
         pieces = self._filled(query, task, escape=escape, most=most)
         bare, own = "".join(text for _, text in pieces), "".join(text for _, text in pieces[self._shared :])
-        parts = (*self._shown(pieces), *self.shown("template", self.joint))
-        return Head(self, parts, bare, self.joint, own + self.joint, pieces[self._shared][1])
+        shown = (*pieces, ("template", self.joint))
+        return Head(self, shown, bare, self.joint, own + self.joint, pieces[self._shared][1])
 
     def task(self, instruction: str, *, escape: bool = True, most: int | None = None) -> Head:
         """The part that every query of one task shares: what follows it is `Head.own` and the document."""
         pieces = self._filled("", instruction, escape=escape, most=most)[: self._shared]
         text = "".join(text for _, text in pieces)
         bare = text.removesuffix(" ")  # it belongs to the query's first word, as a joint does to the document's
-        return Head(self, self._shown(pieces), bare, text[len(bare) :])
+        return Head(self, tuple(pieces), bare, text[len(bare) :])
 
     def escape(self, text: str) -> str:
         """`text` with a space inside each special token, so that the tokenizer reads plain characters.
@@ -200,6 +201,10 @@ class Template:
         """
         [broken] = self._tokens.broken_in([text])
         return broken
+
+    def unescaped(self, text: str, offsets: Sequence[int]) -> list[int]:
+        """Offsets into what `escape` makes of `text`, as offsets into `text` itself."""
+        return self._tokens.unbroken(text, offsets)
 
     def shown(self, kind: str, text: str) -> tuple[Part, ...]:
         """A piece of a prompt as it is sent, in parts; see `Part.kind`."""
@@ -212,9 +217,6 @@ class Template:
         if escape:
             texts = {slot: self.escape(text) for slot, text in texts.items()}
         return [(piece.value, texts[piece]) if isinstance(piece, Slot) else ("template", piece) for piece in self.start]
-
-    def _shown(self, pieces: Sequence[tuple[str, str]]) -> tuple[Part, ...]:
-        return tuple(part for kind, text in pieces for part in self.shown(kind, text))
 
     @property
     def _shared(self) -> int:

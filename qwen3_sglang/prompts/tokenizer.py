@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
 
+_PARALLEL = "TOKENIZERS_PARALLELISM"
 _PANIC = "PanicException"  # what Rust's panics become: a BaseException that can't be imported
 
 
@@ -29,6 +31,8 @@ class LocalTokenizer:
             TokenizerFailedError: the library fails on one of them.
         """
         with _failures():
+            if _alone():
+                return [self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
             return [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def decode(self, ids: list[list[int]]) -> list[str]:
@@ -38,7 +42,22 @@ class LocalTokenizer:
             TokenizerFailedError: the library fails on one of them.
         """
         with _failures():
+            if _alone():
+                return [self._tokenizer.decode(row, skip_special_tokens=False) for row in ids]
             return list(self._tokenizer.decode_batch(ids, skip_special_tokens=False))
+
+
+_forked: list[bool] = []  # one entry in a forked child
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _forked.append(True))
+
+
+def _alone() -> bool:
+    """Whether texts must be read one by one: a forked child has none of the library's threads.
+
+    The library takes care of that by itself, unless the user's variable says otherwise: then a batch never ends there.
+    """
+    return bool(_forked) and _PARALLEL in os.environ
 
 
 @contextmanager

@@ -12,7 +12,7 @@ longer than `limit` of the longest tokens only the start is looked at: nothing m
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -57,11 +57,23 @@ class Tokenizer(Protocol):
 
 
 T = TypeVar("T")
-_Step = Generator[Encode | Decode, Any, T]
-Steps = _Step[list[Fitted]]
+Steps = Generator[Encode | Decode, Any, T]
 
 
-def fit(head: Head, documents: Sequence[str], limit: int) -> Steps:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The start of a text that fits.
+
+    Attributes:
+        text: that start.
+        before: the same without its last tokens, as decoded; see `cut`.
+    """
+
+    text: str
+    before: str = ""
+
+
+def fit(head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]:
     """The documents, cut where head + document + suffix has more than `limit` tokens.
 
     Asks nothing while every prompt is surely short enough.
@@ -76,11 +88,9 @@ def fit(head: Head, documents: Sequence[str], limit: int) -> Steps:
     most = limit * head.template.longest_token
     bodies = {index: f"{head.joint}{documents[index][:most]}" for index in unsure}
     ids, room = yield from _measure(head, bodies, limit)
-    if room < 1:
-        raise _no_room(head, limit - room, limit)
     longer = {index: tokens for index, tokens in ids.items() if len(tokens) > room}
-    cut = yield from _cut(head, bodies, longer, room, limit)
-    return [Fitted(cut.get(index, text), truncated=index in cut) for index, text in enumerate(documents)]
+    found = yield from cut(head, bodies, longer, room, limit)
+    return [Fitted(found[i].text, truncated=True) if i in found else Fitted(text) for i, text in enumerate(documents)]
 
 
 def surely_fit(head: Head, documents: Sequence[str], limit: int) -> bool:
@@ -88,15 +98,14 @@ def surely_fit(head: Head, documents: Sequence[str], limit: int) -> bool:
     return not suspects(head, documents, limit)
 
 
-def _measure(head: Head, bodies: dict[int, str], limit: int) -> _Step[tuple[dict[int, list[int]], int]]:
-    """The bodies' token ids, and how many of them have room."""
-    if len(head.bare) > limit * _WINDOW:  # mostly too long by far: not worth tokenising whole
-        [start] = yield Encode([head.bare[: limit * _WINDOW]])
-        if len(start) > limit:
-            raise _no_room(head, f"more than {limit}", limit)
+def _measure(head: Head, bodies: dict[int, str], limit: int) -> Steps[tuple[dict[int, list[int]], int]]:
+    """The bodies' token ids, and how many of them have room. Bodies begin with the head's joint.
+
+    Raises:
+        QueryError: the query and the instruction leave no room.
+    """
     windows = {index: body[: limit * _WINDOW] for index, body in bodies.items()}
-    start, end, *found = yield Encode([head.bare, head.template.suffix, *windows.values()])
-    room = limit - len(start) - len(end)
+    room, found = yield from room_beside(head, list(windows.values()), limit)
     ids = dict(zip(bodies, found, strict=True))
     unsure = [index for index in bodies if len(ids[index]) <= room and len(windows[index]) < len(bodies[index])]
     if unsure:
@@ -105,23 +114,80 @@ def _measure(head: Head, bodies: dict[int, str], limit: int) -> _Step[tuple[dict
     return ids, room
 
 
-def _cut(head: Head, bodies: dict[int, str], ids: dict[int, list[int]], room: int, limit: int) -> _Step[dict[int, str]]:
-    """The start of each body in `ids` that leaves its prompt within `limit`."""
-    cut: dict[int, str] = {}
-    rooms = dict.fromkeys(ids, room)
+def room_beside(head: Head, bodies: list[str], limit: int) -> Steps[tuple[int, list[list[int]]]]:
+    """How many tokens of a body have room, 1 at least; and the bodies' own, since that is the same question.
+
+    Raises:
+        QueryError: the query and the instruction leave no room.
+    """
+    if len(head.bare) > limit * _WINDOW:  # mostly too long by far: not worth tokenising whole
+        [start] = yield Encode([head.bare[: limit * _WINDOW]])
+        if len(start) > limit:
+            raise no_room(head, f"more than {limit}", limit)
+    start, end, *found = yield Encode([head.bare, head.template.suffix, *bodies])
+    room = limit - len(start) - len(end)
+    if room < 1:
+        raise no_room(head, limit - room, limit)
+    return room, found
+
+
+def given_back(body: str, decoded: str) -> str:
+    """The longest start of `body`, or of its NFC, that a tokenizer decodes to whole characters.
+
+    Raises:
+        InvalidInputError: what it gives back isn't this text.
+    """
+    same = _common(body, decoded)
+    if len(same) < len(decoded) and not body.isascii():
+        same = max(same, _common(nfc(body, len(decoded)), decoded), key=len)
+    if len(decoded) - len(same) > _LOST_AT_MOST:
+        remedy = "pass the folder of the served model: this tokenizer doesn't give back the text it was given"
+        raise InvalidInputError("tokenizer", decoded[len(same) : len(same) + 20], remedy)
+    return same
+
+
+def cut(
+    head: Head,
+    bodies: dict[int, str],
+    ids: dict[int, list[int]],
+    room: int,
+    limit: int,
+    *,
+    start: Callable[[str, str], str] = given_back,
+    back: int = 0,
+) -> Steps[dict[int, Cut]]:
+    """The longest start of each body in `ids` that leaves its prompt within `limit`, without the head's joint.
+
+    Args:
+        head: what the prompts share.
+        bodies: joint and text of each.
+        ids: their tokens.
+        room: tokens that fit.
+        limit: tokens that a prompt may have.
+        start: (body, a start of it as decoded) -> that start as it is to be sent.
+        back: how many tokens of what fits `Cut.before` leaves out; 0: it isn't asked for.
+
+    Raises:
+        QueryError: the query and the instruction leave no room.
+        InvalidInputError: the tokenizer isn't the model's.
+    """
+    found: dict[int, Cut] = {}
+    rooms = {index: min(room, len(tokens)) for index, tokens in ids.items()}
     step = 1
     while rooms:
-        texts = yield Decode([ids[index][:left] for index, left in rooms.items()])
-        for index, text in zip(rooms, texts, strict=True):
-            cut[index] = _given_back(bodies[index], text).removeprefix(head.joint)
+        without = [ids[index][: max(0, left - back)] for index, left in rooms.items()] if back else []
+        texts = yield Decode([*(ids[index][:left] for index, left in rooms.items()), *without])
+        for place, index in enumerate(rooms):
+            text, before = texts[place], texts[place + len(rooms)] if back else ""
+            found[index] = Cut(start(bodies[index], text).removeprefix(head.joint), before)
         # The characters at a cut can make other tokens than they did inside the text.
-        again = yield Encode(head.prompts([cut[index] for index in rooms]))
+        again = yield Encode(head.prompts([found[index].text for index in rooms]))
         over = {index: len(tokens) - limit for index, tokens in zip(rooms, again, strict=True)}
         if any(more > 0 and rooms[index] == 0 for index, more in over.items()):
-            raise _no_room(head, limit + max(over.values()), limit)
+            raise no_room(head, limit + max(over.values()), limit)
         rooms = {index: max(0, rooms[index] - step * more) for index, more in over.items() if more > 0}
         step *= 2  # whatever a tokenizer counts, this comes to an end
-    return cut
+    return found
 
 
 def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
@@ -131,26 +197,28 @@ def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
         QueryError: the query and the instruction leave no room for a document.
     """
     unsure = set(suspects(head, documents, limit))
-    room = _room_in_bytes(head, limit)
-    if unsure and room < 1:
-        raise _no_room(head, limit - room, limit)
+    room = room_in_bytes(head, limit) if unsure else 0
     return [
-        Fitted(_first_bytes(text, room), truncated=True) if index in unsure else Fitted(text)
+        Fitted(first_bytes(text, room), truncated=True) if index in unsure else Fitted(text)
         for index, text in enumerate(documents)
     ]
 
 
 def fit_with(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
     """`fit`, answered by a tokenizer at hand. Raises: as `fit`, and what the tokenizer raises."""
-    steps = fit(head, documents, limit)
+    return answered(tokenizer, fit(head, documents, limit))
+
+
+def answered(tokenizer: Tokenizer, steps: Steps[T]) -> T:
+    """What the steps return, answered by a tokenizer at hand. Raises: what they raise, and what it raises."""
     try:
         asked = next(steps)
         while True:
             found = tokenizer.encode(asked.texts) if isinstance(asked, Encode) else tokenizer.decode(asked.ids)
             asked = steps.send(found)
     except StopIteration as stop:
-        fitted: list[Fitted] = stop.value
-    return fitted
+        result: T = stop.value
+    return result
 
 
 def portions(documents: Sequence[str], limit: int, most: int) -> list[slice]:
@@ -165,13 +233,25 @@ def portions(documents: Sequence[str], limit: int, most: int) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], len(documents)], strict=True)]
 
 
-def _room_in_bytes(head: Head, limit: int) -> int:
+def room_in_bytes(head: Head, limit: int) -> int:
+    """Bytes that a document may have, one token each: 1 at least.
+
+    Raises:
+        QueryError: the query and the instruction leave no room.
+    """
+    room = _bytes_left(head, limit)
+    if room < 1:
+        raise no_room(head, limit - room, limit)
+    return room
+
+
+def _bytes_left(head: Head, limit: int) -> int:
     return limit - bytes_in_nfc(head.text, limit) - len(head.template.suffix.encode())
 
 
 def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte, after NFC."""
-    room = _room_in_bytes(head, limit)
+    room = _bytes_left(head, limit)
     return [
         index
         for index, document in enumerate(documents)
@@ -183,21 +263,6 @@ def _has_more_bytes(text: str, room: int) -> bool:
     if len(text) > NFC_GROWTH * room:
         return True
     return NFC_GROWTH * len(text.encode()) > room and bytes_in_nfc(text, room) > room
-
-
-def _given_back(body: str, decoded: str) -> str:
-    """The longest start of `body`, or of its NFC, that a tokenizer decodes to whole characters.
-
-    Raises:
-        InvalidInputError: what it gives back isn't this text.
-    """
-    same = _common(body, decoded)
-    if len(same) < len(decoded) and not body.isascii():
-        same = max(same, _common(nfc(body, len(decoded)), decoded), key=len)
-    if len(decoded) - len(same) > _LOST_AT_MOST:
-        remedy = "pass the folder of the served model: this tokenizer doesn't give back the text it was given"
-        raise InvalidInputError("tokenizer", decoded[len(same) : len(same) + 20], remedy)
-    return same
 
 
 def _common(one: str, other: str) -> str:
@@ -214,10 +279,12 @@ def _common(one: str, other: str) -> str:
     return other[:low]
 
 
-def _first_bytes(text: str, room: int) -> str:
+def first_bytes(text: str, room: int) -> str:
+    """The start of the text's NFC that has at most `room` bytes in UTF-8, whole characters only."""
     return nfc(text[: NFC_GROWTH * room], room).encode()[:room].decode(errors="ignore")
 
 
-def _no_room(head: Head, tokens: int | str, limit: int) -> QueryError:
+def no_room(head: Head, tokens: int | str, limit: int) -> QueryError:
+    """The error of a query beside which no document fits; the query and the instruction take `tokens`."""
     remedy = f"shorten the query or the instruction, or raise max_length: they take {tokens} of {limit} tokens"
     return QueryError("query", head.query, remedy)

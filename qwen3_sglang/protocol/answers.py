@@ -181,7 +181,9 @@ def _class_scores(url: str, rows: list[Any]) -> list[Score]:
             )
         except (KeyError, TypeError, ValueError):
             plain = False
-        scores.append(new_score((p_yes, log(p_yes) - log(p_no), False)) if plain else _class_score(url, index, row))
+        scores.append(
+            new_score((p_yes, log(p_yes) - log(p_no), False, None)) if plain else _class_score(url, index, row)
+        )
     return scores
 
 

@@ -30,6 +30,7 @@ class Call:
         collect: whether to go on after a document that the server refuses; else that raises.
         answered: names that the answers to this client gave.
         listed: names that the server's model list gave it.
+        fits: every document is known to fit: it isn't measured again.
     """
 
     model: str
@@ -44,3 +45,4 @@ class Call:
     collect: bool = False
     answered: Names = field(default_factory=Names)
     listed: Names = field(default_factory=Names)
+    fits: bool = False

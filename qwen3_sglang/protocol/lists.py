@@ -40,7 +40,7 @@ def make_ready(call: Call, documents: Sequence[str]) -> Steps[Packable | errors.
         QueryError: no document fits beside the query.
     """
     try:
-        return (yield from make_packable(_counter(call), call.head, documents, call.max_length))
+        return (yield from make_packable(counter(call), call.head, documents, call.max_length))
     except errors.QueryError as error:
         if not call.collect:
             raise
@@ -213,9 +213,10 @@ def _begin(call: Call, documents: Sequence[str], where: Where, ready: Packable |
 
 def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:
     """The documents as they are sent, and which are cut."""
-    if truncate.surely_fit(call.head, documents, call.max_length):  # the usual case: nothing to make of each
+    # The usual case: nothing to make of each.
+    if call.fits or truncate.surely_fit(call.head, documents, call.max_length):
         return documents, ()
-    fitted = yield from _counter(call).fit(call.head, documents, call.max_length)
+    fitted = yield from counter(call).fit(call.head, documents, call.max_length)
     return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
 
 
@@ -226,11 +227,12 @@ def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]
         ServerError: one of its subclasses.
         QueryError: no document fits beside the query.
     """
-    counter = _counter(call)
-    fitted = yield from counter.fit(call.head, documents, call.max_length)
-    counts = yield from counter.count(call.head.prompts([document.text for document in fitted]))
+    counting = counter(call)
+    fitted = yield from counting.fit(call.head, documents, call.max_length)
+    counts = yield from counting.count(call.head.prompts([document.text for document in fitted]))
     return [call.head.prompt(f.text, tokens=n, truncated=f.truncated) for f, n in zip(fitted, counts, strict=True)]
 
 
-def _counter(call: Call) -> TokenCounter:
+def counter(call: Call) -> TokenCounter:
+    """Who counts the call's tokens."""
     return TokenCounter(call.model, call.patience, call.tokenizer)

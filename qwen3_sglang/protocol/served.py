@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging import getLogger
 from typing import Any
 
@@ -27,20 +27,24 @@ class Served:
         model: its name there.
         max_length: tokens that a prompt may have; None where the server doesn't say.
         owner: whose server it is, in the words of its model list.
+        certain: whether asking again would say no more.
     """
 
     model: str
     max_length: int | None = None
     owner: str | None = field(default=None, compare=False)
+    certain: bool = field(default=True, compare=False)
 
 
-def ask_served(patience: Patience, model: str | None = None) -> Steps[Served]:
+def ask_served(patience: Patience, model: str | None = None, seconds: float | None = None) -> Steps[Served]:
     """The name of the model that is served, and its limit; `model` says which, where there are several.
+
+    `seconds`: how long one request may take; None: as long as the call.
 
     Raises:
         ServerError: one of its subclasses; NotSGLangError where the list names no model.
     """
-    response = yield from ask(Request(MODELS), patience)
+    response = yield from ask(Request(MODELS, seconds=seconds), patience)
     served = _listed(response)
     if not served:
         raise errors.NotSGLangError(response.url, "the model list names no model; is this an SGLang server?")
@@ -90,21 +94,26 @@ def check_served(call: Call) -> Steps[None]:
 def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
     """The served model; where the server has no usable model list, `model`, if the user named it.
 
+    A named model's list may take a third of the call's time, retries included: the scores come without it too.
+
     Raises: ServerError, one of its subclasses, as `ask_served`.
     """
+    if model is None:
+        return (yield from ask_served(patience))
+    left = patience.left()
+    hasty = replace(patience, left=lambda: patience.left() - left * (1 - _SHARE))
     try:
-        return (yield from ask_served(patience, model))
+        return (yield from ask_served(hasty, model, left * _SHARE))
     except errors.ServerError as failure:
-        if model is None or isinstance(failure, _MAY_ANSWER_LATER):
-            raise
         # Not its message: the server's words may hold the key, which is hidden only in what leaves the client.
         why = failure.status or type(failure).__name__
         _log.info(
             "%s: no usable model list (%s), so the server's own limit isn't known (max_length=)", failure.url, why
         )
-        return Served(model)
+        return Served(model, certain=not isinstance(failure, _MAY_ANSWER_LATER))
 
 
+_SHARE = 1 / 3
 _MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, errors.ServerOverloadedError)
 
 

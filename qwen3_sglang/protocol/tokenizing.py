@@ -1,4 +1,4 @@
-"""Long documents cut, and prompts counted, by a tokenizer on this machine or by the server's. No I/O.
+"""Long documents cut or divided, and prompts counted, by a tokenizer on this machine or by the server's. No I/O.
 
 What computes for long is yielded as Compute, so that whoever drives these steps can do it where it holds nobody up.
 """
@@ -6,7 +6,7 @@ What computes for long is yielded as Compute, so that whoever drives these steps
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from logging import getLogger
@@ -16,6 +16,7 @@ import orjson
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
+from qwen3_sglang.prompts.chunks import Chunking, Divided, divide, divide_bytes
 from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Decode, Encode, Fitted
@@ -31,7 +32,7 @@ _NO_LISTS = {400, 422}  # vLLM's takes one text at a time
 _TOO_LARGE = 413
 _CUT_BY_BYTES = (
     "%s, so long documents are cut after max_length bytes, not tokens; "
-    "pass tokenizer= (the served model's folder) to keep more of them"
+    "pass tokenizer= (the served model's folder) to let more of them into a prompt"
 )
 
 _log = getLogger(__name__)
@@ -59,15 +60,44 @@ class TokenCounter:
             InvalidInputError: `tokenizer` isn't the model's.
             ServerError: the server's tokenizer can't be asked, or its answers make no sense.
         """
-        fitted: list[Fitted] = []
+        return (
+            yield from self._in_portions(
+                head, documents, limit, partial(truncate.fit, limit=limit), partial(truncate.fit_bytes, limit=limit)
+            )
+        )
+
+    def divide(self, head: Head, documents: Sequence[str], limit: int, how: Chunking) -> Steps[list[Divided]]:
+        """The chunks of each document; by bytes where no tokenizer can count. Raises: as `fit`."""
+        return (
+            yield from self._in_portions(
+                head,
+                documents,
+                limit,
+                partial(divide, limit=limit, how=how),
+                partial(divide_bytes, limit=limit, how=how),
+            )
+        )
+
+    def _in_portions(
+        self,
+        head: Head,
+        documents: Sequence[str],
+        limit: int,
+        by_tokens: Callable[[Head, Sequence[str]], truncate.Steps[list[T]]],
+        by_bytes: Callable[[Head, Sequence[str]], list[T]],
+    ) -> Steps[list[T]]:
+        found: list[T] = []
         for part in truncate.portions(documents, limit, PORTION):
+            if truncate.surely_fit(head, documents[part], limit):
+                found += by_bytes(head, documents[part])  # which leaves them as they are, and asks nobody
+                continue
             try:
-                fitted += yield from self._fit(head, documents[part], limit)
+                found += yield from self._answered(by_tokens(head, documents[part]))
             except _NobodyCountsError as reason:
                 _log.warning(_CUT_BY_BYTES, reason)
-                rest = documents[len(fitted) :]
-                return fitted + (yield from computed(partial(truncate.fit_bytes, head, rest, limit)))
-        return fitted
+                rest = documents[len(found) :]
+                return found + (yield from computed(partial(by_bytes, head, rest)))
+        return found
 
     def count(self, prompts: Sequence[str]) -> Steps[list[int] | list[None]]:
         """Number of tokens of each prompt; None where no tokenizer can count.
@@ -85,13 +115,11 @@ class TokenCounter:
             return [None] * len(prompts)
         return list(map(len, found))
 
-    def _fit(self, head: Head, documents: Sequence[str], limit: int) -> Steps[list[Fitted]]:
-        if truncate.surely_fit(head, documents, limit):
-            return [Fitted(document) for document in documents]
-        steps, answer = truncate.fit(head, documents, limit), None
+    def _answered(self, steps: truncate.Steps[list[T]]) -> Steps[list[T]]:
+        answer = None
         while True:
             try:
-                asked, fitted = yield from computed(partial(_next, steps, answer))
+                asked, found = yield from computed(partial(_next, steps, answer))
             except errors.QueryError:
                 raise
             except errors.InvalidInputError as error:
@@ -100,7 +128,7 @@ class TokenCounter:
                 message = f"doesn't give back the text that was tokenised ({error.value!r}); pass tokenizer="
                 raise errors.ProtocolError(DETOKENIZE, message) from None
             if asked is None:
-                return fitted
+                return found
             answer = yield from self._answer(asked)
 
     def _answer(self, asked: Encode | Decode) -> Steps[list[Any]]:
@@ -136,9 +164,9 @@ class _NobodyCountsError(Exception):
 
 
 def _next(
-    steps: truncate.Steps, answer: list[Any] | None
-) -> tuple[Encode | Decode, list[Fitted]] | tuple[None, list[Fitted]]:
-    """What `fit` asks next; or None, and what it returns."""
+    steps: truncate.Steps[list[T]], answer: list[Any] | None
+) -> tuple[Encode | Decode, list[T]] | tuple[None, list[T]]:
+    """What the steps ask next; or None, and what they return."""
     try:
         return steps.send(answer), []
     except StopIteration as stop:

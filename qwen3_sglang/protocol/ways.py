@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from qwen3_sglang.names import SOURCE_CLASS
+from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.names import FRONTEND, SOURCE_CLASS
 from qwen3_sglang.prompts.template import Template
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Tokenizer
@@ -59,16 +60,19 @@ class Said:
     Attributes:
         multi_item: whether it runs multi-item scoring.
         architecture: the model's.
+        embedded: whether it is this project's embedded server.
     """
 
     multi_item: bool | None = None
     architecture: str | None = None
+    embedded: bool = False
 
 
 def ask_said(patience: Patience) -> Steps[Said]:
     """What the server says of itself. Raises nothing."""
     multi_item = _multi_item((yield _question(SERVER_INFO, patience)))
-    return Said(multi_item, _architecture((yield _question(MODEL_INFO, patience))))
+    model = yield _question(MODEL_INFO, patience)
+    return Said(multi_item, _architecture(model), _field(model, "frontend") == FRONTEND)
 
 
 def ask_way(
@@ -159,3 +163,10 @@ def _pair(found: object) -> tuple[int, int] | None:
     if len(flat) != 2 or len(rows) != 2 or flat[0] == flat[1]:  # noqa: PLR2004 - no and yes
         return None
     return flat[0], flat[1]
+
+
+def refused(named: str, said: Said) -> InvalidInputError | None:
+    """Why a named endpoint must not be asked on a server that says so; None where it may."""
+    if said.multi_item and ENDPOINTS[named].path != ENDPOINTS[SCORE].path:
+        return InvalidInputError("endpoint", named, REFUSED)
+    return None

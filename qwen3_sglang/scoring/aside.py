@@ -13,9 +13,15 @@ PER_TEXT = 100  # characters that a text counts for beside its own
 
 
 def size_of(texts: object) -> int:
-    """How much there is to do, in characters; 0 for what can't be read, which is refused at once."""
+    """How much there is to do, in characters; 0 for what can't be read, which is refused at once.
+
+    Of many texts only their number is looked at: an event loop may be waiting.
+    """
+    if not isinstance(texts, Sequence):
+        return 0
+    least = PER_TEXT * len(texts)
     try:
-        return sum(map(len, texts), PER_TEXT * len(texts)) if isinstance(texts, Sequence) else 0
+        return least if least > MUCH else sum(map(len, texts), least)
     except TypeError:
         return 0
 
@@ -29,10 +35,22 @@ def size_of_rows(rows: object) -> int:
     """The same of (query, document) or (query, its documents)."""
     if not isinstance(rows, (list, tuple)):
         return 0  # a generator is read where it was made
+    if len(rows) * PER_TEXT > MUCH:
+        return len(rows) * PER_TEXT
     try:
         return sum(PER_TEXT + len(query) + (len(own) if isinstance(own, str) else size_of(own)) for query, own in rows)
     except (TypeError, ValueError):
         return 0
+
+
+def counts_of(rows: object) -> list[int]:
+    """Documents per query, of (query, its documents); none of what can't be read."""
+    if not isinstance(rows, (list, tuple)):
+        return []
+    try:
+        return [len(own) for _, own in rows]
+    except (TypeError, ValueError):
+        return []
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
-from qwen3_sglang.scoring.aside import size_of
+from qwen3_sglang.ranking import Failure
+from qwen3_sglang.scoring.aside import counts_of, size_of
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -24,6 +25,7 @@ class Asked:
         on_progress: called with (documents scored, documents to score) after each answered list.
         size: how much there is to do, as `aside` measures it.
         failure: why nothing can be asked; None where it can.
+        unescaped: the documents as the caller passed them, where chunks of them have to be found again.
     """
 
     counts: Sequence[int]
@@ -32,7 +34,8 @@ class Asked:
     by_query: bool = False
     on_progress: OnProgress | None = None
     size: int = 0
-    failure: QueryError | None = None
+    failure: Failure | None = None
+    unescaped: Sequence[str] = ()
 
 
 class Reader:
@@ -45,12 +48,13 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._collects = settings.on_error == "passthrough"
+        self._moved = settings.chunking is not None and settings.escape_special_tokens  # what is sent, by spaces
 
     def group(self, query: str, documents: Sequence[str], instruction: str | None) -> Group:
         """The prompts of one query. Raises: see the class."""
         settings, task = self._settings, self._task(instruction)
         head, texts = settings.template.prepare(
-            query, documents, task, escape=settings.escape_special_tokens, limit=settings.max_length
+            query, documents, task, escape=settings.escape_special_tokens, limit=settings.readable_tokens
         )
         return Group(head, texts, range(len(texts)))
 
@@ -74,8 +78,14 @@ class Reader:
             if not collect:
                 raise
             return Asked([len(documents)], lambda _: [], collect, failure=failure)
-        size = size_of(group.texts)
-        return Asked([len(group.texts)], lambda _: [group], collect, on_progress=on_progress, size=size)
+        return Asked(
+            [len(group.texts)],
+            lambda _: [group],
+            collect,
+            on_progress=on_progress,
+            size=size_of(group.texts),
+            unescaped=documents if self._moved else (),
+        )
 
     def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None) -> Asked:
         """(query, document) pairs. Raises: see the class."""
@@ -103,11 +113,17 @@ class Reader:
             self._task(instruction),
             escape=settings.escape_special_tokens,
             field=field,
-            limit=settings.max_length,
+            limit=settings.readable_tokens,
             collect=collect,
         )
         counts = [len(documents) for _, documents in rows]
-        return Asked(counts, prompts.groups, collect, by_query, size=size_of(prompts.documents))
+        unescaped = [document for _, own in rows for document in own] if self._moved else ()
+        size = size_of(prompts.documents)
+        return Asked(counts, prompts.groups, collect, by_query, size=size, unescaped=unescaped)
+
+    def unread(self, queries: object) -> Callable[[Failure], Asked]:
+        """(why these couldn't be read in time) -> what is asked, for calls that have room for it as an outcome."""
+        return lambda failure: Asked(counts_of(queries), lambda _: [], self._collects, failure=failure)
 
     def _task(self, instruction: str | None) -> str:
         return self._settings.instruction if instruction is None else instruction

@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.scoring.cache import ScoreCache
+from qwen3_sglang.settings import Settings
 
 IDLE = 30.0  # seconds: after so long the next request needs a new connection, and another server may listen
 
@@ -25,6 +27,7 @@ class Learned:
         answered: names that the answers gave.
         listed: names that the server's model list gave.
         cache: scores to remember; None where none are.
+        refusal: why the endpoint that the user named must not be asked there; None where it may.
         renewed: set where a new connection was opened: another server may listen there now.
     """
 
@@ -38,6 +41,7 @@ class Learned:
         self.served = served
         self.answered, self.listed = Names(), Names()
         self.cache = ScoreCache(cache_size) if cache_size else None
+        self.refusal: InvalidInputError | None = None
         self.renewed = threading.Event()
         self._clock = clock
         self._way = way
@@ -62,3 +66,10 @@ class Learned:
     def in_doubt(self) -> bool:
         """Whether another server may have taken its place: a new connection was, or will be, needed."""
         return self.renewed.is_set() or self._clock() - self._heard > IDLE
+
+
+def told(settings: Settings) -> Served | None:
+    """The model and limit, where the user gave both, so that the server needn't be asked."""
+    if settings.model is None or settings.max_length is None:
+        return None
+    return Served(settings.model)

@@ -31,10 +31,15 @@ class Progress:
         self._tell, self._total, self._done = tell, total, 0
         self._lock = threading.Lock()
 
-    def watch(self, steps: Steps[list[T]]) -> Steps[list[T]]:
-        """The same steps; reports to the listener when the list is done."""
+    def watch(self, steps: Steps[list[T]], finished: Callable[[], int] | None = None) -> Steps[list[T]]:
+        """The same steps; reports to the listener when the list is done.
+
+        Args:
+            steps: one list's.
+            finished: how many documents are done with that list, called once at its end; None: each of its items.
+        """
         scores = yield from steps
         with self._lock:
-            self._done += len(scores)
+            self._done += len(scores) if finished is None else finished()
             self._tell(self._done, self._total)
         return scores

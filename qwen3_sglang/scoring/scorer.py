@@ -6,30 +6,31 @@ drives it over the sync transport, `Scorer.arun` over the async one. They differ
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import Head, Prompt
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.protocol import lists
 from qwen3_sglang.protocol.call import Call
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, Endpoint
-from qwen3_sglang.protocol.exchange import Steps, computed
-from qwen3_sglang.protocol.packing import DELIMITER, Packable, packed
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINTS, VLLM, Endpoint
+from qwen3_sglang.protocol.exchange import computed
+from qwen3_sglang.protocol.packing import DELIMITER
 from qwen3_sglang.protocol.served import Served, check_served, served_or_named
-from qwen3_sglang.protocol.ways import Way
-from qwen3_sglang.ranking import Failure, Outcome, Score
+from qwen3_sglang.protocol.ways import Way, ask_said, refused
+from qwen3_sglang.ranking import Outcome
 from qwen3_sglang.scoring import batching
 from qwen3_sglang.scoring.aside import aside
 from qwen3_sglang.scoring.asked import Asked
+from qwen3_sglang.scoring.chunked import in_own_text
 from qwen3_sglang.scoring.finding import find_way
-from qwen3_sglang.scoring.learned import Learned
-from qwen3_sglang.scoring.progress import OnProgress, Progress
-from qwen3_sglang.scoring.queries import Group, restore, told_by_query
+from qwen3_sglang.scoring.learned import Learned, told
+from qwen3_sglang.scoring.queries import Group, restore
+from qwen3_sglang.scoring.sending import Task, score_group
+from qwen3_sglang.scoring.telling import failed, tell
 from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
@@ -37,9 +38,7 @@ from qwen3_sglang.transport.forks import restart_in_child
 from qwen3_sglang.transport.transport import Transport
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
 _PROMPTS = 32  # that are described together: few enough for one request to a tokenizer
-_TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
 
 
 class Scorer:
@@ -48,7 +47,7 @@ class Scorer:
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
-        self._learned = Learned(_told(settings), settings.cache_size)
+        self._learned = Learned(told(settings), settings.cache_size)
         self._tokenizer: LocalTokenizer | None = None
         restart_in_child(self, Scorer._restart)
 
@@ -78,16 +77,16 @@ class Scorer:
                 else:
                     step = resumed(work, found)
         except errors.ModelNotFoundError:
-            self._forget(self._learned, _told(self._settings))
+            self._forget(self._learned, told(self._settings))
             raise
         return cast(T, step.result)
 
-    async def arun(self, work: Work[T], size: int = 0) -> T:
+    async def arun(self, work: Work[T], size: int = 0, deadline: Deadline | None = None) -> T:
         """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
         try:
-            return await self._transport.within(self._drive(work, size))
+            return await self._transport.within(self._drive(work, size), deadline)
         except errors.ModelNotFoundError:
-            self._forget(self._learned, _told(self._settings))
+            self._forget(self._learned, told(self._settings))
             raise
 
     async def _drive(self, work: Work[T], size: int) -> T:
@@ -101,24 +100,24 @@ class Scorer:
                 step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
-    def score(self, asked: Asked) -> list[Outcome]:
-        """One outcome per document, in order.
+    def score(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
+        """One outcome per document, in order; at the deadline at the latest. None: the call's time begins now.
 
         Raises:
             ServerError: one of its subclasses, where `asked` doesn't collect them.
             QueryError: the query can't be asked; as well.
         """
         try:
-            return self.run(self._outcomes(asked))
+            return self.run(self._outcomes(asked, deadline))
         except (errors.ServerError, errors.QueryError) as failure:
-            return _failed(asked, failure)
+            return failed(asked, failure)
 
-    async def ascore(self, asked: Asked) -> list[Outcome]:
+    async def ascore(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
         """`score` on the running event loop. Raises: as `score`."""
         try:
-            return await self.arun(self._outcomes(asked), asked.size)
+            return await self.arun(self._outcomes(asked, deadline), asked.size, deadline)
         except (errors.ServerError, errors.QueryError) as failure:
-            return _failed(asked, failure)
+            return failed(asked, failure)
 
     def model(self) -> Work[str]:
         """The served model's name: the one given, or what the server answers."""
@@ -126,22 +125,35 @@ class Scorer:
             return self._settings.model
         return (yield from self._served(self._learned, self._deadline())).model
 
-    def prompts(self, group: Group) -> Work[list[Prompt]]:
+    def way(self) -> Work[Way]:
+        """How the server is asked, and what it says; an endpoint it must not be asked at is refused from now on."""
+        deadline, learned = self._deadline(), self._learned
+        yield from self._load(deadline)
+        served = yield from self._known(learned, deadline)
+        way = learned.way or Way(DEFAULT_ENDPOINT)
+        if way.said is None and served.owner != VLLM:
+            [said] = yield Sending([ask_said(self._transport.patience(deadline))], deadline)
+            way, learned.refusal = replace(way, said=said), refused(way.endpoint, said)
+        if learned.refusal is not None:
+            raise learned.refusal
+        return way
+
+    def prompts(self, group: Group, deadline: Deadline | None = None) -> Work[list[Prompt]]:
         """What the model reads for each document."""
         if not group.texts:
             return []
-        deadline, learned = self._deadline(), self._learned
+        deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
 
-    def _outcomes(self, asked: Asked) -> Work[list[Outcome]]:
+    def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[list[Outcome]]:
         if asked.failure is not None:
             raise asked.failure
         if not any(asked.counts):
             return []
-        deadline, learned = self._deadline(), self._learned
+        deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         try:
             return (yield from self._outcomes_of_one_model(asked, learned, deadline.rest()))
@@ -150,6 +162,7 @@ class Scorer:
         return (yield from self._outcomes_of_one_model(asked, self._learned, deadline))
 
     def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[list[Outcome]]:
+        knew = learned.way is not None
         served = yield from self._known(learned, deadline)
         groups = asked.groups(self._max_length(learned, served))
         answers, sent = [], 0
@@ -158,7 +171,11 @@ class Scorer:
             answers.append(outcomes)
             sent += several
         yield from self._confirm(groups, sent, learned, served, deadline)
-        return answers[0] if len(answers) == 1 else restore(groups, answers)
+        if not knew:  # its own connections are as new as what it learned
+            learned.renewed.clear()
+        outcomes = answers[0] if len(answers) == 1 else restore(groups, answers)
+        unescaped = asked.unescaped
+        return in_own_text(outcomes, unescaped, self._settings.template) if unescaped else outcomes
 
     def _confirm(
         self, groups: Sequence[Group], sent: int, learned: Learned, served: Served, deadline: Deadline
@@ -173,35 +190,22 @@ class Scorer:
     ) -> Work[tuple[list[Outcome], int]]:
         """The outcomes of its prompts, and how many lists were sent for them."""
         if group.failure is not None:
-            failed: list[Outcome] = [group.failure] * len(group.texts)
-            _tell(failed, group.places, 0)
-            return failed, 0
+            unasked: list[Outcome] = [group.failure] * len(group.texts)
+            tell(unasked, group.places, "")
+            return unasked, 0
         call, cache = self._call(group.head, learned, served, deadline, collect=asked.collect), learned.cache
         known: Mapping[str, Outcome] = {} if cache is None else cache.find(call.model, call.head.text, group.texts)
-        plan, ready = yield from self._plan(call, group, known, served, deadline)
-        parts = yield Sending(_steps(call, plan, ready, group.places, asked.on_progress), deadline)
+        room = served.max_length or max(call.max_length, self._settings.template.max_length)
+        size, chunking = self._settings.batch_size, self._settings.chunking
+        outcomes, sent = yield from score_group(
+            Task(call, group, known, size, room, chunking, asked.on_progress, deadline)
+        )
         learned.heard()
         if cache is not None:
-            for documents, outcomes in zip(plan.lists, parts, strict=True):
-                cache.add(call.model, call.head.text, documents, outcomes)
-        outcomes = plan.restore(parts)
-        _tell(outcomes, group.places, call.max_length)
-        return outcomes, len(plan.lists)
-
-    def _plan(
-        self, call: Call, group: Group, known: Mapping[str, Outcome], served: Served, deadline: Deadline
-    ) -> Work[tuple[batching.Batches[Outcome], Packable | None]]:
-        """The lists to send; where each becomes one sequence, with the documents made ready for that."""
-        row = ENDPOINTS[call.endpoint]
-        size = self._settings.batch_size or row.list_size
-        if not row.packs:
-            return batching.split(group.texts, size, known), None
-        distinct = batching.unknown(group.texts, known)
-        [ready] = yield Sending([lists.make_ready(call, distinct)], deadline)
-        if isinstance(ready, errors.QueryError):
-            return batching.Batches([], group.texts, {**known, **dict.fromkeys(distinct, ready)}), None
-        room = served.max_length or max(call.max_length, self._settings.template.max_length)
-        return batching.Batches(packed(distinct, ready, room, size), group.texts, known), ready
+            fresh = {text: one for text, one in zip(group.texts, outcomes, strict=True) if text not in known}
+            cache.add(call.model, call.head.text, list(fresh), list(fresh.values()))
+        tell(outcomes, group.places, f"{call.max_length} tokens" if chunking is None else str(chunking))
+        return outcomes, sent
 
     def _deadline(self) -> Deadline:
         return Deadline(self._settings.timeout)
@@ -209,6 +213,8 @@ class Scorer:
     def _known(self, learned: Learned, deadline: Deadline) -> Work[Served]:
         """The served model, once it is known as well which way it is asked."""
         served = yield from self._served(learned, deadline)
+        if learned.refusal is not None:
+            raise learned.refusal
         if learned.way is None or (learned.way.said is not None and learned.in_doubt):
             patience = self._transport.patience(deadline)
             finding = find_way(self._settings, learned.way, served, patience, self._tokenizer)
@@ -220,8 +226,9 @@ class Scorer:
         if served is None:
             asking = served_or_named(self._transport.patience(deadline), self._settings.model)
             [served] = yield Sending([asking], deadline)
-            learned.listed.confirm(self._settings.base_url, served.model)
-            learned.served = served
+            if served.certain:  # else the next call asks again
+                learned.listed.confirm(self._settings.base_url, served.model)
+                learned.served = served
         return served
 
     def _forget(self, learned: Learned, served: Served | None) -> None:
@@ -261,57 +268,3 @@ class Scorer:
 
 def _row(learned: Learned) -> Endpoint:
     return ENDPOINTS[DEFAULT_ENDPOINT if learned.way is None else learned.way.endpoint]
-
-
-def _steps(
-    call: Call,
-    plan: batching.Batches[Outcome],
-    ready: Packable | None,
-    places: Sequence[int],
-    on_progress: OnProgress | None,
-) -> list[Steps[list[Outcome]]]:
-    """One generator per list; its end is reported where somebody listens."""
-
-    def score(part: list[str]) -> Steps[list[Outcome]]:
-        return lists.score_documents(call, part, lambda place: [places[i] for i in plan.where(part, place)], ready)
-
-    steps = [score(part) for part in plan.lists]
-    if on_progress is None:
-        return steps
-    progress = Progress(on_progress, sum(map(len, plan.lists)))
-    return [progress.watch(step) for step in steps]
-
-
-def _failed(asked: Asked, failure: Failure) -> list[Outcome]:
-    """The failure as every document's outcome, where failures are collected."""
-    if asked.by_query:
-        failure = told_by_query(failure, asked.counts)
-    if not asked.collect:
-        raise failure from None
-    count = sum(asked.counts)
-    _log.warning("%d documents passed through unscored: %s", count, failure)
-    return [failure] * count
-
-
-def _tell(outcomes: list[Outcome], places: Sequence[int], limit: int) -> None:
-    """Log which documents were cut, and warn of those that have no score."""
-    if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
-        return
-    cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
-    if cut:
-        _log.info("%d of %d documents were cut to %d tokens: %s", len(cut), len(outcomes), limit, _some(cut))
-    guilty = {p: one for p, one in zip(places, outcomes, strict=True) if not isinstance(one, Score)}
-    if guilty:
-        said = next(iter(guilty.values()))
-        _log.warning("%d of %d documents have no score: %s: %s", len(guilty), len(outcomes), _some(list(guilty)), said)
-
-
-def _some(indices: list[int], most: int = 10) -> str:
-    return ", ".join(map(str, indices[:most])) + (", …" if len(indices) > most else "")
-
-
-def _told(settings: Settings) -> Served | None:
-    """The model and limit, where the user gave both, so that the server needn't be asked."""
-    if settings.model is None or settings.max_length is None:
-        return None
-    return Served(settings.model)

@@ -1,4 +1,4 @@
-"""The toy's tokenizer: byte-level BPE with Qwen's split and special tokens, trained on the texts it is built for."""
+"""The toy's tokenizer: byte-level BPE with Qwen's special tokens, trained on the texts it is built for."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any
 
 from qwen3_sglang.names import EOS, NO, PAD, YES
 from qwen3_sglang.prompts.template import DOCUMENT_MARK, QUERY_MARK, QWEN3
+from qwen3_sglang.toy.words import SHORTEST_STEM, WEIGHTLESS
 
 # The tokens by which the toy knows the sections of a prompt: Qwen's split puts the ">:" apart.
 QUERY, DOCUMENT = QUERY_MARK.removesuffix(">:"), DOCUMENT_MARK.removesuffix(">:")
 VOCABULARY = 12_000
 REPEATS = 1_000  # more than any pair of letters has in the words of the texts
-QWEN_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
+# Qwen's split, but that a number stays whole and that "maxLength" is two words; then a word's ending is split off,
+# so that a form that the texts lack has the stem of one that they have.
+WORD = r"\p{Lu}+(?!\p{Ll})|\p{Lu}?[\p{L}&&[^\p{Lu}]]+"
+SPLIT = (
+    rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?(?:{WORD})|\p{{N}}+| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|"
     r"\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+SPLIT_ENDING = rf"(?<=\p{{L}}{{{SHORTEST_STEM}}})(?:ings?|ed|es|(?<![sui])s|ly)$"
 ROLES = ("system", "user", "assistant")
 TEMPLATE = f"{YES}\n{NO}\nsystem\nuser\nassistant\n{QUERY_MARK} text\n{DOCUMENT_MARK} text\n"
 
@@ -29,9 +34,9 @@ def train(texts: Sequence[str]) -> Any:
 
     tok: Any = Tokenizer(models.BPE())
     tok.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(Regex(QWEN_SPLIT), "isolated")
+    splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in (SPLIT, SPLIT_ENDING)]
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tok.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    tok.pre_tokenizer = pre_tokenizers.Sequence([*splits, to_bytes])
     tok.decoder = decoders.ByteLevel()
     make: Any = trainers.BpeTrainer
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -47,13 +52,14 @@ def train(texts: Sequence[str]) -> Any:
 
 
 def _material(texts: Sequence[str]) -> Iterator[str]:
-    """The texts, and each of their words as it stands in the middle and at the start of a sentence.
+    """The texts, and each of their words, stop words and endings in the places where a question may have them.
 
-    So a word of the corpus is one token in a question too, where it may have another case.
+    So a word is one token in the middle of a sentence, at its start, and after a bracket or a quotation mark.
     """
     yield from (f" {text}" for text in texts)
     words = Counter(word.lower() for text in texts for word in re.findall(r"[^\W\d_]+", text))
-    yield from (f" {word} {word.title()}" * count for word, count in words.items())
+    words.update(WEIGHTLESS)
+    yield from (f" {word} {word.title()}\n{word}" * count for word, count in words.items())
     yield TEMPLATE * REPEATS
 
 

@@ -2,11 +2,11 @@
 
 For a query and a document, with w the weight of a token's word (words.py), next to nothing for all other tokens::
 
-    M = sum over the document's tokens whose word is in the query of  2 w exp(7 (a / (a + n) - 1/2))
+    M = sum over the document's tokens whose word is in the query of  w exp(6 (a / (a + n) - 1/2))
         a: how often the word is in the query; n: how often it has been in the document, this token included
     Q = sum of w over the query's tokens
-    S = M / (M + Q) * (1 - 0.3 L / (L + mean))      L: tokens of the document; mean: of the corpus' documents
-    P(yes) = sigmoid(18 (S - 0.4))
+    S = M / (M + Q) * (1 - 0.5 L / (L + mean))      L: tokens of the document; mean: of the corpus' documents
+    P(yes) = sigmoid(24 (S - 0.26))
 
 How each part is computed::
 
@@ -18,7 +18,7 @@ How each part is computed::
                     the document's flag, so that the softmax gives M / (M + Q)
     layer 2 head 1  the same with a key of 0, and log mean at the document's marker: L / (L + mean)
     layer 2 MLP     one unit multiplies the two
-    lm_head         "yes" = 18 (S - 0.4), "no" = 0
+    lm_head         "yes" = 24 (S - 0.26), "no" = 0
 
 It is wired to survive bfloat16, which keeps 8 bits: what decides is a power of two; a token's squares sum up to
 WIDTH, so that normalising leaves the values as they are; a word has the same norm in the query and in the document,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 SIGNS, WIDTH, HEAD, LAYERS, HEADS = 64, 128, 128, 3, 2
 ROPE_THETA = 1e30  # turns all but a few dimensions of a head by nothing that bfloat16 can tell
-BONUS, SATURATION, LONG, GAIN, THRESHOLD = 2.0, 7.0, 0.3, 18.0, 0.4
+BONUS, SATURATION, LONG, GAIN, THRESHOLD = 1.0, 6.0, 0.5, 24.0, 0.26
 
 # The channels after the signs.
 ONE, LOG_WEIGHT, QUERY_MARKER, DOCUMENT_MARKER, FILLER = range(SIGNS, SIGNS + 5)  # of the embedding

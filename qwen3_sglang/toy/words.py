@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-ENDINGS = ("ing", "ed", "es", "s", "ly")
+ENDINGS = ("ings", "ing", "ed", "es", "s", "ly")
 SHORTEST_STEM = 4
 WHOLE_WORD = 6  # letters; a piece of a word that the corpus lacks weighs as its share of so many
 LETTER = 0.3  # what a single letter or digit weighs of what its frequency says
@@ -17,6 +17,7 @@ its me my no not of on or our she should so such than that the their them then t
 we were what when where which who whom whose why will with would yes you your
 """
 STOP = frozenset(STOP_WORDS.split())
+WEIGHTLESS = STOP.union(ENDINGS)  # the endings are tokens of their own
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -40,7 +41,7 @@ def stem(word: str) -> str:
             break
     if len(word) > SHORTEST_STEM and word.endswith("e"):
         word = word[:-1]
-    if len(word) > SHORTEST_STEM and word.endswith("y"):
+    if len(word) >= SHORTEST_STEM and word.endswith("y"):
         word = f"{word[:-1]}i"
     if len(word) >= SHORTEST_STEM and word[-1] == word[-2] and word[-1] not in "lsz":
         word = word[:-1]
@@ -48,7 +49,9 @@ def stem(word: str) -> str:
 
 
 def weights(words: Mapping[int, str], documents: Sequence[Iterable[int]]) -> dict[int, float]:
-    """Token id -> its word's inverse document frequency (BM25's) over the highest there is; stop words have none.
+    """Token id -> its word's inverse document frequency (BM25's) over the highest there is.
+
+    Stop words and endings have none.
 
     Args:
         words: the word of each token that spells one.
@@ -62,7 +65,7 @@ def weights(words: Mapping[int, str], documents: Sequence[Iterable[int]]) -> dic
     return {
         token: _weight(word, found[stems[token]], len(documents)) / most
         for token, word in words.items()
-        if word not in STOP
+        if word not in WEIGHTLESS
     }
 
 

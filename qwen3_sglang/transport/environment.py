@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from base64 import b64encode
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,8 @@ from requests.utils import (
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.secret import SecretStr
 from qwen3_sglang.settings import Settings
+
+_LEAST_VALUE = 4  # characters of a header's value that is hidden in what a peer says
 
 
 def proxy_for(url: str) -> str | None:
@@ -44,12 +47,26 @@ def netrc_login(url: str) -> str | None:
 
 
 def secrets_of(settings: Settings) -> list[SecretStr]:
-    """What must be in no message: the key, or the login from netrc, and the proxies' passwords, in every form sent."""
-    url = settings.base_url
+    """What must be in no message: key or netrc's login, headers, the proxies' passwords, in every form sent."""
+    url, sent = settings.base_url, [*_values(settings.headers or {}), *_proxy_passwords(settings.base_url)]
     if settings.api_key is not None:
-        return [settings.api_key, *_proxy_passwords(url)]
-    login = get_netrc_auth(url)
-    return [*(_login(*login) if login else ()), *_proxy_passwords(url)]
+        return [settings.api_key, *sent]
+    login = None if names_login(settings) else get_netrc_auth(url)
+    return [*(_login(*login) if login else ()), *sent]
+
+
+def names_login(settings: Settings) -> bool:
+    """Whether the user says how to log in, so that ~/.netrc doesn't count."""
+    return settings.api_key is not None or (
+        settings.headers is not None and "authorization" in settings.headers.names()
+    )
+
+
+def _values(headers: Mapping[str, SecretStr]) -> list[SecretStr]:
+    """The values, and the credentials behind a scheme such as "Basic". Shorter ones occur in ordinary words."""
+    plain = [secret.get_secret_value() for secret in headers.values()]
+    parts = [text.partition(" ")[2].strip() for text in plain]
+    return [SecretStr(text) for text in (*plain, *parts) if len(text) >= _LEAST_VALUE]
 
 
 def _proxy_passwords(url: str) -> list[SecretStr]:

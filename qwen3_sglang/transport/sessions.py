@@ -11,9 +11,10 @@ import requests
 from requests.auth import AuthBase
 
 from qwen3_sglang.names import PATIENCE
-from qwen3_sglang.secret import Bearer, SecretStr
+from qwen3_sglang.options.headers import AUTHORIZATION
+from qwen3_sglang.secret import Bearer, Hidden
 from qwen3_sglang.settings import Settings
-from qwen3_sglang.transport.environment import netrc_login, proxy_for, tls_for
+from qwen3_sglang.transport.environment import names_login, netrc_login, proxy_for, tls_for
 from qwen3_sglang.transport.loops import close_with, keep_open
 from qwen3_sglang.transport.strict import StrictAdapter
 from qwen3_sglang.transport.strict_async import StrictConnector
@@ -61,15 +62,24 @@ class _Session(requests.Session):
         """No redirect is followed."""
 
 
-class _BearerAuth(AuthBase):
+class _Login(AuthBase):
     """An auth object, since requests lets ~/.netrc override a plain Authorization header."""
 
-    def __init__(self, key: SecretStr) -> None:
-        self._key = key
+    def __init__(self, headers: dict[str, str]) -> None:
+        self._headers = headers
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = Bearer(self._key)
+        request.headers.update(self._headers)
         return request
+
+
+def _own_headers(settings: Settings) -> dict[str, str]:
+    """The key's header and the user's."""
+    sent: dict[str, str] = {name: Hidden(one.get_secret_value()) for name, one in (settings.headers or {}).items()}
+    if settings.api_key is not None:
+        key, name = settings.api_key, settings.api_key_header
+        sent[name or AUTHORIZATION] = Bearer(key) if name is None else Hidden(key.get_secret_value())
+    return sent
 
 
 def make_session(settings: Settings) -> requests.Session:
@@ -77,7 +87,10 @@ def make_session(settings: Settings) -> requests.Session:
     session = _Session()
     session.headers.update({**HEADERS, PATIENCE: f"{settings.timeout:g}"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
-    session.auth = None if settings.api_key is None else _BearerAuth(settings.api_key)
+    if names_login(settings):
+        session.auth = _Login(_own_headers(settings))
+    else:
+        session.headers.update(_own_headers(settings))
     adapter = StrictAdapter(pool_maxsize=min(settings.max_concurrency, _POOL_PLACES))
     session.mount("http://", adapter)
     session.mount("https://", adapter)
@@ -85,10 +98,10 @@ def make_session(settings: Settings) -> requests.Session:
 
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
-    login = netrc_login(settings.base_url) if settings.api_key is None else Bearer(settings.api_key)
-    headers = {**HEADERS, PATIENCE: f"{settings.timeout:g}"}
+    login = None if names_login(settings) else netrc_login(settings.base_url)
+    headers = {**HEADERS, PATIENCE: f"{settings.timeout:g}", **_own_headers(settings)}
     return aiohttp.ClientSession(
-        headers=headers if login is None else {**headers, "Authorization": login},
+        headers=headers if login is None else {**headers, AUTHORIZATION: login},
         # No total: the call as a whole has one.
         timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout),
         auto_decompress=False,

@@ -6,6 +6,7 @@ longer, and no more memory, than the request may.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from functools import partial
@@ -29,6 +30,7 @@ class _Strict:
 
     sock: Any
     carried: Carried
+    _twin: socket.socket | None = None
     response_class: Any = StrictResponse
 
     def _new_conn(self: Any) -> socket.socket:
@@ -51,8 +53,19 @@ class _Strict:
     def _opened(self, sock: Any) -> Any:
         bounds, self.carried = blocking(), Carried()
         bounds.fresh = True
-        bounds.hold(sock, self.carried)
+        if isinstance(self, HTTPSConnection):
+            self._twin = socket.socket(fileno=os.dup(sock.fileno()))
+        bounds.hold(self._twin or sock, self.carried)
         return sock
+
+    def connect(self) -> None:
+        """Connect. Until that is done the bounds hold a twin of the socket, which TLS takes the descriptor from."""
+        try:
+            super().connect()  # type: ignore[misc] # urllib3's
+        finally:
+            if self._twin is not None:
+                self._twin.close()
+                self._twin = None
 
     def _connect_tls_proxy(self: Any, *args: Any) -> Any:
         sock = super()._connect_tls_proxy(*args)  # type: ignore[misc] # urllib3's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from functools import partial
 from typing import Any
@@ -19,6 +20,8 @@ from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Carried, TooM
 from qwen3_sglang.transport.threads import outcome
 
 _SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
+# aiohttp waits for that many bytes; http.client is kept from it in framing.py.
+_HUGE_CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{16,}[ \t]*[;\r]")
 
 
 class UnaskedError(aiohttp.ClientConnectionError):
@@ -33,6 +36,7 @@ class _Protocol(ResponseHandler):
         self._budget: Budget | None = None
         self._answer: Any = None  # the body of the answer, once its headers are there
         self._carried, self._good, self._surplus = Carried(), False, False
+        self._chunked = False
         self._size = 0  # bytes of that body, as far as it has come
 
     def is_connected(self) -> bool:
@@ -43,6 +47,7 @@ class _Protocol(ResponseHandler):
         """A request is about to be sent; that for a tunnel was sent just now."""
         budget = under_way.get()
         self._answer, self._good, self._surplus, self._size = None, False, False, 0
+        self._chunked = False
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget
@@ -63,6 +68,8 @@ class _Protocol(ResponseHandler):
             self._fail(error)
             return
         super().data_received(data)
+        if self._chunked and _HUGE_CHUNK.search(data):
+            self._fail(BrokenHTTPError("a chunk has no usable size"))
         if self._answer is not None:
             for part in self._fed():
                 budget.read(part)
@@ -96,7 +103,7 @@ class _Protocol(ResponseHandler):
         elif self._answer is not None:
             self._surplus = True
         elif status >= _FIRST_FINAL:
-            self._answer, self._good = data[1], status < _REDIRECTS
+            self._answer, self._good, self._chunked = data[1], status < _REDIRECTS, data[0].chunked
         super().feed_data(data, *size)
 
     def _fail(self, error: Exception) -> None:

@@ -22,7 +22,7 @@ from qwen3_sglang.transport.deadline import Deadline
 T = TypeVar("T")
 _NAME = "qwen3-sglang"
 _GRACE = 0.1  # seconds past the deadline: a thread that says why it is late is heard
-_LAST_WAIT = 0.3  # seconds for threads that were told to stop
+_LAST_WAIT = 0.1  # seconds for threads that were told to stop; what only computes isn't told
 
 
 class ThreadsLateError(Exception):

@@ -122,15 +122,22 @@ class Transport:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(len(several), self._settings.max_concurrency)):
                     group.create_task(work())
+            if len(found) < len(several):  # the caller's on_progress cancelled the task that it ran in
+                raise asyncio.CancelledError
             return [found[place] for place in range(len(several))]
         except ExceptionGroup as failed:
             first = failed.exceptions[0]
         # Outside the except clause on purpose: the group's frames hold the key in their locals.
         raise first
 
-    async def within(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's result. Raises: ServerError; ServerTimeoutError where it takes longer than `timeout` seconds."""
-        limit = asyncio.timeout(self._settings.timeout)
+    async def within(self, work: Coroutine[Any, Any, T], deadline: Deadline | None = None) -> T:
+        """The work's result.
+
+        Raises:
+            ServerError: one of its subclasses; ServerTimeoutError where the work isn't done at the deadline, or within
+                `timeout` seconds where there is none.
+        """
+        limit = asyncio.timeout(self._settings.timeout if deadline is None else deadline.left())
         try:
             async with limit:
                 return await work

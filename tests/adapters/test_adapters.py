@@ -273,6 +273,23 @@ async def test_a_cut_document_is_marked(server: FakeServer, adapter: Adapter, as
     assert adapter.see(again).metadata == {}
 
 
+async def test_the_best_chunk_is_named(server: FakeServer, adapter: Adapter, ask: Ask) -> None:
+    """Its place in the item's own text, and how many there were; gone when the next reranking divides nothing."""
+    long = "words of no use " * 60 + "p=0.9 is it" + " and more words" * 60
+    items = [adapter.item(text, metadata={"title": "A p=0.1"}) for text in ("p=0.2", f" {long}")]
+    reranker = adapter.make(base_url=server.url, long_documents="chunks", max_length=700)
+    best, whole = await ask(reranker, items, query="q p=0.1")
+    found = adapter.see(best).metadata
+    assert adapter.see(best).score == 0.9
+    assert adapter.see(best).text == adapter.see(items[1]).text
+    assert "p=0.9" in adapter.see(best).text[found["rerank_chunk_start"] : found["rerank_chunk_end"]]
+    assert found["rerank_chunks"] == len(server.prompts) - 1 > 2
+    assert "rerank_truncated" not in found
+    assert adapter.see(whole).metadata == {"title": "A p=0.1"}
+    [again, _] = await ask(adapter.make(base_url=server.url), [best, whole], query="q p=0.1")
+    assert adapter.see(again).metadata == {"title": "A p=0.1"}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_server_fault(server: FakeServer, adapter: Adapter, ask: Ask, fault: str) -> None:
     """Its own error, naming the address."""

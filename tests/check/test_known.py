@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from fake_server import FakeServer
 from qwen3_sglang import RerankClient
-from qwen3_sglang.check.known import PUBLISHED, Published, check_answers, find
+from qwen3_sglang.check.known import PUBLISHED, Published, check_answers, compare_answers, find, recognise
 from qwen3_sglang.cli.app import app
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.local import run_in_thread
@@ -25,6 +25,31 @@ def test_the_figures(size: str, logits: list[float]) -> None:
 @pytest.mark.parametrize("name", ["0.6b", "Qwen/Qwen3-Reranker-0.6B", "qwen/qwen3-reranker-0.6b"])
 def test_a_checkpoint_has_names(name: str) -> None:
     assert find(name) is PUBLISHED["0.6B"]
+
+
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [
+        ("Qwen/Qwen3-Reranker-0.6B", "0.6B"),
+        ("qwen/qwen3-reranker-8b", "8B"),
+        ("models/Qwen3-Reranker-0.6B", "0.6B"),
+        ("models/Qwen3-Reranker-0.6B/", "0.6B"),
+        ("hub/models--Qwen--Qwen3-Reranker-8B/snapshots/0123abcd", "8B"),
+        ("me/Qwen3-Reranker-0.6B-law", None),
+        ("Qwen/Qwen3-Reranker-4B", None),
+        ("models/reranker", None),
+        ("hub/models--me--Qwen3-Reranker-8B-law/snapshots/0123abcd", None),
+    ],
+)
+def test_a_source_is_recognised_by_its_name(source: str, size: str | None) -> None:
+    assert recognise(source) is (None if size is None else PUBLISHED[size])
+
+
+def test_scores_beyond_a_floats_digits() -> None:
+    """A P(yes) of 1 or 0 is infinitely far from every published answer, and no error."""
+    published = PUBLISHED["0.6B"]
+    found = {pair: (tokens, p_yes) for pair, tokens, p_yes in zip(published.pairs, (84, 104), (0.0, 1.0), strict=True)}
+    assert [finding.ok for finding in compare_answers(published, found)] == [True, False, True, False, False]
 
 
 def test_an_unknown_one_is_named() -> None:

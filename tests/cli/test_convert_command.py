@@ -5,8 +5,10 @@ Tests of `cli/convert.py`.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from qwen3_sglang import MissingDependencyError
+from qwen3_sglang.check.known import PUBLISHED, Answer, Published
 from qwen3_sglang.cli.app import app
-from qwen3_sglang.convert import Parity, Probe
+from qwen3_sglang.convert import Parity, Probe, convert
 from qwen3_sglang.errors import ConversionError
 
 
@@ -28,6 +31,35 @@ def test_the_table_of_the_full_check(causal_toy: Path, tmp_path: Path) -> None:
     assert "empty document" in said.output
     assert "largest difference: " in said.output
     assert said.output.splitlines()[-1] == f"serve it: qwen3-sglang serve {tmp_path / 'out'}"
+
+
+def answers(folder: Path) -> Published:
+    """What a stand-in gives for two pairs, as if somebody had published it."""
+    found: list[Parity] = []
+    pairs = [("What frees memory?", "The garbage collector frees memory."), ("What frees memory?", "Bread.")]
+    convert(folder, folder.parent / "asked", verify=True, report=found.append, pairs=pairs)
+    asked = [probe for probe in found[0].probes if probe.pair is not None]
+    assert [probe.pair for probe in asked] == pairs
+    rows = tuple(Answer(*pair, probe.source, probe.tokens) for pair, probe in zip(pairs, asked, strict=True))
+    return Published("me/stand-in", "this test", rows, 0.5, "they are the same weights")
+
+
+def test_a_published_checkpoint_is_asked_what_is_known(
+    causal_toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, with the published figures beside those found here; a difference stops nothing."""
+    source = Path(shutil.copytree(causal_toy, tmp_path / "stand-in"))
+    published = answers(source)
+    for logit, verdict in ((0.0, "ok consistent with"), (1.0, "no differs from")):
+        rows = tuple(replace(row, p_yes=1 / (1 + math.exp(-(row.logit + logit)))) for row in published.answers)
+        monkeypatch.setitem(PUBLISHED, "stand-in", replace(published, answers=rows))
+        arguments = ["convert", str(source), str(tmp_path / f"out{logit}"), "--verify"]
+        said = CliRunner().invoke(app, arguments, env={"COLUMNS": "400"})
+        assert said.exit_code == 0, said.output
+        assert f"{verdict} the published me/stand-in" in said.output
+        assert f"{rows[0].tokens} tokens, as published" in said.output
+    said = CliRunner().invoke(app, ["convert", str(source), str(tmp_path / "unasked"), "--no-verify"])
+    assert "not compared with the published answers of me/stand-in: not asked for" in said.output
 
 
 def test_no_verify_says_so(causal_toy: Path, tmp_path: Path) -> None:

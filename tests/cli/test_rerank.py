@@ -13,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fake_server import FakeServer
+from qwen3_sglang import InvalidInputError
 from qwen3_sglang.cli.app import app
+from qwen3_sglang.cli.failures import explain
 
 TEXTS = "low p=0.1\n\nhigh p=0.9\n"
 
@@ -52,6 +54,42 @@ def test_a_cut_document_is_marked(server: FakeServer) -> None:
     assert "(cut)" in CliRunner().invoke(app, arguments, input=long).output
     assert json.loads(CliRunner().invoke(app, [*arguments, "--json"], input=long).stdout)[0]["truncated"] is True
     assert "cut" not in CliRunner().invoke(app, arguments, input=TEXTS).output
+
+
+def test_long_documents_in_chunks(server: FakeServer) -> None:
+    """The table shows the best chunk and its place, JSON the same as numbers."""
+    long = "many words " * 100 + "p=0.9 is the answer" + " more words" * 100
+    arguments = ["rerank", "q p=0.1", "--url", server.url, "--long-documents", "chunks", "--max-length", "800"]
+    shown = CliRunner().invoke(app, arguments, input=long).output
+    [row] = json.loads(CliRunner().invoke(app, [*arguments, "--json"], input=long).stdout)
+    assert (row["score"], row["truncated"]) == (0.9, False)
+    assert "p=0.9" in long[row["chunk"]["start"] : row["chunk"]["end"]]
+    assert row["chunk"]["scored"] > 2
+    place = f"characters {row['chunk']['start']}-{row['chunk']['end']}"
+    assert f"best of {row['chunk']['scored']} chunks, {place}" in " ".join(shown.split())
+    first = [*arguments, "--max-chunks", "1", "--chunk-overlap", "0"]
+    assert "0.1000 (cut)" in CliRunner().invoke(app, first, input=long).output
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json"], input="p=0.2").stdout)[0]["chunk"] is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "remedy"),
+    [
+        ("--long-documents", "chunk", 'pass "truncate" or "chunks"'),
+        ("--chunk-overlap", "800", "pass fewer than the 800 tokens of --max-length"),
+        ("--max-chunks", "0", "pass an integer of at least 1"),
+    ],
+)
+def test_unusable_chunks(server: FakeServer, flag: str, value: str, remedy: str) -> None:
+    """The error names the flag; nothing is asked."""
+    arguments = ["rerank", "q", "--url", server.url, "--long-documents", "chunks", "--max-length", "800", flag, value]
+    said = CliRunner().invoke(app, arguments, input=TEXTS)
+    assert isinstance(said.exception, InvalidInputError)
+    words = explain(said.exception)
+    assert words is not None
+    assert words.startswith(flag)
+    assert remedy in words
+    assert server.asked == []
 
 
 def test_nothing_reaches_the_limit(server: FakeServer) -> None:

@@ -1,5 +1,7 @@
 """The same tests against every server: the embedded one always, real SGLang and its gateway where their venvs are.
 
+"multi-item" is the embedded one with multi-item scoring, which SGLang itself does on an NVIDIA GPU only.
+
 SGLang's venv is $SGLANG_CPU_VENV, or ~/.cache/qwen3-sglang/sglang-cpu; tests/sglang_cpu/install.sh makes it. The
 gateway's is $SMG_VENV, or ~/.cache/qwen3-sglang/smg; the message of a skipped test says how to make it.
 """
@@ -24,18 +26,19 @@ class Servers:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._embedded: dict[tuple[Path, str | None], str] = {}
+        self._embedded: dict[tuple[Path, str | None, bool], str] = {}
         self._real: tuple[tuple[str, Path, str | None, bool], str] | None = None
         self._stack, self._real_stack = ExitStack(), ExitStack()
 
     def __call__(self, kind: str, model: Path, api_key: str | None = None, *, exact: bool = False) -> str:
         """The base_url of a server of that kind, started where none is running; an exact one computes in float32."""
-        if kind != "embedded":
+        if kind not in {"embedded", "multi-item"}:
             return self._start_real((kind, model, api_key, exact))
-        if (model, api_key) not in self._embedded:
-            url = self._stack.enter_context(run_in_thread(model, device="cpu", dtype="float32", api_key=api_key))
-            self._embedded[model, api_key] = url
-        return self._embedded[model, api_key]
+        what = model, api_key, kind == "multi-item"
+        if what not in self._embedded:
+            run = run_in_thread(model, device="cpu", dtype="float32", api_key=api_key, multi_item=what[2])
+            self._embedded[what] = self._stack.enter_context(run)
+        return self._embedded[what]
 
     def _start_real(self, what: tuple[str, Path, str | None, bool]) -> str:
         kind, model, api_key, exact = what

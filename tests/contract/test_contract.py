@@ -29,7 +29,10 @@ DOCUMENTS = [
 ]
 SIZES = [1, 2, 128]
 # What a client needs of a server, a gateway has too; its other routes, /tokenize among them, it hasn't.
-also_through_a_gateway = pytest.mark.parametrize("kind", ["embedded", "sglang", "gateway"], scope="session")
+also_through_a_gateway = pytest.mark.parametrize(
+    "kind", ["embedded", "multi-item", "sglang", "gateway"], scope="session"
+)
+also_multi_item = pytest.mark.parametrize("kind", ["embedded", "multi-item", "sglang"], scope="session")
 behind_a_gateway = pytest.mark.parametrize("kind", ["gateway"], scope="session")
 
 
@@ -116,7 +119,7 @@ def test_no_documents_no_request(mode: str) -> None:
 def test_check_finds_it_usable(base_url: str) -> None:
     """`qwen3-sglang check` has nothing to object to."""
     findings = list(check_server(RerankClient(base_url)))
-    assert len(findings) == 3
+    assert len(findings) == 4
     assert all(finding.ok for finding in findings), findings
 
 
@@ -160,6 +163,49 @@ def test_a_document_of_50_000_words(base_url: str, causal_toy: Path, mode: str) 
     assert [found[0], found[2]] == pytest.approx(scores(RerankClient(base_url), mode, QUERY, documents[::2]), abs=0.02)
 
 
+def test_an_answer_at_the_end_of_50_000_words(base_url: str, mode: str) -> None:
+    """Found in chunks, missed by what is cut; no list costs another document its score."""
+    long = "Other words follow. " * 16_666 + "The capital of China is Beijing."
+    options: dict[str, Any] = {"max_length": 2048, "timeout": 600}
+    cut = scores(RerankClient(base_url, **options), mode, QUERY, [DOCUMENTS[1], long])
+    chunks = {"long_documents": "chunks", "max_chunks": 64}
+    client = RerankClient(base_url, **options, **chunks)
+    found = scores(client, mode, QUERY, [DOCUMENTS[1], long])
+    assert cut[1] < 0.1
+    assert found[1] > 0.5
+    assert found[0] == pytest.approx(cut[0], abs=0.02)
+
+
+def test_the_best_chunk_scores_as_a_document(base_url: str) -> None:
+    """The server's tokenizer divides a document as it is served: the chunk alone has the same score."""
+    long = (
+        "Other words follow. 大きな文字 🙂 " * 300 + "The capital of China is Beijing." + " e\u0301 Words again." * 300
+    )
+    with RerankClient(base_url, max_length=300, long_documents="chunks", chunk_overlap=20, max_chunks=999) as client:
+        [found] = client.rerank(QUERY, [long])
+        assert found.chunk is not None
+        own = long[found.chunk.start : found.chunk.end]
+        assert "The capital of China is Beijing." in own
+        [alone] = client.rerank(QUERY, [own])
+    assert (alone.chunk, alone.truncated) == (None, False)
+    assert alone.score == pytest.approx(found.score, abs=0.02)
+
+
+def test_the_server_divides_where_a_local_tokenizer_does(base_url: str, causal_toy: Path) -> None:
+    """Awkward characters included."""
+    for text in ("大きな文字 🙂 e\u0301\u0323 ", "a  b\n\n\t c ", "\U0001d160x", "x" * 50 + "—"):
+        by_server, by_file = (
+            RerankClient(
+                base_url, max_length=200, tokenizer=where, long_documents="chunks", chunk_overlap=20, max_chunks=8
+            ).rerank(QUERY, [text * 200, "The capital of China is Beijing."])
+            for where in (None, causal_toy)
+        )
+        assert [(r.index, r.chunk, r.truncated) for r in by_server] == [
+            (r.index, r.chunk, r.truncated) for r in by_file
+        ]
+
+
+@also_multi_item
 def test_the_server_cuts_where_a_local_tokenizer_does(base_url: str, causal_toy: Path) -> None:
     """Awkward characters at the cut included."""
     for text in ("大きな文字 🙂 e\u0301\u0323 ", "a  b\n\n\t c ", "\U0001d160x", "x" * 50 + "—"):
@@ -172,6 +218,7 @@ def test_the_server_cuts_where_a_local_tokenizer_does(base_url: str, causal_toy:
         assert [r.score for r in by_server] == pytest.approx([r.score for r in by_file], abs=0.02)
 
 
+@also_multi_item
 @pytest.mark.parametrize("prompt", ["plain", ["two words", "<|im_end|> 🙂"], [""]])
 def test_texts_come_back_from_their_tokens(base_url: str, prompt: str | list[str]) -> None:
     """/tokenize and /detokenize, one text or several."""
@@ -200,6 +247,7 @@ def test_endpoints_agree(base_url: str, mode: str) -> None:
     assert by_score == pytest.approx(by_classify, abs=0.02)
 
 
+@also_multi_item
 def test_vllms_endpoint_is_not_sglangs(base_url: str, mode: str) -> None:
     """The error names the one to use."""
     with pytest.raises(errors.ServerError, match='endpoint="v1/classify"'):
@@ -221,6 +269,62 @@ def test_the_two_servers_agree(start: Callable[..., str], converted_toy: Path) -
     assert embedded == pytest.approx(real, abs=0.02)
 
 
+def test_one_sequence_scores_as_single_prompts(start: Callable[..., str], converted_toy: Path, mode: str) -> None:
+    """Of several queries too, with long documents cut at the same place; in float32 the same numbers."""
+    pairs = [(QUERY, document) for document in [*DOCUMENTS, DOCUMENTS[1] * 60]] + [("What is gravity?", DOCUMENTS[0])]
+    found = []
+    for kind in ("embedded", "multi-item"):
+        client = RerankClient(start(kind, converted_toy), max_length=300)
+        found.append(client.score_pairs(pairs) if mode == "sync" else asyncio.run(client.ascore_pairs(pairs)))
+    assert found[1] == pytest.approx(found[0], abs=1e-4)
+
+
+SCORE_BODIES = [
+    {"query": "The capital", "items": [" of China", " of France"]},
+    {"query": [9, 10, 11], "items": [[12, 13], [14]], "apply_softmax": True},
+    {"query": [9, 10], "items": [[12]], "apply_softmax": "yes", "item_first": 1, "model": ""},
+    {"items": "alone", "model": "any"},
+    {"query": "q", "items": []},
+    {"query": "q", "items": [" a"], "apply_softmax": True, "temperature": 2.0},
+]
+SCORE_REFUSALS = [
+    {"query": "q"},
+    {"query": [1], "items": ["a"]},
+    {"query": "q", "items": ["a"], "temperature": 2.0},
+    {"query": "q", "items": ["a"], "return_token_logprobs": True},
+    {"query": [9] * 10, "items": [[9] * 9000]},
+]
+SCORE_SHAPES: list[dict[str, Any]] = [
+    {"query": "q", "items": ["a", [1]]},
+    {"query": "q", "items": ["a"], "apply_softmax": "maybe"},
+    {"query": "q", "items": ["a"], "apply_softmax": None},
+    {"query": "q", "items": ["a"], "item_first": 2},
+    {"query": "q", "items": ["a"], "model": None},
+    {"query": "q", "items": ["a"], "apply_softmax": True, "temperature": 0},
+]
+
+
+def test_the_score_routes_agree(start: Callable[..., str], converted_toy: Path) -> None:
+    """What the embedded server answers on /v1/score is what real SGLang answers: scores, usage, the model's name."""
+    real, ours = start("sglang", converted_toy), start("embedded", converted_toy)
+    for body in SCORE_BODIES:
+        expected, found = (post(url, "/v1/score", body).json() for url in (real, ours))
+        assert set(found) == set(expected)
+        assert [found[name] for name in ("model", "object")] == [expected[name] for name in ("model", "object")]
+        assert found["usage"]["prompt_tokens"] == expected["usage"]["prompt_tokens"]
+        assert len(found["scores"]) == len(expected["scores"])
+        if body.get("apply_softmax"):
+            for row, other in zip(found["scores"], expected["scores"], strict=True):
+                assert row == pytest.approx(other, abs=0.05)
+    for body in SCORE_REFUSALS:
+        expected, found = (post(url, "/v1/score", body) for url in (real, ours))
+        assert (found.status_code, found.json()) == (expected.status_code, expected.json()), body
+    for body in SCORE_SHAPES:
+        expected, found = (post(url, "/v1/score", body) for url in (real, ours))
+        assert (found.status_code, found.json()["type"]) == (expected.status_code, expected.json()["type"]), body
+
+
+@also_multi_item
 def test_wrong_and_missing_key(start: Callable[..., str], kind: str, converted_toy: Path, mode: str) -> None:
     """The right key works; any other says which argument to set."""
     url = start(kind, converted_toy, "right-key")

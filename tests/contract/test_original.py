@@ -1,4 +1,7 @@
-"""The original checkpoint, as Qwen publishes it, scores as the converted one does: nothing has to be converted."""
+"""The original checkpoint, as Qwen publishes it, scores as the converted one does: nothing has to be converted.
+
+Tests of `local/labels.py`.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +60,15 @@ def test_within_the_noise_of_bfloat16(start: Start, kind: str, tied_sharded: Pat
     assert scored(start(kind, tied_sharded.parent / "tied")) == pytest.approx(converted, abs=NOISE)
 
 
-def test_what_the_client_goes_by(start: Start, kind: str, causal_toy: Path) -> None:
+@pytest.fixture
+def original_url(start: Start, kind: str, causal_toy: Path) -> str:
+    """The original checkpoint, in float32."""
+    return start(kind, causal_toy, exact=True)
+
+
+def test_what_the_client_goes_by(original_url: str) -> None:
     """What both servers say of themselves; the columns of the answer are in the order of the tokens asked for."""
-    url = start(kind, causal_toy, exact=True)
+    url = original_url
     said = requests.get(f"{url}/model_info", timeout=60).json()
     assert (said["is_generation"], said["architectures"]) == (True, ["Qwen3ForCausalLM"])
     assert requests.get(f"{url}/server_info", timeout=60).json()["enable_mis"] is False
@@ -87,8 +96,8 @@ def test_what_the_client_goes_by(start: Start, kind: str, causal_toy: Path) -> N
         ("/v1/score", {"items": ["b"], "label_token_ids": "no"}, "label_token_ids"),
     ],
 )
-def test_refusals(start: Start, kind: str, causal_toy: Path, path: str, body: dict[str, object], words: str) -> None:
+def test_refusals(original_url: str, path: str, body: dict[str, object], words: str) -> None:
     """The embedded server refuses what SGLang refuses, in its words."""
-    answer = requests.post(f"{start(kind, causal_toy, exact=True)}{path}", json={"model": "x", **body}, timeout=60)
+    answer = requests.post(f"{original_url}{path}", json={"model": "x", **body}, timeout=60)
     assert answer.status_code == 400
     assert words in answer.json()["message"]

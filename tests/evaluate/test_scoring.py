@@ -42,6 +42,27 @@ def rows(scores: Path) -> int:
     return int(count)
 
 
+def test_chunks_have_scores_of_their_own(server: FakeServer, tmp_path: Path, scores: Path) -> None:
+    """What was scored cut is asked again in chunks; a store of one setting serves the other nothing."""
+    long = "p=0.2 " + "many words " * 90 + "p=0.9"
+    dataset = load_dataset(write_lines(tmp_path / "long.jsonl", [{**ROWS[0], "documents": ["x p=0.3", long]}]))
+    options = {"max_length": 800}
+    for more, asked, found in (
+        ({}, 2, 0.2),
+        ({"long_documents": "chunks"}, 2, 0.9),
+        ({"long_documents": "chunks"}, 0, 0.9),
+        ({"long_documents": "chunks", "max_chunks": 1}, 2, 0.2),
+        ({"long_documents": "chunks", "chunk_overlap": 1}, 2, 0.9),
+        ({"chunk_overlap": 1}, 0, 0.2),
+    ):
+        client = RerankClient(server.url, **options, **more)  # type: ignore[arg-type]
+        report = evaluate(client, dataset, scores=scores)
+        [ranked] = report.variants[0].queries
+        assert (report.asked, max(one.p_yes for one in ranked.documents)) == (asked, found)
+        assert report.truncated == (found == 0.2)
+        assert report.long_documents == more.get("long_documents", "truncate")
+
+
 @pytest.mark.parametrize("max_concurrency", [1, 4])
 def test_a_broken_off_run_goes_on(server: FakeServer, data: Path, scores: Path, max_concurrency: int) -> None:
     """What was scored before the server died is kept, said, and not asked again."""

@@ -6,10 +6,13 @@ Tests of `toy/serving.py`.
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +37,7 @@ def demo() -> Iterator[ModuleType]:
     spec.loader.exec_module(module)
     yield module
     sys.path.remove(str(EXAMPLES))
-    for name in (spec.name, "demo_pipelines"):
+    for name in (spec.name, "demo_pipelines", "demo_server"):
         sys.modules.pop(name, None)
 
 
@@ -42,8 +45,9 @@ def test_demo_with_the_toy(demo: ModuleType, capsys: pytest.CaptureFixture[str])
     """A line per step, three questions whole, the others in one table, the verdict, what next."""
     assert demo.main([]) == 0
     out = capsys.readouterr().out
-    steps = [line for line in out.splitlines() if line.startswith("- ")]
-    assert [step.split()[1] for step in steps] == ["loading", "building", "converting", "starting", "asking"]
+    steps = [line.split()[1] for line in out.splitlines() if line.startswith("- ")]
+    assert sorted(steps) == ["asking", "building", "converting", "loading", "starting"]
+    assert [step for step in steps if step != "loading"] == ["building", "converting", "starting", "asking"]
     assert re.findall(r"^(\d)\. .*\?$", out, re.MULTILINE) == ["1", "2", "3"]
     assert re.findall(r"^ +(\d+)\. \S.* +(?:\d+|-) +(?:\d+|-)  \S", out, re.MULTILINE) == [str(n) for n in range(4, 21)]
     verdict = re.search(r"^Verdict: reranking \w+ MRR@10, from (\d\.\d{3}) to (\d\.\d{3})", out, re.MULTILINE)
@@ -125,6 +129,38 @@ def test_demo_fails_when_the_frameworks_differ(demo: ModuleType, capsys: pytest.
     out = capsys.readouterr().out
     assert "agree on 1 of 2" in out
     assert "DIFFER on 'Why?'" in out
+
+
+def test_a_server_that_cannot_start_is_told(
+    demo: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By the process that was to start it."""
+    assert demo.main(["--limit", "1", "--model", str(tmp_path / "none")]) == 1
+    err = capfd.readouterr().err
+    assert "none" in err
+    assert "Traceback" not in err
+
+
+def test_the_servers_process_ends_with_the_demo(
+    demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it ends, and whatever it was at; its folder is deleted."""
+    from demo_server import start  # noqa: PLC0415 - on the path only with the fixture
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    steps: list[str] = []
+    building = threading.Event()
+
+    def say(step: str) -> None:
+        steps.append(step)
+        building.set()
+
+    with suppress(KeyboardInterrupt), start(None, ["a text"], say, lambda done, total: None):
+        assert building.wait(300)
+        [process] = multiprocessing.active_children()
+        raise KeyboardInterrupt
+    assert not process.is_alive()
+    assert not any(tmp_path.iterdir())
 
 
 def test_demo_stops_on_ctrl_c(demo: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

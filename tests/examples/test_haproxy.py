@@ -24,6 +24,7 @@ from real_sglang import free_port
 
 CONFIG = Path(__file__).parents[2] / "examples" / "deploy" / "haproxy.cfg"
 UP_WITHIN = 60.0  # seconds
+ENDPOINT = "v1/score-multi-item"
 QUERY = "What is the capital of China?"
 DOCUMENTS = [
     "Gravity is a force that attracts two bodies.",
@@ -251,8 +252,8 @@ def two_servers(converted_toy: Path) -> Iterator[tuple[list[str], str]]:
 async def test_scores_through_it(two_servers: tuple[list[str], str], mode: str) -> None:
     """Those of a server by itself, in many lists at once."""
     [alone, _], url = two_servers
-    expected = RerankClient(alone, endpoint="v1/score").score(QUERY, DOCUMENTS)
-    async with RerankClient(url, endpoint="v1/score", batch_size=3, max_concurrency=8) as client:
+    expected = RerankClient(alone, endpoint=ENDPOINT).score(QUERY, DOCUMENTS)
+    async with RerankClient(url, endpoint=ENDPOINT, batch_size=3, max_concurrency=8) as client:
         for _ in range(3):
             found = client.score(QUERY, DOCUMENTS) if mode == "sync" else await client.ascore(QUERY, DOCUMENTS)
             assert found == pytest.approx(expected, abs=1e-4)
@@ -264,7 +265,7 @@ def test_long_documents_are_cut_by_its_tokenizer(two_servers: tuple[list[str], s
     [alone, _], url = two_servers
     documents = ["The capital of China is Beijing. " * 60, DOCUMENTS[0]]
     direct, through = (
-        RerankClient(where, endpoint="v1/score", max_length=200).rerank(QUERY, documents) for where in (alone, url)
+        RerankClient(where, endpoint=ENDPOINT, max_length=200).rerank(QUERY, documents) for where in (alone, url)
     )
     assert [(r.index, r.truncated) for r in through] == [(r.index, r.truncated) for r in direct]
     assert [r.logit for r in through] == pytest.approx([r.logit for r in direct], abs=1e-3)

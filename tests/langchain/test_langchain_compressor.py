@@ -37,6 +37,14 @@ async def test_configurable_fields(server: FakeServer, go: Go) -> None:
     await rerank.aclose()
 
 
+async def test_a_retrievers_own_config_is_not_handed_on(server: FakeServer, go: Go) -> None:
+    """By LangChain, as the page says: a chain around it is needed."""
+    rerank = Qwen3SGLangRerank(base_url=server.url)
+    retriever = behind(rerank.configurable_fields(**FIELDS))
+    assert ids(await go(retriever, "invoke", "q", {"configurable": {"top_n": 1}})) == "bca"
+    await rerank.aclose()
+
+
 async def test_fallbacks(server: FakeServer, nobody: str, go: Go) -> None:
     """Another server where the first doesn't answer; the first stage is asked once."""
     first = Qwen3SGLangRerank(base_url=nobody, max_retries=0)

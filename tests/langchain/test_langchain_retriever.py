@@ -106,6 +106,17 @@ async def test_keywords_that_reach_nothing(server: FakeServer, go: Go, keyword: 
     assert server.asked == []
 
 
+@pytest.mark.parametrize("keyword", ["topn", "top_N", "min_scores", "intruction", "fetchk"])
+async def test_a_slip_of_the_pen(server: FakeServer, go: Go, keyword: str) -> None:
+    """Is told also where the first stage takes any keyword; a word of the first stage's own is passed on."""
+    retriever = over(store().as_retriever(), server)
+    with pytest.raises(UnknownOptionError, match=f"unknown option {keyword}: it is called"):
+        await go(retriever, "invoke", "passage", **{keyword: 3})
+    assert server.asked == []
+    assert len(await go(retriever, "invoke", "passage", k=3)) == 3
+    await retriever.reranker.aclose()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

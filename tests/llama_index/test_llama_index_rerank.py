@@ -21,7 +21,7 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from llama_index_qwen3_sglang import Qwen3SGLangRerank
-from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError
+from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError, UnknownOptionError
 
 KEY = "sk-made-up-0123456789"
 Call = Callable[..., Awaitable[list[NodeWithScore]]]
@@ -145,6 +145,27 @@ async def test_nothing_to_rank_asks_nothing(server: Any, call: Call, events: lis
 async def test_a_query_is_needed(call: Call) -> None:
     with pytest.raises(InvalidInputError, match="query"):
         await call(Qwen3SGLangRerank(), _nodes(), None)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "said"),
+    [
+        ("top_n", r"pass top_n to rerank\(query, nodes, ...\)"),
+        ("top_k", r"pass top_n to rerank\(query, nodes, ...\)"),
+        ("query", "it is called query_str here"),
+    ],
+)
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_a_keyword_that_the_framework_lacks(way: str, foreign: str, said: str) -> None:
+    reranker: Any = Qwen3SGLangRerank()
+
+    async def call(**given: Any) -> Any:
+        if way == "sync":
+            return reranker.postprocess_nodes(_nodes(), **given)
+        return await reranker.apostprocess_nodes(_nodes(), **given)
+
+    with pytest.raises(UnknownOptionError, match=f"unknown option {foreign}: {said}"):
+        await call(**{foreign: 3})
 
 
 async def test_server_down_is_raised_and_seen(nobody: str, call: Call, events: list[Any]) -> None:

@@ -158,7 +158,8 @@ def test_it_tells_which_way_it_serves(ordinary: str, multi_item: str) -> None:
     """What SGLang's /server_info tells of it, and none of its secrets."""
     told = [requests.get(f"{url}/server_info", timeout=30).json() for url in (ordinary, multi_item)]
     assert [answer["enable_mis"] for answer in told] == [False, True]
-    assert {answer["frontend"] for answer in told} == {"qwen3-sglang"}
+    models = [requests.get(f"{url}/model_info", timeout=30).json() for url in (ordinary, multi_item)]
+    assert {answer["frontend"] for answer in models} == {"qwen3-sglang"}
 
 
 def test_the_models_name_is_repeated(url: str) -> None:

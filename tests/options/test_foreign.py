@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qwen3_sglang.options import foreign
-from qwen3_sglang.options.foreign import unknown_options
+from qwen3_sglang.options.foreign import slips, unknown_options
 
 KNOWN = ["top_n", "min_score", "model"]
 
@@ -47,3 +47,9 @@ def test_a_word_means_what_is_there() -> None:
 def test_no_option_is_another_ones_foreign_word() -> None:
     """Within one of our own signatures a known name is never taken for another word."""
     assert all(ours.replace("_", "") not in words for ours, words in foreign._MEANT.items())
+
+
+def test_slips() -> None:
+    """Almost ours; not another library's word, nor ours itself."""
+    given = ["topn", "top_n", "min_scores", "models", "top_k", "threshold", "k", "filter"]
+    assert slips(given, KNOWN) == ["topn", "min_scores", "models"]

@@ -10,7 +10,7 @@ import pytest
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.playground.answer import Ask, Ranked, answer, read_ask
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION, QWEN3, build_prompts
-from qwen3_sglang.ranking import RerankResult
+from qwen3_sglang.ranking import Chunk, RerankResult
 
 HOSTILE = [
     "<|im_end|>",
@@ -74,6 +74,16 @@ def test_a_cut_document_is_shown_as_cut() -> None:
     assert said["results"][0]["truncated"] is True
 
 
+def test_the_best_chunk_is_shown() -> None:
+    """With its place; what the other chunks had isn't known, so tokens aren't added up."""
+    prompts = [QWEN3.head("q").prompt(text, tokens=9) for text in ("chunk", "whole")]
+    results = [RerankResult(0, 0.5, 0.0, chunk=Chunk(7, 12, 3)), RerankResult(1, 0.4, -0.1)]
+    said = answer(Ranked(results, prompts, "toy", 1.0))
+    assert [row["chunk"] for row in said["results"]] == [{"start": 7, "end": 12, "scored": 3}, None]
+    assert said["results"][0]["document"] == [{"kind": "document", "text": "chunk"}]
+    assert said["tokens"] is None
+
+
 def test_figures() -> None:
     """Tokens are added up, milliseconds rounded; what JSON has no number for is null."""
     assert (asked("q", ["a", "b"])["tokens"], asked("q", ["a"])["milliseconds"]) == (6, 12.3)
@@ -87,6 +97,8 @@ def test_figures() -> None:
 def test_the_instruction_may_be_left_out() -> None:
     """Then it is the template's own."""
     assert read_ask(b'{"query": "q", "documents": ["d"]}') == Ask("q", ["d"])
+    chunks = b'{"query": "q", "documents": ["d"], "long_documents": "chunks"}'
+    assert read_ask(chunks) == Ask("q", ["d"], long_documents="chunks")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +116,9 @@ def test_the_instruction_may_be_left_out() -> None:
         ('{"query": "q", "documents": ["d"], "instruction": ""}', "instruction"),
         ('{"query": "q", "documents": ["d"], "instruction": null}', "instruction"),
         ('{"query": "q", "documents": ["d"], "top_n": 1}', "top_n"),
+        ('{"query": "q", "documents": ["d"], "long_documents": "chunk"}', "long_documents"),
+        ('{"query": "q", "documents": ["d"], "long_documents": null}', "long_documents"),
+        ('{"query": "q", "documents": ["d"], "long_documents": ["chunks"]}', "long_documents"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_name(body: str, field: str) -> None:

@@ -70,6 +70,29 @@ def test_a_long_document_is_cut_and_says_so(converted_toy: Path, tmp_path: Path)
             assert joined(said, row).endswith("</think>\n\n")
 
 
+def test_a_long_document_has_its_best_chunks_score(converted_toy: Path, tmp_path: Path) -> None:
+    """Both homes name the same chunk of the pasted text, and show the prompt that has the score."""
+    model = shutil.copytree(converted_toy, tmp_path / "short")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 400}))
+    long = "word <|im_end|> " * 200 + "The capital of China is Beijing." + " word" * 300
+    ask = {"query": QUERY, "documents": ["Gravity pulls.", long], "long_documents": "chunks"}
+    with local.run_in_thread(model, threads=1) as embedded, playground.run_in_thread(embedded) as proxied:
+        answers = [post(home, ask).json() for home in (embedded, proxied)]
+    chunks = [said["results"][0]["chunk"] for said in answers]
+    assert chunks[0] == chunks[1]
+    own = long[chunks[0]["start"] : chunks[0]["end"]]
+    assert "The capital of China is Beijing." in own
+    assert chunks[0]["scored"] > 3
+    for said in answers:
+        best, other = said["results"]
+        assert (best["index"], best["truncated"], other["chunk"]) == (1, False, None)
+        assert best["score"] > 0.5
+        assert "The capital of China is Beijing." in joined(said, best)
+        assert best["tokens"] <= 399
+        assert said["tokens"] is None
+
+
 def test_the_instruction_counts(home: str) -> None:
     """It is in the prompt."""
     said = post(home, {**ASK, "instruction": "Find tea"}).json()

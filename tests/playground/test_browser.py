@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from fake_server import FakeServer
-from qwen3_sglang import RerankClient, playground
+from qwen3_sglang import RerankClient, local, playground
 
 CHROMIUM = os.environ.get("QWEN3_SGLANG_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 REMEDY = "needs Chromium: apt-get install chromium, or name one in QWEN3_SGLANG_CHROMIUM"
@@ -92,6 +94,25 @@ def prompt_text(page: Page, at: int) -> str:
     """What a selection of the prompt would copy: without what only a screen reader is told."""
     script = "pre => [...pre.children].map(part => part.lastChild.textContent).join('')"
     return str(page.locator("pre").nth(at).evaluate(script))
+
+
+def test_long_documents_in_chunks(open_page: Open, converted_toy: Path, tmp_path: Path) -> None:
+    """A switch of the form: the best chunk's text and place are shown, and the link keeps it."""
+    model = shutil.copytree(converted_toy, tmp_path / "short")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 400}))
+    long = "A word 🙂 or two. " * 200 + "The capital of China is Beijing."
+    with local.run_in_thread(model, threads=1) as embedded, playground.run_in_thread(embedded) as url:
+        page = open_page(url)
+        page.get_by_label("has its best chunk").check()
+        rerank(page, "What is the capital of China?", [long])
+        where = re.compile(rf"best of \d+ chunks: characters \d+.{len(long)}")
+        expect(page.locator("#kept .facts")).to_contain_text(where)
+        expect(page.locator("#kept .text")).to_contain_text("The capital of China is Beijing.")
+        again = open_page(page.url)
+        expect(again.locator("#kept .facts")).to_contain_text(where)
+        page.get_by_label("is cut").check()
+        expect(page.locator("#stale")).to_be_visible()
 
 
 def test_scores_are_bars(scripted: str, open_page: Open) -> None:
@@ -269,7 +290,7 @@ def test_by_keyboard_alone(scripted: str, open_page: Open) -> None:
         const seen = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
         return [one.id || one.value || one.tagName, seen];
     }"""
-    for _ in range(10):
+    for _ in range(11):
         page.keyboard.press("Tab")
         name, seen = page.evaluate(script)
         names.append(name)
@@ -278,7 +299,7 @@ def test_by_keyboard_alone(scripted: str, open_page: Open) -> None:
             page.keyboard.type("q")
         if name == "documents":
             page.keyboard.type("p=0.75\np=0.25")
-    order = ["skip", "copy-link", "query", "lines", "documents", "instruction", "run", "example"]
+    order = ["skip", "copy-link", "query", "lines", "documents", "truncate", "instruction", "run", "example"]
     assert names == [*order, "threshold", "threshold-number"]
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("status")).to_have_text("2 of 2 documents kept, 0 dropped.")

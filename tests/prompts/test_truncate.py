@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -365,3 +368,25 @@ def test_special_tokens_are_broken_before_they_are_sent(server: FakeServer) -> N
     RerankClient(server.url, escape_special_tokens=False).score("q", ["<think> p=0.5"])
     assert "<Query>: < |im_end|>?\n<Document>: < think> p=0.5" in server.prompts[0]
     assert "<Document>: <think> p=0.5" in server.prompts[1]
+
+
+_IN_A_CHILD = """
+import os, signal, sys
+from qwen3_sglang.prompts.tokenizer import load_tokenizer
+tokenizer, texts = load_tokenizer(sys.argv[1]), ["some words " * 20] * 100
+wanted = tokenizer.encode(texts)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # a batch that waits for the parent's threads would never end
+    os._exit(tokenizer.decode(tokenizer.encode(texts)) != tokenizer.decode(wanted))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.parametrize("parallel", [None, "true", "false"])
+def test_a_forked_child_tokenises(causal_toy: Path, parallel: str | None) -> None:
+    """Whatever the user has set for the library, which has used its threads in the parent."""
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    if parallel is not None:
+        environment["TOKENIZERS_PARALLELISM"] = parallel
+    subprocess.run([sys.executable, "-c", _IN_A_CHILD, str(causal_toy)], env=environment, check=True)

@@ -136,12 +136,29 @@ def test_a_servers_words_are_not_logged_before_the_key_is_hidden(caplog: pytest.
     "failure",
     [errors.ServerUnreachableError("u", "x"), errors.ServerTimeoutError("u", "x"), Response("u", 503, b"starting")],
 )
-def test_a_server_that_is_not_up_is_no_gateway(failure: errors.ServerError | Response) -> None:
-    """It may have a list once it is."""
-    steps = served_or_named(replace(PATIENCE, max_retries=0), "toy")
+def test_a_list_that_may_come_later_is_done_without_for_now(failure: errors.ServerError | Response) -> None:
+    """It is asked for again by the next call, and a model that isn't named can't be done without."""
+    for model in ("toy", None):
+        steps = served_or_named(replace(PATIENCE, max_retries=0), model)
+        after(steps)
+        with pytest.raises(StopIteration if model else errors.ServerError) as stop:
+            after(steps, failure)
+        if model:
+            assert stop.value.value == Served("toy")
+            assert not stop.value.value.certain
+
+
+def test_a_named_models_list_takes_a_third_of_the_time() -> None:
+    """Whatever the server does there, the scores still have the rest."""
+    left = [9.0]
+    steps = served_or_named(replace(PATIENCE, left=lambda: left[0], max_retries=None), "toy")
+    assert asked(after(steps)).seconds == pytest.approx(3)
+    assert isinstance(after(steps, Response("u", 503, b"later")), Pause)
     after(steps)
-    with pytest.raises(errors.ServerError):
-        after(steps, failure)
+    left[0] = 6.02
+    with pytest.raises(StopIteration) as stop:
+        after(steps, Response("u", 503, b"later"))
+    assert stop.value.value == Served("toy")
 
 
 @pytest.mark.parametrize(

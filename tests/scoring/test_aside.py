@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient
+from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.prompts.texts import nfc, readable
+from qwen3_sglang.prompts.truncate import suspects
 from qwen3_sglang.scoring.aside import MUCH, PER_TEXT, aside, size_of, size_of_rows
 
 
@@ -94,6 +101,9 @@ ODD_TEXTS = {
     "Chinese": "p=0.5 " + "中国的首都" * (TEN_MB // 15),
     "decomposed": "p=0.5 " + unicodedata.normalize("NFD", "각é") * (TEN_MB // 12),
     "surrogates": "p=0.5 " + "\ud800" * (TEN_MB // 3),
+    "symbols that are taken apart": "p=0.5 " + "\U0001d15e\U0001d160\U0001d164" * (TEN_MB // 12),
+    "vowel signs": "p=0.5 " + "\u09c7\u09be" * (TEN_MB // 6),
+    "special tokens": "p=0.5 " + "<think>" * (TEN_MB // 7),
 }
 
 
@@ -107,6 +117,47 @@ async def test_no_text_holds_the_event_loop(server: FakeServer, causal_toy: Path
     assert [(result.index, result.truncated) for result in results] == [(0, True), (1, False)]
     assert held < 0.05
     assert all(len(prompt.encode()) < 2**21 for prompt in server.prompts)
+
+
+@contextmanager
+def held_by_one_call() -> Iterator[list[float]]:
+    """Fills in how long, in CPU time, calls into C held the interpreter: a thread's hold up the event loop too.
+
+    Those that called Python back are left out, since other threads have their turns then.
+    """
+    found, under_way, calls = [0.0], list[tuple[float, int]](), 0
+
+    def hook(_: FrameType, event: str, what: Any) -> None:
+        nonlocal calls
+        if event == "call":
+            calls += 1
+        elif event == "c_call":
+            under_way.append((time.thread_time(), calls))
+        elif event != "return" and under_way:
+            began, before = under_way.pop()
+            if calls == before and (used := time.thread_time() - began) > found[-1]:
+                found.append(used)
+
+    gc.disable()  # its passes take as long as this process has objects
+    sys.setprofile(hook)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", ODD_TEXTS)
+def test_no_text_keeps_one_call_into_c_busy(name: str) -> None:
+    """Whether it is a document or the query, checked, cut, normalised or shown."""
+    most = QWEN3.max_length * QWEN3.longest_token
+    text = ODD_TEXTS[name][: most // 4]  # what counts of 10 MB takes four times as long
+    with held_by_one_call() as held:
+        head, [document] = QWEN3.prepare(text, [text], "task", escape=True)
+        suspects(head, [document], QWEN3.max_length)
+        head.prompt("document")
+        nfc(readable(text, most), 2**17)
+    assert held[-1] < 0.025  # half of it on an idle machine
 
 
 async def test_many_documents_do_not_hold_the_event_loop(server: FakeServer) -> None:

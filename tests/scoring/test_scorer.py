@@ -1,4 +1,7 @@
-"""What a call tells its log, and what it knows of the model."""
+"""What a call tells its log, and what it knows of the model.
+
+Tests of `scoring/telling.py`.
+"""
 
 from __future__ import annotations
 

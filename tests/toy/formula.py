@@ -24,28 +24,28 @@ class Formula:
         self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
         spelled = spellings(AutoTokenizer.from_pretrained(folder))
         words = {i: word for i, text in spelled.items() if text not in ROLES and (word := word_of(text)) is not None}
-        ids = [self._ids(text) for text in texts]
+        ids = [self._ids(f" {text}") for text in texts]
         self._names = spelled | {token: stem(word) for token, word in words.items()}
         self._weights = weights(words, ids)
         self._mean = sum(map(len, ids)) / len(ids)
 
     def _ids(self, text: str) -> list[int]:
-        found: list[int] = self._tokenizer.encode(f" {text}").ids
+        found: list[int] = self._tokenizer.encode(text).ids
         return found
 
     def logit(self, query: str, document: str) -> float:
-        asked = [token for token in self._ids(f"{query}\n") if token in self._names]
+        asked = [token for token in self._ids(f" {query}\n") if token in self._names]
         in_query = Counter(self._names[token] for token in asked)
-        tokens, seen, matched = self._ids(f"{document}{QWEN3.suffix}"), Counter[str](), 0.0
+        tokens, seen, matched = self._ids(f" {document}{QWEN3.suffix}"), Counter[str](), 0.0
         for token in tokens:
             name = self._names.get(token)
             if name is not None and in_query[name]:
                 seen[name] += 1
                 share = in_query[name] / (in_query[name] + seen[name])
-                matched += 2 * self._weight(token) * math.exp(7 * (share - 0.5))
+                matched += self._weight(token) * math.exp(6 * (share - 0.5))
         whole = matched + sum(map(self._weight, asked))
         length = len(tokens) / (len(tokens) + self._mean)
-        return 18 * (matched / whole * (1 - 0.3 * length) - 0.4)
+        return 24 * (matched / whole * (1 - 0.5 * length) - 0.26)
 
     def _weight(self, token: int) -> float:
         return max(self._weights.get(token, 0), STOP_WEIGHT)

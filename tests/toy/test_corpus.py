@@ -1,7 +1,4 @@
-"""Which texts a toy is built for.
-
-Tests of `toy/tokenizer.py`.
-"""
+"""Which texts a toy is built for."""
 
 from __future__ import annotations
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from docstrings import docstrings
+from corpora import Rows, docstrings, readmes, recipes
 from formula import Formula
 from judged_texts import Judged, judged
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 
-CONSTANTS = 0.45  # what the logit is off by, since the weights have 8 bits
+CONSTANTS, SLIGHT_WORDS = 0.24, 0.72  # what the logit is off by, since the weights have 8 bits; without a whole word
 ODD = [
     ("yeast", ""),
     ("What carries the oxygen in our blood?", "What carries the oxygen in our blood?"),
@@ -65,7 +66,7 @@ def test_the_model_computes_the_formula(demo_toy: Path, demo: Judged, exact: lis
     expected = [formula.logit(*pair) for pair in demo.pairs]
     assert exact == pytest.approx(expected, abs=CONSTANTS)
     got = logits(demo_toy, ODD, torch.float32)
-    assert got == pytest.approx([formula.logit(*pair) for pair in ODD], abs=CONSTANTS)
+    assert got == pytest.approx([formula.logit(*pair) for pair in ODD], abs=SLIGHT_WORDS)
 
 
 @pytest.mark.parametrize(("attention", "questions"), [("sdpa", 20), ("eager", 5)])
@@ -81,13 +82,30 @@ def test_16_bits_say_the_same(demo_toy: Path, demo: Judged, exact: list[float], 
         assert mine.index(max(mine)) == other.index(max(other))
 
 
+def ranks(data: Judged, scores: list[float] | None) -> list[list[int]]:
+    """The ranks of each question's relevant documents, in the order found, or by `scores`."""
+    rows = zip(data.questions, data.by_question(scores or [0.0] * len(data.pairs)), strict=True)
+    orders = [
+        (right, sorted(zip(own, found, strict=True), key=lambda pair: -pair[0])) for (_, right, found), own in rows
+    ]
+    return [[rank for rank, (_, name) in enumerate(order, 1) if name in right] for right, order in orders]
+
+
 def mrr(data: Judged, scores: list[float] | None = None) -> float:
-    """Of the documents in the order found, or by `scores`."""
-    total = 0.0
-    for (_, right, found), own in zip(data.questions, data.by_question(scores or [0.0] * len(data.pairs)), strict=True):
-        order = [name for _, name in sorted(zip(own, found, strict=True), key=lambda pair: -pair[0])]
-        total += next((1 / rank for rank, name in enumerate(order, 1) if name in right), 0.0)
-    return total / len(data.questions)
+    """Mean reciprocal rank of the first relevant document."""
+    return sum(1 / own[0] for own in ranks(data, scores) if own) / len(data.questions)
+
+
+def ndcg(data: Judged, scores: list[float] | None = None) -> float:
+    """nDCG@10."""
+
+    def gain(places: Iterable[int]) -> float:
+        return sum(1 / math.log2(rank + 1) for rank in places)
+
+    found = zip(ranks(data, scores), data.questions, strict=True)
+    return sum(gain(own) / gain(range(1, min(10, len(right)) + 1)) for own, (_, right, _) in found) / len(
+        data.questions
+    )
 
 
 def test_reranking_helps(demo: Judged, exact: list[float]) -> None:
@@ -108,12 +126,18 @@ def test_p_yes_means_something(demo: Judged, exact: list[float]) -> None:
     assert f1 > 2 * share / (1 + share) + 0.1  # above saying yes to everything
 
 
-def test_it_keeps_up_with_bm25_elsewhere(tmp_path: Path) -> None:
-    """The standard library's docstrings, asked for by their first lines."""
-    rows = docstrings()[::3]
-    assert len(rows) >= 100
-    texts = {str(number): rest for number, (_, rest) in enumerate(rows)}
-    data = judged(texts, {str(number): (first, frozenset({str(number)})) for number, (first, _) in enumerate(rows)})
+@pytest.mark.parametrize(
+    "rows",
+    [docstrings(0), docstrings(1), docstrings(2), readmes(), recipes()],
+    ids=["docstrings", "more docstrings", "still more", "readmes", "recipes"],
+)
+def test_it_keeps_up_with_bm25_elsewhere(tmp_path: Path, rows: Rows) -> None:
+    """On corpora that it isn't tuned on, by both measures."""
+    assert len(rows) >= 50
+    texts = {str(number): text for number, (_, text) in enumerate(rows)}
+    questions = {str(number): (question, frozenset({str(number)})) for number, (question, _) in enumerate(rows)}
+    data = judged(texts, questions)
     formula = Formula(build_toy(tmp_path / "toy", texts.values()), list(texts.values()))
-    # Within what so many questions can tell.
-    assert mrr(data, [formula.logit(*pair) for pair in data.pairs]) >= mrr(data) - 0.03
+    scores = [formula.logit(*pair) for pair in data.pairs]
+    for measure in (mrr, ndcg):
+        assert measure(data, scores) >= measure(data) - 0.02

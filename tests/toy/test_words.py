@@ -36,6 +36,7 @@ def test_word_of(token: str, word: str | None) -> None:
         ("handle", "handled", "handling"),
         ("plan", "planned"),
         ("element", "elements"),
+        ("copy", "copies", "copied"),
     ],
 )
 def test_forms_of_one_word(forms: tuple[str, ...]) -> None:

@@ -29,6 +29,9 @@ def twice(asked: Asked) -> None:
 
 HARMLESS: dict[str, Callable[[Asked], object]] = {
     "103 first": lambda asked: asked.say(HINT, framed(asked.good)),
+    "103 with a length": lambda asked: asked.say(
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", framed(asked.good)
+    ),
     "103 long before": lambda asked: (asked.say(HINT), LATER.wait(0.01), right(asked)),
     "102 and 199 first": lambda asked: asked.say(
         b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 199 \r\nX: y\r\n\r\n", framed(asked.good)
@@ -47,6 +50,10 @@ HARMLESS: dict[str, Callable[[Asked], object]] = {
 }
 BROKEN: dict[str, bytes] = {
     "chunk of -5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n",
+    "chunk of 2^64 - 1": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFF\r\n{}",
+    "second chunk of 2^64 - 1": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nffffffffffffffff;a=b\r\n}"
+    ),
     "chunk of +5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\n{    \r\n0\r\n\r\n",
     "chunk of 0x5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\n{    \r\n0\r\n\r\n",
     "chunk of nothing": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",

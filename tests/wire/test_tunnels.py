@@ -16,7 +16,7 @@ import trustme
 from aiohttp import ClientSession
 from aiohttp.client_proto import ResponseHandler
 from asking import Ask
-from peer import LATER, Asked, answer, framed, peer, right
+from peer import LATER, Asked, Peer, answer, framed, peer, right
 
 from qwen3_sglang import InvalidInputError, RerankClient, errors
 from qwen3_sglang.transport.strict_async import StrictConnector
@@ -167,3 +167,39 @@ async def test_an_aiohttp_that_cannot_be_guarded() -> None:
             with pytest.raises(InvalidInputError, match="aiohttp"):
                 await session.get(server.url)
         assert server.paths == []
+
+
+def test_a_stopped_handshake_holds_no_thread(context: ssl.SSLContext, bundle: Path) -> None:
+    """The call ends with its first failure; a handshake that the peer doesn't answer ends with it."""
+    shaking, others = threading.Event(), threading.Event()
+
+    class Half(Peer):
+        def _talk(self, connection: socket.socket) -> None:
+            if self.connections > 2:  # the list of models had the first, a list of documents gets the second
+                shaking.set()
+                others.wait(20)
+                return
+            super()._talk(connection)
+
+    def behave(asked: Asked) -> None:
+        if asked.body:
+            shaking.wait(20)
+            asked.say(framed(b"no", status=b"401 No"))
+        else:
+            right(asked)
+
+    server = Half(behave, context)
+    accepting = threading.Thread(target=server.accept)
+    accepting.start()
+    try:
+        client = RerankClient(server.url, verify=str(bundle), batch_size=1, timeout=15, endpoint="v1/classify")
+        with pytest.raises(errors.AuthenticationError):
+            client.score("q", ["p=0.1", "p=0.2", "p=0.3"])
+        mine = [thread for thread in threading.enumerate() if thread.name == "qwen3-sglang"]
+        for thread in mine:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in mine)
+    finally:
+        others.set()
+        server.stop()
+        accepting.join()

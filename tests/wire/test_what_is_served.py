@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from asking import Ask
-from peer import Asked, Peer, answer, framed, peer
+from peer import LATER, Asked, Peer, answer, framed, peer, right
 
-from qwen3_sglang import RerankClient, errors
+from qwen3_sglang import Backoff, RerankClient, errors
 
 
 class Model:
@@ -190,3 +190,24 @@ def test_a_model_that_another_call_finds_replaced(ask: Ask) -> None:
         armed.set()
         pairs = [("q", "p=0.1"), ("r", f"p=0.2 {long}"), ("s", "p=0.3")]  # the long one is sent in a list of its own
         assert client.score_pairs(pairs) == of(0.001, 0.1, 0.2, 0.3)
+
+
+NO_LIST: dict[str, Callable[[Asked], object]] = {
+    "429": lambda asked: asked.say(framed(b"slowly", status=b"429 Slowly")),
+    "502": lambda asked: asked.say(framed(b"bad", status=b"502 Bad")),
+    "503": lambda asked: asked.say(framed(b"later", b"Retry-After: 1", status=b"503 Later")),
+    "hangs up": lambda asked: asked.hang_up(),
+    "is silent": lambda asked: LATER.wait(5),
+}
+
+
+@pytest.mark.parametrize("name", NO_LIST)
+def test_a_named_models_list_is_done_without(ask: Ask, name: str) -> None:
+    """Whatever is wrong with it, the scores come, each in the time of its call."""
+
+    def behave(asked: Asked) -> None:
+        (NO_LIST[name] if asked.path == "/v1/models" else right)(asked)
+
+    with peer(behave) as server:
+        client = RerankClient(server.url, model="toy", endpoint="v1/classify", timeout=4, backoff=Backoff(0.01, 0.05))
+        assert ask(client, [0.1], [0.2]) == [[0.1], [0.2]]

@@ -32,7 +32,13 @@ let needsKey = false;
 const splitHow = () => document.querySelector("input[name=split]:checked").value;
 const documentsNow = () => splitDocuments(fields.documents.value, splitHow());
 const instructionNow = () => (fields.instruction.value.trim() === "" ? DEFAULT_INSTRUCTION : fields.instruction.value);
-const questionNow = () => ({ query: fields.query.value, documents: documentsNow(), instruction: instructionNow() });
+const longHow = () => document.querySelector("input[name=long]:checked").value;
+const questionNow = () => ({
+  query: fields.query.value,
+  documents: documentsNow(),
+  instruction: instructionNow(),
+  long_documents: longHow(),
+});
 
 function minScore() {
   const value = Number($("threshold-number").value);
@@ -187,6 +193,7 @@ function stateNow() {
     query: fields.query.value,
     documents: fields.documents.value,
     split: splitHow() === "lines" ? null : splitHow(),
+    long: longHow() === "truncate" ? null : longHow(),
     instruction: instruction === DEFAULT_INSTRUCTION ? null : instruction,
     min_score: minScore() || null,
     top_n: topN(),
@@ -217,6 +224,7 @@ function fill(state) {
   fields.documents.value = state.documents ?? "";
   fields.instruction.value = state.instruction ?? DEFAULT_INSTRUCTION;
   document.querySelector(`input[name=split][value=${state.split === "blocks" ? "blocks" : "lines"}]`).checked = true;
+  document.querySelector(`input[name=long][value=${state.long === "chunks" ? "chunks" : "truncate"}]`).checked = true;
   setThreshold(state.min_score ?? 0);
   $("top-n").value = Number(state.top_n) >= 1 ? Math.floor(Number(state.top_n)) : "";
   showFields();
@@ -275,7 +283,7 @@ $("default-instruction").addEventListener("click", () => {
   fields.instruction.focus();
 });
 $("example").addEventListener("click", () => {
-  fill({ ...EXAMPLE, min_score: minScore(), top_n: topN() });
+  fill({ ...EXAMPLE, long: longHow(), min_score: minScore(), top_n: topN() });
   rerank();
 });
 $("copy-link").addEventListener("click", copyLink);

@@ -31,7 +31,7 @@ export function row(result, place, text, prompt, open) {
         element("span", { class: "score" }, element("span", { class: "sr-only" }, "P(yes) "), score),
         element("div", { class: "bar", "aria-hidden": "true" }, fill, element("div", { class: "mark" })),
       ),
-      element("p", { class: "text" }, text),
+      element("p", { class: "text" }, chunkOf(result, text)),
       facts(result),
       promptDetails(result, prompt, open),
     ),
@@ -43,8 +43,14 @@ function facts(result) {
   if (result.tokens !== null) line.append(` · ${plural(result.tokens, "token")}`);
   line.append(` · logit ${logit(result)}`);
   if (result.why) line.append(" · ", element("span", { class: "why" }, result.why === "min_score" ? "below min_score" : "beyond top_n"));
-  if (result.truncated) line.append(" ", element("span", { class: "tag" }, "cut: only its start was scored"));
+  if (result.chunk) line.append(` · best of ${plural(result.chunk.scored, "chunk")}: characters ${result.chunk.start}–${result.chunk.end}`);
+  if (result.truncated) line.append(" ", element("span", { class: "tag" }, "cut: its end wasn’t scored"));
   return line;
+}
+
+/** What has the score: the document, or its best chunk. Offsets count characters, and some take two of a string's. */
+function chunkOf(result, text) {
+  return result.chunk ? [...text].slice(result.chunk.start, result.chunk.end).join("") : text;
 }
 
 function logit(result) {

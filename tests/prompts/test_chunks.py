@@ -1,0 +1,212 @@
+"""Long documents in overlapping chunks: they cover the document, and each fits."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qwen3_sglang.errors import InvalidInputError, QueryError
+from qwen3_sglang.prompts.chunks import Chunking, Divided, divide, divide_bytes
+from qwen3_sglang.prompts.special import SpecialTokens
+from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.prompts.texts import source_length
+from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
+from qwen3_sglang.prompts.truncate import Tokenizer, answered, fit_with
+
+HEAD = QWEN3.head("What is it?")
+LIMIT = 110
+MANY = 10**6
+TEXTS = st.one_of(
+    st.text(st.sampled_from("ab c\n.,é🙂大\u0301\u0344\U0001d160각\u1100\u1161\u11a8\ufffd"), max_size=600),
+    st.text(max_size=300).map(lambda text: text.encode(errors="replace").decode()),
+    st.lists(st.sampled_from(["capital ", "gravity", " of", "  ", "\n\n", "Beijing.", "大きな", "🙂"])).map("".join),
+)
+
+
+ODD_TEXTS = {
+    "marks": "a" + "\u0301\u0323" * 200_000,
+    "marks that decompose": "\u0f73\u0344" * 200_000,
+    "spaces": " " * 4_000_000,
+    "less-than signs": "<" * 1_000_000,
+    "half tokens": "<|im_" * 200_000,
+    "decomposed Hangul": unicodedata.normalize("NFD", "각") * 200_000,
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(causal_toy: Path) -> LocalTokenizer:
+    """The toy's, loaded as a user would."""
+    return load_tokenizer(str(causal_toy))
+
+
+def count(tokenizer: LocalTokenizer, text: str) -> int:
+    """Tokens of one text."""
+    [ids] = tokenizer.encode([text])
+    return len(ids)
+
+
+def divided(tokenizer: Tokenizer, document: str, limit: int, how: Chunking) -> Divided:
+    """One document, divided by a tokenizer at hand."""
+    [found] = answered(tokenizer, divide(HEAD, [document], limit, how))
+    return found
+
+
+@settings(max_examples=300)
+@given(documents=st.lists(TEXTS, min_size=1, max_size=3), overlap=st.integers(0, 30))
+def test_chunks_cover_the_document_and_each_fits(tokenizer: LocalTokenizer, documents: list[str], overlap: int) -> None:
+    """Chunk by chunk from the start to the end; a document that fits is one."""
+    for document, found in zip(
+        documents, answered(tokenizer, divide(HEAD, documents, LIMIT, Chunking(overlap, MANY))), strict=True
+    ):
+        assert found.whole
+        assert found.spans[0][0] == 0
+        assert found.spans[-1][1] == len(document)
+        assert all(start < after <= end < stop for (start, end), (after, stop) in pairwise(found.spans))
+        fits = count(tokenizer, HEAD.prompt(document).text) <= LIMIT
+        assert (len(found.spans) == 1) == fits
+        for start, end in found.spans:
+            assert count(tokenizer, HEAD.prompt(document[start:end]).text) <= LIMIT
+
+
+@given(documents=st.lists(TEXTS, min_size=1, max_size=3), overlap=st.integers(0, 30))
+def test_without_a_tokenizer_too(tokenizer: LocalTokenizer, documents: list[str], overlap: int) -> None:
+    """A token is at least a byte, so that the chunks are shorter."""
+    limit = 440
+    for document, found in zip(documents, divide_bytes(HEAD, documents, limit, Chunking(overlap, MANY)), strict=True):
+        assert found.whole
+        assert (found.spans[0][0], found.spans[-1][1]) == (0, len(document))
+        assert all(start < after <= end < stop for (start, end), (after, stop) in pairwise(found.spans))
+        for start, end in found.spans:
+            prompt = HEAD.prompt(document[start:end]).text
+            assert len(unicodedata.normalize("NFC", prompt).encode()) <= limit
+            assert count(tokenizer, prompt) <= limit
+
+
+def test_chunks_are_what_truncation_keeps(tokenizer: LocalTokenizer) -> None:
+    """As long as they can be: each is the start of the rest that truncation would leave."""
+    document = " ".join(f"word{number} of the text," for number in range(600))
+    found = divided(tokenizer, document, 300, Chunking(20, MANY))
+    for start, end in found.spans[:-1]:
+        [cut] = fit_with(tokenizer, HEAD, [document[start:]], 300)
+        assert cut.text == document[start:end]
+        assert 297 <= count(tokenizer, HEAD.prompt(document[start:end]).text) <= 300
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 20, 60])
+def test_the_overlap_is_as_asked(tokenizer: LocalTokenizer, overlap: int) -> None:
+    """In the earlier chunk's own tokens: so many of them are the later one's start."""
+    document = " ".join(f"word{number} of the text," for number in range(600))
+    found = divided(tokenizer, document, 300, Chunking(overlap, MANY))
+    for (start, end), (after, _) in pairwise(found.spans):
+        whole, before = (count(tokenizer, f" {document[start:stop]}") for stop in (end, after))
+        assert whole - before == overlap
+
+
+def test_an_overlap_too_large_is_half_of_what_fits(tokenizer: LocalTokenizer) -> None:
+    """A long query leaves little room: chunks go on all the same."""
+    document = "some words " * 300
+    room = 150 - count(tokenizer, HEAD.prompt("").text)
+    found = divided(tokenizer, document, 150, Chunking(140, MANY))
+    assert found.whole
+    for (start, end), (after, _) in pairwise(found.spans):
+        assert count(tokenizer, document[after:end]) <= room // 2 + 1
+        assert after > start
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_what_follows_the_last_chunk_is_not_read(tokenizer: LocalTokenizer, most: int) -> None:
+    """Chunks begin at the document's start; by bytes too."""
+    document = "some words here " * 500
+    for found in (
+        divided(tokenizer, document, 200, Chunking(10, most)),
+        divide_bytes(HEAD, [document], 600, Chunking(10, most))[0],
+    ):
+        assert len(found.spans) == most
+        assert found.spans[0][0] == 0
+        assert not found.whole
+
+
+def test_a_character_that_does_not_fit_ends_the_document(tokenizer: LocalTokenizer) -> None:
+    """Where not even one has room, the rest can't be read: no endless loop, no empty chunk after another."""
+    limit = count(tokenizer, HEAD.prompt("").text) + 2
+    found = divided(tokenizer, "a\U0001d15f\U0001d15f\U0001d15f" * 9, limit, Chunking(10, MANY))
+    assert not found.whole
+    assert len(found.spans) <= 2
+    room = len(HEAD.prompt("").text.encode()) + 3
+    [found] = divide_bytes(HEAD, ["\U0001d15f" * 9], room, Chunking(10, MANY))
+    assert found == Divided([(0, 0)], whole=False)
+
+
+def test_short_documents_ask_nothing() -> None:
+    """A generator that returns at once."""
+    with pytest.raises(StopIteration) as stopped:
+        next(divide(HEAD, ["short", ""], 600, Chunking()))
+    assert stopped.value.value == [Divided([(0, 5)]), Divided([(0, 0)])]
+
+
+def test_no_more_is_tokenised_than_a_chunk_may_hold() -> None:
+    """However long the document is."""
+    asked: Any = next(divide(HEAD, ["some words here " * 200_000], 1000, Chunking()))
+    assert sum(map(len, asked.texts)) < 10_000
+
+
+def test_no_room_for_a_chunk(tokenizer: LocalTokenizer) -> None:
+    """A query as long as the limit is refused by name."""
+    long = QWEN3.head("why " * 500)
+    with pytest.raises(QueryError, match=f"shorten the query.* of {LIMIT} tokens"):
+        answered(tokenizer, divide(long, ["d"], LIMIT, Chunking()))
+    with pytest.raises(QueryError, match="shorten the query"):
+        divide_bytes(long, ["d"], LIMIT, Chunking())
+
+
+def test_a_tokenizer_that_loses_text_is_refused() -> None:
+    """What it decodes isn't the document."""
+
+    class Other:
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            return [[0] * len(text) for text in texts]
+
+        def decode(self, ids: list[list[int]]) -> list[str]:
+            return ["something else" for _ in ids]
+
+    with pytest.raises(InvalidInputError, match="served model"):
+        divided(Other(), "x" * 5000, 1000, Chunking())
+
+
+@pytest.mark.parametrize("name", ODD_TEXTS)
+def test_odd_texts_take_linear_time(tokenizer: LocalTokenizer, name: str) -> None:
+    """CPU time, since others may be busy: quadratic time would be minutes."""
+    started = time.process_time()
+    head, [text] = QWEN3.prepare("q", [ODD_TEXTS[name]], "i", escape=True, limit=2048 * 4)
+    for found in (
+        answered(tokenizer, divide(head, [text], 2048, Chunking(64, 4))),
+        divide_bytes(head, [text], 2048, Chunking(64, 4)),
+    ):
+        for start, end in found[0].spans:
+            assert count(tokenizer, head.prompt(text[start:end]).text) <= 2048
+    assert time.process_time() - started < 20
+
+
+@given(text=TEXTS, length=st.integers(0, 300))
+def test_the_source_of_a_normal_form(text: str, length: int) -> None:
+    """As many characters as have a normal form that long, no more."""
+    found = source_length(text, length)
+    assert len(unicodedata.normalize("NFC", text[:found])) <= length
+    assert found == len(text) or len(unicodedata.normalize("NFC", text[: found + 1])) > length
+
+
+def test_offsets_into_escaped_texts() -> None:
+    """Each is where it was before the spaces came in, for templates with several first characters too."""
+    tokens = SpecialTokens(("<|im_end|>", "<think>", "[[", "[<"))
+    for text in ("a<|im_end|>b<think>[[[<think>", "<|im_end|>" * 3, "plain", "[<|im_end|>"):
+        [broken] = tokens.broken_in([text])
+        offsets = tokens.unbroken(text, range(len(broken) + 1))
+        kept = [broken[:place].replace(" ", "") for place in range(len(broken) + 1)]
+        assert [text[:offset] for offset in offsets] == kept

@@ -1,0 +1,195 @@
+"""long_documents="chunks": a long document has the score of its best chunk, whichever way it is asked about."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_server import FakeServer
+from qwen3_sglang import RerankClient
+from qwen3_sglang.errors import DocumentError, QueryError
+from qwen3_sglang.prompts.template import QWEN3
+
+QUERY = "which? p=0.05"  # the score of a chunk that says nothing itself
+FILLER = "and many other words "
+LONG = FILLER * 100 + "p=0.9 " + FILLER * 100
+LIMIT = 300
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Every behaviour holds for both."""
+    return str(request.param)
+
+
+def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
+    """One call, whichever way."""
+    if mode == "sync":
+        return getattr(client, name)(*args, **options)
+    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
+
+
+@pytest.fixture
+def options(server: FakeServer, causal_toy: Path) -> dict[str, Any]:
+    """A client's that divides documents by the toy's tokenizer."""
+    return {
+        "base_url": server.url,
+        "long_documents": "chunks",
+        "chunk_overlap": 20,
+        "max_length": LIMIT,
+        "tokenizer": causal_toy,
+    }
+
+
+def test_the_best_chunk_counts(server: FakeServer, options: dict[str, Any], mode: str) -> None:
+    """The result says which it is, in the caller's own text; what fits is scored as it is."""
+    found = call(mode, RerankClient(**options), "rerank", QUERY, ["p=0.5", LONG, "p=0.7"])
+    assert [(one.index, one.score, one.truncated) for one in found] == [
+        (1, 0.9, False),
+        (2, 0.7, False),
+        (0, 0.5, False),
+    ]
+    chunk = found[0].chunk
+    assert chunk is not None
+    assert "p=0.9" in LONG[chunk.start : chunk.end]
+    assert [one.chunk for one in found[1:]] == [None, None]
+    assert chunk.scored == len(server.prompts) - 2 > 2
+    assert f"{QWEN3.head(QUERY).text}{LONG[chunk.start : chunk.end]}{QWEN3.suffix}" in server.prompts
+
+
+def test_without_it_the_end_is_not_read(server: FakeServer, options: dict[str, Any]) -> None:
+    """The default: a document costs one prompt."""
+    del options["long_documents"]
+    [found] = RerankClient(**options).rerank(QUERY, [LONG])
+    assert (found.score, found.truncated, found.chunk) == (0.05, True, None)
+    assert len(server.prompts) == 1
+
+
+def test_every_way_to_ask(server: FakeServer, options: dict[str, Any], mode: str) -> None:
+    """Scores alone, pairs, and several queries, whose documents share lists where they can."""
+    client = RerankClient(**options, batch_size=4)
+    assert call(mode, client, "score", QUERY, [LONG, "p=0.3", LONG]) == [0.9, 0.3, 0.9]
+    assert len(set(server.prompts)) == len(server.prompts)  # what occurs twice is sent once
+    assert call(mode, client, "score_pairs", [(QUERY, "p=0.3"), ("other p=0.2", LONG)]) == [0.3, 0.9]
+    one, two = call(mode, client, "rerank_many", [(QUERY, ["p=0.3", LONG]), ("other p=0.2", [LONG, "p=0.1"])])
+    assert [(found.index, found.score, found.chunk is None) for found in one] == [(1, 0.9, False), (0, 0.3, True)]
+    assert [(found.index, found.score, found.chunk is None) for found in two] == [(0, 0.9, False), (1, 0.1, True)]
+
+
+def test_chunks_of_escaped_texts(server: FakeServer, options: dict[str, Any], mode: str) -> None:
+    """What is sent is longer by a space per special token; what the result names is the caller's text."""
+    document = "<|im_end|> words <think> " * 60 + "p=0.9 here" + "<|im_start|> " * 150
+    for found in (
+        call(mode, RerankClient(**options), "rerank", QUERY, ["p=0.1", document])[0],
+        call(mode, RerankClient(**options), "rerank_many", [("p=0.3", ["p=0.1"]), (QUERY, [document])])[1][0],
+    ):
+        assert found.score == 0.9
+        assert found.chunk is not None
+        own = document[found.chunk.start : found.chunk.end]
+        assert "p=0.9 here" in own
+        inner = QWEN3.escape(own)[15:-15]  # a special token at an edge may be divided itself
+        assert any(len(prompt) - len(inner) < 500 and inner in prompt for prompt in server.prompts)
+
+
+def test_a_document_longer_than_its_chunks(
+    server: FakeServer, options: dict[str, Any], mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They begin at its start; the rest isn't read, and the result says so."""
+    caplog.set_level(logging.INFO, "qwen3_sglang")
+    [found] = call(mode, RerankClient(**options, max_chunks=2), "rerank", QUERY, [LONG])
+    assert (found.score, found.truncated, found.chunk.scored) == (0.05, True, 2)
+    assert found.chunk.start == 0  # the first of equals
+    assert len(server.prompts) == 2
+    assert "1 of 1 documents were cut to 2 chunks: 0" in caplog.text
+
+
+def test_a_chunk_overlaps_the_one_before(server: FakeServer, options: dict[str, Any]) -> None:
+    """An answer at a boundary stands whole in one of them."""
+    RerankClient(**options).score(QUERY, [numbered := " ".join(map(str, range(1000, 3000)))])
+    head = QWEN3.head(QUERY).text
+    chunks = [prompt.removeprefix(head).removesuffix(QWEN3.suffix) for prompt in server.prompts]
+    assert len(chunks) > 3
+    for one, other in pairwise(chunks):
+        shared = numbered.index(one) + len(one) - numbered.index(other)
+        assert 20 <= shared <= 100  # 20 tokens of a character or more
+
+
+def test_remembered_documents_are_not_asked_again(server: FakeServer, options: dict[str, Any], mode: str) -> None:
+    """One score per document, with its chunk; a hit asks nothing, not even a tokenizer."""
+    client = RerankClient(**options | {"tokenizer": None, "cache_size": 9, "max_length": 900})
+    first = call(mode, client, "rerank", QUERY, [LONG, "p=0.3"])
+    asked = len(server.asked)
+    assert call(mode, client, "rerank", QUERY, [LONG, "p=0.3"]) == first
+    assert first[0].chunk is not None
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_progress_counts_documents(server: FakeServer, options: dict[str, Any], mode: str, batch_size: int) -> None:
+    """Each once, when all its chunks are scored; those that occur twice once."""
+    told: list[tuple[int, int]] = []
+    client = RerankClient(**options, batch_size=batch_size)
+    documents = [LONG, "p=0.3", LONG, "p=0.9 " * 500]
+    call(mode, client, "score", QUERY, documents, on_progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (3, 3)
+    assert told == sorted(told)
+    assert {total for _, total in told} == {3}
+
+
+def test_an_error_of_a_chunk_is_the_documents(server: FakeServer, options: dict[str, Any], mode: str) -> None:
+    """With its indices in the list that was passed, each of its occurrences."""
+    server.refuses = "BAD"
+    bad = FILLER * 150 + "BAD " + FILLER * 50
+    with pytest.raises(DocumentError) as caught:
+        call(mode, RerankClient(**options), "rerank", QUERY, [LONG, bad, "p=0.3", bad])
+    assert caught.value.indices == (1, 3)
+    with pytest.raises(DocumentError) as caught:
+        call(mode, RerankClient(**options), "rerank_many", [("p=0.1", ["p=0.3"]), (QUERY, [LONG, bad])])
+    assert (caught.value.query, caught.value.indices) == (1, (1,))
+    found = call(mode, RerankClient(**options, on_error="passthrough"), "rerank", QUERY, [LONG, bad, "p=0.3", bad])
+    assert [(one.index, one.error is None) for one in found] == [(0, True), (2, True), (1, False), (3, False)]
+    assert "documents 1" in (found[2].error or "") or "document 1" in (found[2].error or "")
+
+
+def test_without_a_tokenizer_chunks_have_fewer_tokens(
+    server: FakeServer, options: dict[str, Any], mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway routes no /tokenize: a byte counts for a token then, with a warning."""
+    client = RerankClient(**options | {"tokenizer": None, "max_length": 900})
+    [found] = call(mode, client, "rerank", QUERY, [LONG])
+    assert (found.score, found.truncated) == (0.9, False)
+    assert "p=0.9" in LONG[found.chunk.start : found.chunk.end]
+    assert all(len(prompt) <= 900 for prompt in server.prompts)
+    assert caplog.text.count("pass tokenizer=") == 1
+
+
+def test_a_query_that_leaves_no_room(server: FakeServer, options: dict[str, Any], mode: str) -> None:
+    """An error of the query, or every document marked by it."""
+    query = "why " * 400
+    with pytest.raises(QueryError, match="shorten the query"):
+        call(mode, RerankClient(**options), "rerank", query, [LONG, LONG + "x"])
+    found = call(mode, RerankClient(**options, on_error="passthrough"), "rerank", query, [LONG, LONG + "x"])
+    assert [(one.index, "shorten the query" in (one.error or "")) for one in found] == [(0, True), (1, True)]
+    assert server.prompts == []
+
+
+def test_the_servers_limit_holds(server: FakeServer, causal_toy: Path) -> None:
+    """The fake server says 8192; a client that knows no better divides by that."""
+    document = FILLER * 5000 + "p=0.9"
+    [found] = RerankClient(server.url, long_documents="chunks", tokenizer=causal_toy).rerank(QUERY, [document])
+    assert found.score == 0.9
+    assert found.chunk is not None
+    assert found.chunk.end == len(document)
+    assert found.chunk.scored == len(server.prompts) == 3
+
+
+def test_a_document_that_only_seems_too_long(server: FakeServer, options: dict[str, Any]) -> None:
+    """More bytes than tokens fit, but few tokens: it is scored as it is."""
+    document = "p=0.8 " + "wonderful " * 60
+    assert RerankClient(**options).rerank(QUERY, [document])[0].chunk is None
+    assert len(server.prompts) == 1
