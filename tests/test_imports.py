@@ -76,6 +76,7 @@ ROOMS = {
             "strict_async",
             "threads",
             "transport",
+            "until",
         },
     ),
     "scoring": Room(
@@ -157,6 +158,7 @@ ROOMS = {
         {"errors", "names", "playground", "prompts", "ranking", "serving"},
         {
             "batcher",
+            "body",
             "checkpoint",
             "checks",
             "device",

@@ -10,7 +10,6 @@ import aiohttp
 import requests
 from requests.auth import AuthBase
 
-from qwen3_sglang.names import PATIENCE
 from qwen3_sglang.secret import Bearer, SecretStr
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.environment import netrc_login, proxy_for, tls_for
@@ -75,7 +74,7 @@ class _BearerAuth(AuthBase):
 def make_session(settings: Settings) -> requests.Session:
     """The requests session of a client, with its connection pool, TLS settings and headers."""
     session = _Session()
-    session.headers.update({**HEADERS, PATIENCE: f"{settings.timeout:g}"})
+    session.headers.update(HEADERS)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
     session.auth = None if settings.api_key is None else _BearerAuth(settings.api_key)
     adapter = StrictAdapter(pool_maxsize=min(settings.max_concurrency, _POOL_PLACES))
@@ -86,9 +85,8 @@ def make_session(settings: Settings) -> requests.Session:
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
     login = netrc_login(settings.base_url) if settings.api_key is None else Bearer(settings.api_key)
-    headers = {**HEADERS, PATIENCE: f"{settings.timeout:g}"}
     return aiohttp.ClientSession(
-        headers=headers if login is None else {**headers, "Authorization": login},
+        headers=HEADERS if login is None else {**HEADERS, "Authorization": login},
         # No total: the call as a whole has one.
         timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout),
         auto_decompress=False,
