@@ -94,7 +94,7 @@ def test_the_ordinary_servers_scores(
     local = tokenizer is not None
     found = score(RerankClient(packing, tokenizer=tokenizer), mode, DOCUMENTS)
     paths, bodies = zip(*sent, strict=True)
-    assert paths[:3] == ("/v1/models", "/server_info", "/model_info")
+    assert paths[:3] == ("/v1/models", "/model_info", "/server_info")
     assert "/v1/classify" not in paths
     assert ("/tokenize" in paths) is not local
     lists = [body for body in bodies if body and "items" in body]
