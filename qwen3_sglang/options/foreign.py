@@ -21,6 +21,9 @@ _WORDS = {
     "on_error": "error_handling errors fail_open ignore_errors raise_on_error",
     "max_length": "context_length max_doc_length max_input_length max_model_len max_seq_length max_tokens "
     "max_tokens_per_doc max_tokens_per_document model_max_length truncate truncate_prompt_tokens truncation",
+    "long_documents": "long_document_strategy",
+    "chunk_overlap": "overlap overlap_tokens",
+    "max_chunks": "max_chunks_per_doc max_chunks_per_document",
     "tokenizer": "tokenizer_file tokenizer_name tokenizer_path",
     "escape_special_tokens": "escape sanitize strip_special_tokens",
     "endpoint": "api endpoint_path path route",
