@@ -13,7 +13,7 @@ from langchain_core.prompts import BasePromptTemplate, format_document
 from langchain_qwen3_sglang.documents import Overrides, RerankInput
 from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.ranking import check_limits, unscored
+from qwen3_sglang.ranking import check_limits, chunk_within, unscored
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ class Read:
 
     def results(self, found: list[RerankResult], top_n: int | None) -> list[RerankResult]:
         """Results of the texts -> results of the documents: what can't be read has no score, so it comes last."""
+        for result in found:
+            if result.chunk is not None:
+                own = self.documents[self.places[result.index]].page_content
+                result.chunk = chunk_within(result.chunk, self.texts[result.index], own)
         if not self.failures:
             return found if top_n is None else found[:top_n]
         for result in found:

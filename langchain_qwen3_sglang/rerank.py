@@ -46,7 +46,7 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
     Every call returns fresh documents: ``id`` and metadata are kept, ``metadata["relevance_score"]`` is P(yes),
     in [0, 1], and ``metadata["rerank_truncated"]`` is True where only the start fitted into ``max_length``. With
     ``long_documents="chunks"``, a document that was scored in chunks has ``metadata["rerank_chunk_start"]`` and
-    ``["rerank_chunk_end"]``, the best chunk's place in what the model reads of it, and ``["rerank_chunks"]``, how
+    ``["rerank_chunk_end"]``, the best chunk's place in its text, and ``["rerank_chunks"]``, how
     many were scored. The text itself is never cut. With ``on_error="passthrough"``, what has no score comes last, or
     in the order given if nothing has one, with ``metadata["rerank_error"]`` and no ``relevance_score``.
 

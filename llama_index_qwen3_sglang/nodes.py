@@ -7,9 +7,10 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from qwen3_sglang import Chunk, RerankResult
+from qwen3_sglang import RerankResult
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompts.records import TEXT_FIELDS, Record, read_record
+from qwen3_sglang.ranking import chunk_within
 
 RETRIEVAL_SCORE, TRUNCATED, ERROR = "retrieval_score", "rerank_truncated", "rerank_error"
 # The best chunk's place in the node's text, and how many chunks were scored.
@@ -72,7 +73,8 @@ def _scored(
 ) -> NodeWithScore:
     notes: dict[str, Any] = {TRUNCATED: True} if result.truncated else {}
     if result.chunk is not None:
-        notes.update(zip(CHUNK, _in_own_text(result.chunk, found.node, mode), strict=True))
+        own = found.node.get_content(metadata_mode=MetadataMode.NONE)
+        notes.update(zip(CHUNK, chunk_within(result.chunk, _text(found.node, mode), own), strict=True))
     if keep_retrieval_score and found.score is not None:
         notes[RETRIEVAL_SCORE] = found.score
     if result.error is not None:
@@ -83,14 +85,6 @@ def _scored(
     if type(found) is NodeWithScore:  # in half the time of a copy
         return NodeWithScore(node=node, score=score)
     return found.model_copy(update={"node": node, "score": score})
-
-
-def _in_own_text(chunk: Chunk, node: BaseNode, mode: MetadataMode) -> Chunk:
-    """The chunk of what the model read as one of the node's text alone, which the metadata stand in front of."""
-    own = node.get_content(metadata_mode=MetadataMode.NONE)
-    before = max(0, node.get_content(metadata_mode=mode).rfind(own.strip())) - (len(own) - len(own.lstrip()))
-    start, end = (min(max(0, place - before), len(own)) for place in chunk[:2])
-    return Chunk(start, end, chunk.scored)
 
 
 def _with_notes(node: BaseNode, notes: dict[str, Any]) -> BaseNode:

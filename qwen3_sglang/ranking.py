@@ -111,6 +111,19 @@ def moved(outcome: Outcome, offsets: Callable[[Sequence[int]], Sequence[int]]) -
     return outcome._replace(chunk=Chunk(start, end, outcome.chunk.scored))
 
 
+def chunk_within(chunk: Chunk, read: str, own: str) -> Chunk:
+    """A chunk of what the model read as one of `own`, the text in it that the caller knows.
+
+    Where `read` doesn't hold that text, the chunk stays a place in `read`.
+    """
+    found = read.rfind(own.strip())
+    if found < 0:
+        return chunk
+    before = found - (len(own) - len(own.lstrip()))
+    start, end = (min(max(0, place - before), len(own)) for place in chunk[:2])
+    return Chunk(start, end, chunk.scored)
+
+
 def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
     """Best first by logit, ties in the order given; below `min_score` dropped, then cut to `top_n`.
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from qwen3_sglang.errors import DocumentError, InvalidInputError
-from qwen3_sglang.ranking import Chunk, Score, best_chunk, check_limits, rank, score_of
+from qwen3_sglang.ranking import Chunk, Score, best_chunk, check_limits, chunk_within, rank, score_of
 
 SCORES = [score_of(1 - p, p) for p in (0.2, 0.9, 0.5, 0.9)]
 
@@ -87,6 +87,20 @@ def test_the_best_of_several_chunks() -> None:
     assert best_chunk(spans, [scores[0], failure, scores[1]], whole=True) is failure
     lowest = [Score(0.0, -math.inf)] * 3
     assert best_chunk(spans, lowest, whole=True) == Score(0.0, -math.inf, False, Chunk(0, 5, 3))
+
+
+@pytest.mark.parametrize(
+    ("read", "own", "place"),
+    [
+        ("own text", "own text", (2, 6)),
+        ("title\n\nown text", "own text", (0, 0)),
+        ("t\nown text", " own text\n", (1, 5)),
+        ("nothing of it", "own text", (2, 6)),
+    ],
+)
+def test_a_chunk_of_what_was_read(read: str, own: str, place: tuple[int, int]) -> None:
+    """As a place in the text that the caller knows; one in front of that is its start."""
+    assert chunk_within(Chunk(2, 6, 3), read, own) == Chunk(*place, 3)
 
 
 def test_a_result_names_its_chunk() -> None:

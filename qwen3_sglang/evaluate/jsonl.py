@@ -9,6 +9,7 @@ Only the first has an order of a first stage. The others get BM25's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,8 +96,12 @@ def _row(where: str, row: dict[str, Any]) -> _Row:
     if several is not None:
         return _ranked(read, row, several, positive)
     read.ordered = False
-    if positive is not None or negative is not None:
-        return _sides(read, row, positive, negative)
+    sides = [
+        [name for name in (one, *_numbered(row, names)) if name is not None]
+        for one, names in ((positive, _POSITIVE), (negative, _NEGATIVE))
+    ]
+    if any(sides):
+        return _sides(read, row, *sides)
     label = one_of(where, row, _LABEL)
     if one is None or label is None:
         raise InvalidInputError(where, row, f"found {keys_of(row)}: {_LAYOUTS}")
@@ -159,9 +164,15 @@ def _by_key(what: str, relevant: dict[str, object], read: _Row) -> Grades:
     return grades
 
 
-def _sides(read: _Row, row: dict[str, Any], positive: str | None, negative: str | None) -> _Row:
-    good = read_documents(read.where, positive, row[positive]) if positive else []
-    bad = read_documents(read.where, negative, row[negative]) if negative else []
+def _numbered(row: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Keys such as "negative_1" and "negative_2", as sentence-transformers' hard negatives come."""
+    return [key for key in row if re.sub(r"_?\d+$", "", key) in names and key not in names and row[key] is not None]
+
+
+def _sides(read: _Row, row: dict[str, Any], positive: Sequence[str], negative: Sequence[str]) -> _Row:
+    good, bad = (
+        [one for key in keys for one in read_documents(read.where, key, row[key])] for keys in (positive, negative)
+    )
     if not good and not bad:
         raise InvalidInputError(read.where, row, 'give "positive" or "negative" at least one document')
     read.documents, read.grades = [*good, *bad], [1] * len(good) + [0] * len(bad)

@@ -78,12 +78,22 @@ def _items(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parsed(where: str, text: str, remedy: str) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
         if "\\ud" in text.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(where, text, f"{remedy} ({error})") from None
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ: of two values under one key, json would keep the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{json.dumps(twice)} is there twice: leave one out")
+    return made
 
 
 def keys_of(row: dict[str, Any]) -> str:

@@ -302,3 +302,24 @@ def test_what_only_beir_has_is_refused(data: Path, option: dict[str, Any]) -> No
     """An option that would be ignored is an error."""
     with pytest.raises(InvalidInputError, match=f"{next(iter(option))}=.*only a BEIR folder"):
         load_dataset(data, **option)
+
+
+def test_numbered_negatives_are_read(tmp_path: Path) -> None:
+    """As sentence-transformers writes mined hard negatives; none is lost without a word."""
+    row = {
+        "query": "cats purr",
+        "positive": "cats purr",
+        "negative_1": "dogs bark",
+        "negative_2": "fish",
+        "negative_3": None,
+    }
+    dataset = load_dataset(write_lines(tmp_path / "n.jsonl", [row]))
+    [query] = dataset.queries
+    assert {one.text: query.grade(one) for one in query.documents} == {"cats purr": 1, "dogs bark": 0, "fish": 0}
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Which of the two counts nobody knows."""
+    line = '{"query": "q", "query": "r", "documents": ["a", "b"], "labels": [1, 0]}'
+    with pytest.raises(InvalidInputError, match=r'line 1.*"query" is there twice'):
+        load_dataset(write_lines(tmp_path / "twice.jsonl", [line]))

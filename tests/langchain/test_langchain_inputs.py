@@ -79,3 +79,13 @@ async def test_query_and_documents_swapped(way: str) -> None:
 
     with pytest.raises(InvalidInputError, match=r"the documents come first: \(documents, query\)"):
         await compress("q", [Document("a")])
+
+
+def test_a_chunk_is_a_place_in_page_content(server: FakeServer) -> None:
+    """Also where the model reads metadata in front of it."""
+    text = "words of no use " * 60 + "p=0.9 is it" + " and more words" * 60
+    reranker = Qwen3SGLangRerank(base_url=server.url, long_documents="chunks", max_length=700, metadata_keys=["title"])
+    [found] = reranker.rerank("q p=0.1", [Document(text, metadata={"title": "A title of some length"})])
+    start, end = found.metadata["rerank_chunk_start"], found.metadata["rerank_chunk_end"]
+    assert any(f"<Document>: {text[start:end]}<|im_end|>" in prompt for prompt in server.prompts)
+    assert "p=0.9" in text[start:end]

@@ -1,4 +1,7 @@
-"""long_documents="chunks": a long document has the score of its best chunk, whichever way it is asked about."""
+"""long_documents="chunks": a long document has the score of its best chunk, whichever way it is asked about.
+
+Tests of `scoring/sending.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from fake_server import FakeServer
-from qwen3_sglang import RerankClient
+from qwen3_sglang import RerankClient, local
 from qwen3_sglang.errors import DocumentError, QueryError
 from qwen3_sglang.prompts.template import QWEN3
 
@@ -193,3 +196,26 @@ def test_a_document_that_only_seems_too_long(server: FakeServer, options: dict[s
     document = "p=0.8 " + "wonderful " * 60
     assert RerankClient(**options).rerank(QUERY, [document])[0].chunk is None
     assert len(server.prompts) == 1
+
+
+@pytest.mark.parametrize("checkpoint", ["converted_toy", "causal_toy"])
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("multi_item", [False, True])
+def test_whichever_way_a_server_is_asked(
+    request: pytest.FixtureRequest, checkpoint: str, ids: bool, multi_item: bool
+) -> None:
+    """Lists of prompts or one sequence per list, texts or token ids, converted or not: the same chunk."""
+    model: Path = request.getfixturevalue(checkpoint)
+    long = "Other words follow. " * 200 + "The capital of China is Beijing." + " Words again." * 200
+    documents = ["Gravity is a force.", long, "Tea is a drink.", long]
+    with (
+        local.run_in_thread(model, device="cpu", dtype="float32", multi_item=multi_item) as url,
+        RerankClient(url, long_documents="chunks", max_length=300, tokenizer=model if ids else None) as client,
+    ):
+        found = client.rerank("What is the capital of China?", documents)
+    assert [one.index for one in found[:2]] == [1, 3]
+    assert found[0].score > 0.5
+    assert found[0].chunk == found[1].chunk
+    assert found[0].chunk is not None
+    assert "capital of China is Beijing." in long[found[0].chunk.start : found[0].chunk.end]
+    assert [(one.chunk, one.truncated) for one in found[2:]] == [(None, False)] * 2
