@@ -116,15 +116,6 @@ def test_about_100_documents_a_list(
     assert {path for path, _ in sent} == {"/v1/score", "/v1/models"}  # several lists: is it still the same model?
 
 
-def test_a_list_that_was_estimated_too_short_is_halved(packing: str, sent: list[tuple[str, Any]]) -> None:
-    """Digits are one token each, half of what was counted on: a refusal costs no document its score."""
-    documents = [f"{number} " + "7" * 900 for number in range(12)]
-    found = RerankClient(packing).score(QUERY, documents)
-    alone = [RerankClient(packing).score(QUERY, [document])[0] for document in documents]
-    assert found == pytest.approx(alone, abs=NOISE)
-    assert [path for path, _ in sent].count("/v1/score") > 12 + 1
-
-
 def test_several_queries(packing: str, toy_url: str, causal_toy: Path) -> None:
     """Whose prompts share no more than the task: the query's first word keeps its space."""
     pairs = [(query, document) for query in (QUERY, " \n1 leading", "大きな文字") for document in DOCUMENTS[:5]]
