@@ -76,6 +76,7 @@ ROOMS = {
             "strict_async",
             "threads",
             "transport",
+            "until",
         },
     ),
     "scoring": Room(

@@ -18,10 +18,11 @@ CHANGING = {
     "local.sharing.Plan",
     "ranking.RerankResult",
 }
-# They keep what they compute once; LlamaIndex's own class has more attributes anyway.
+# They keep what they compute once, or show their defaults on the class; LlamaIndex's own class has more anyway.
 KEEPING = {
     "convert.classifier.Classifier",
     "llama_index_qwen3_sglang.query.RerankQueryBundle",
+    "prompts.chunks.Chunking",
     "prompts.special.SpecialTokens",
     "prompts.template.Template",
 }

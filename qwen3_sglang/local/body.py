@@ -87,8 +87,8 @@ class Body(nn.Module):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         # Weights are given: to draw them on the "meta" device, torch would import its compiler, which takes seconds.
-        table = torch.empty(config["vocab_size"], config["hidden_size"])
-        self.embed_tokens = nn.Embedding.from_pretrained(table)  # type: ignore[no-untyped-call]
+        given: Any = nn.Embedding.from_pretrained  # it has no types
+        self.embed_tokens = given(torch.empty(config["vocab_size"], config["hidden_size"]))
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config["num_hidden_layers"]))
         self.norm = Norm(config["hidden_size"], config["rms_norm_eps"])
         with torch.device("cpu"):  # computed, not read

@@ -140,8 +140,9 @@ def _quietly(folder: Path, load: Callable[[], Any]) -> Any:
     logs.disable_progress_bar()
     try:
         return load()
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ConversionError(f"{folder}: transformers can't load it ({error}). Convert it again.") from error
+    except Exception as error:  # whatever a config that it doesn't expect makes it raise
+        reason = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise ConversionError(f"{folder}: transformers can't load it ({reason}). Convert it again.") from error
     finally:
         logs.set_verbosity(verbosity)
         if bars:

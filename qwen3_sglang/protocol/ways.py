@@ -69,9 +69,15 @@ class Said:
 
 
 def ask_said(patience: Patience) -> Steps[Said]:
-    """What the server says of itself. Raises nothing."""
-    multi_item = _multi_item((yield _question(SERVER_INFO, patience)))
+    """What the server says of itself. Raises nothing.
+
+    What refuses the first question, as a gateway does, would refuse the second with the same words. Two requests with
+    one answer would end the transport's doubts of an answer that comes twice.
+    """
     model = yield _question(MODEL_INFO, patience)
+    if isinstance(model, Response) and not is_success(model.status):
+        return Said()
+    multi_item = _multi_item((yield _question(SERVER_INFO, patience)))
     return Said(multi_item, _architecture(model), _field(model, "frontend") == FRONTEND)
 
 

@@ -10,7 +10,6 @@ import aiohttp
 import requests
 from requests.auth import AuthBase
 
-from qwen3_sglang.names import PATIENCE
 from qwen3_sglang.options.headers import AUTHORIZATION
 from qwen3_sglang.secret import Bearer, Hidden
 from qwen3_sglang.settings import Settings
@@ -85,7 +84,7 @@ def _own_headers(settings: Settings) -> dict[str, str]:
 def make_session(settings: Settings) -> requests.Session:
     """The requests session of a client, with its connection pool, TLS settings and headers."""
     session = _Session()
-    session.headers.update({**HEADERS, PATIENCE: f"{settings.timeout:g}"})
+    session.headers.update(HEADERS)
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
     if names_login(settings):
         session.auth = _Login(_own_headers(settings))
@@ -99,7 +98,7 @@ def make_session(settings: Settings) -> requests.Session:
 
 def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
     login = None if names_login(settings) else netrc_login(settings.base_url)
-    headers = {**HEADERS, PATIENCE: f"{settings.timeout:g}", **_own_headers(settings)}
+    headers = {**HEADERS, **_own_headers(settings)}
     return aiohttp.ClientSession(
         headers=headers if login is None else {**headers, AUTHORIZATION: login},
         # No total: the call as a whole has one.

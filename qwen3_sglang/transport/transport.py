@@ -21,6 +21,7 @@ from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
+from qwen3_sglang.transport import until
 from qwen3_sglang.transport.bodies import aread, most, read
 from qwen3_sglang.transport.bounds import Bounds, Budget, bounded
 from qwen3_sglang.transport.deadline import Deadline
@@ -30,6 +31,7 @@ from qwen3_sglang.transport.forks import restart_in_child
 from qwen3_sglang.transport.sessions import LoopSession, abandon_all, make_session
 from qwen3_sglang.transport.slots import Slots
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
+from qwen3_sglang.transport.until import waits
 
 T = TypeVar("T")
 _PAUSED = retry_if_result(lambda pause: pause is not None)
@@ -140,6 +142,7 @@ class Transport:
         limit = asyncio.timeout(self._settings.timeout if deadline is None else deadline.left())
         try:
             async with limit:
+                until.begin(limit)
                 return await work
         except TimeoutError as error:  # the limit's, ours, or one of the caller's own on_progress
             failure: Exception = self.timed_out() if limit.expired() else error
@@ -231,6 +234,7 @@ class Transport:
             "GET" if request.body is None else "POST",
             settings.base_url + request.path,
             data=request.body,
+            headers=waits(left),
             timeout=(min(settings.connect_timeout, left), left),
             allow_redirects=False,
             stream=True,
@@ -246,8 +250,9 @@ class Transport:
         try:
             async with loop.slots, asyncio.timeout(request.seconds):
                 while True:
+                    options: dict[str, Any] = {"data": request.body, "headers": waits(until.left(request.seconds))}
                     with bounded(Budget(request.limit, request.body)) as budget:
-                        async with loop.session.request(method, url, data=request.body, allow_redirects=False) as got:
+                        async with loop.session.request(method, url, allow_redirects=False, **options) as got:
                             body = await aread(got.content, most(request, got.status))
                     if not budget.doubted:  # else on another connection
                         return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)

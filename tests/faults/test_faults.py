@@ -113,7 +113,7 @@ def test_what_does_not_pass_is_raised(
     """After max_retries, with the number of tries; the server is asked nothing else meanwhile."""
     faulty.fail(fault, always=True)
     with pytest.raises(errors.ServerError, match="tried 3 times") as caught:
-        rerank(faulty.url, max_retries=2)
+        rerank(faulty.url, max_retries=2, endpoint="v1/classify")
     assert (type(caught.value), caught.value.attempts) == (error, 3)
     assert [asked.path for asked in faulty.asked] == ["/v1/models", *["/v1/classify"] * 3]
 
@@ -183,7 +183,7 @@ def test_refused(nobody: str, rerank: Rerank) -> None:
 def test_a_full_queue(faulty: Faulty, rerank: Rerank, truth: list[float], room: int) -> None:
     """SGLang counts the documents of a list one by one: smaller lists, every score, nothing asked on the side."""
     faulty.fail(faults.refusing(lambda texts: len(texts) > room, FULL), always=True)
-    assert scores(rerank(faulty.url, max_retries=0)) == pytest.approx(truth, abs=1e-6)
+    assert scores(rerank(faulty.url, max_retries=0, endpoint="v1/classify")) == pytest.approx(truth, abs=1e-6)
     assert {asked.path for asked in faulty.asked} == {"/v1/models", "/v1/classify"}
 
 

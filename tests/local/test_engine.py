@@ -1,6 +1,6 @@
 """The embedded engine: what it loads, what it computes, and how fast it says it is.
 
-Tests of `local/checkpoint.py`, `local/warm_up.py`.
+Tests of `local/body.py`, `local/checkpoint.py`, `local/warm_up.py`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM
 
 from qwen3_sglang.errors import ConversionError, InvalidInputError
 from qwen3_sglang.local import engine as engines
@@ -122,6 +124,26 @@ def test_a_folder_that_is_no_checkpoint(tmp_path: Path, config: str | None) -> N
         Engine(tmp_path)
 
 
+@pytest.mark.parametrize("changes", [{"num_hidden_layers": 4}, {"head_dim": 64}, {"hidden_size": 64}])
+def test_weights_that_do_not_fit_the_config(converted_toy: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(ConversionError, match=r"(?:don't fit its config|can't load it).*Convert it again"):
+        Engine(edited(converted_toy, tmp_path / "odd", **changes), device="cpu", dtype="float32")
+
+
+def test_a_scaled_rotary_embedding_is_computed_as_transformers_does(
+    converted_toy: Path, tmp_path: Path, prompts: list[list[int]]
+) -> None:
+    """Also one that the engine doesn't compute itself; another base, as transformers 4 writes it, is its own work."""
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 1e6}
+    for name, changes in {
+        "yarn": {"rope_parameters": yarn},
+        "old": {"rope_parameters": None, "rope_theta": 1e6, "rope_scaling": None},
+    }.items():
+        engine = Engine(edited(converted_toy, tmp_path / name, **changes), device="cpu", dtype="float32")
+        for prompt, (no, yes) in zip(prompts, engine.score(prompts), strict=True):
+            assert sigmoid(yes - no) == pytest.approx(alone(engine, prompt), abs=1e-4)
+
+
 @pytest.mark.parametrize("threads", [0, -1, True, 1.5])
 def test_refuses_unusable_threads(converted_toy: Path, threads: object) -> None:
     with pytest.raises(InvalidInputError, match="threads"):
@@ -142,10 +164,16 @@ def test_sharing_changes_no_score(engine: Engine, mixed: list[tuple[str, list[st
         assert sigmoid(yes - no) == pytest.approx(alone(engine, prompt), abs=1e-4)
 
 
+@cache
+def whole(folder: Path) -> Any:
+    """The model as transformers loads it."""
+    return AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+
 def alone(engine: Engine, prompt: list[int]) -> float:
     """P(yes) by transformers' own forward pass."""
     with torch.inference_mode():
-        hidden = engine._model(torch.tensor([prompt]), use_cache=False).last_hidden_state[0, -1]
+        hidden = whole(engine.model_dir)(torch.tensor([prompt]), use_cache=False).last_hidden_state[0, -1]
         no, yes = (hidden @ engine._weight.T + engine._bias).tolist()
     return sigmoid(yes - no)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from qwen3_sglang.errors import QueryError
 from qwen3_sglang.prompts.template import QWEN3, Head
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, TokenizerFailedError, load_tokenizer
 from qwen3_sglang.prompts.truncate import fit_with
-from qwen3_sglang.protocol.exchange import Compute, Run
+from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.call import Call
+from qwen3_sglang.protocol.exchange import Compute, Request, Run
+from qwen3_sglang.protocol.lists import score_documents
 from qwen3_sglang.protocol.packing import DELIMITER, Packable, make_packable, packed
 from qwen3_sglang.protocol.tokenizing import TokenCounter
-from steps import PATIENCE
+from steps import PATIENCE, where
 
 REAL = "QWEN3_TOKENIZER"  # a folder with Qwen3's own tokenizer.json: no package of the test environment brings it
 LIMIT = 150
@@ -197,3 +201,27 @@ def test_an_estimate_is_above_what_prose_takes(tokenizer: LocalTokenizer, text: 
     head, document = QWEN3.head("q"), text * 20
     counted, estimated = (made(here(one), head, [document], 8192) for one in (tokenizer, None))
     assert estimated.tokens + estimated.items[document].tokens > counted.tokens + counted.items[document].tokens
+
+
+def test_a_list_that_was_estimated_too_short_is_halved() -> None:
+    """A refusal costs no document its score; the query and the items are sent as they were made ready."""
+    head, documents = QWEN3.head("q"), [f"0.{digit}" for digit in range(1, 9)]
+    ready = made(here(None), head, documents, 8192)
+    call = Call("toy", head, 8192, PATIENCE, endpoint="v1/score-multi-item")
+    run: Run[Any] = Run(score_documents(call, documents, where, ready))
+    step, sizes_sent = run.step(), []
+    while step is not None:
+        assert isinstance(step, Request)
+        asked = json.loads(step.body or b"{}")
+        if "items" not in asked:
+            step = run.step(Response("u", 404, b"{}"))
+            continue
+        assert asked["query"] == head.bare
+        texts = [item.removeprefix(head.joint).removesuffix(QWEN3.suffix) for item in asked["items"]]
+        sizes_sent.append(len(texts))
+        scores = [[1 - float(text), float(text)] for text in texts]
+        words = b'{"message":"The input (99 tokens) is longer than the model\'s context length (9 tokens)."}'
+        answer = Response("u", 200, json.dumps({"scores": scores}).encode())
+        step = run.step(Response("u", 400, words) if len(texts) > 2 else answer)
+    assert sizes_sent == [8, 4, 2, 2, 4, 2, 2]
+    assert [score.p_yes for score in run.result] == [float(text) for text in documents]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient
 
 DOCUMENTS = [f"p=0.{digit}" for digit in range(1, 8)]
@@ -60,3 +62,16 @@ async def test_what_is_no_listener_costs_no_request(server: Any, way: str) -> No
         with pytest.raises(InvalidInputError, match="on_progress=5"):
             await _call(client, way, DOCUMENTS, on_progress=5)
     assert server.asked == []
+
+
+async def test_a_listener_that_cancels_the_task_it_runs_in(server: FakeServer) -> None:
+    """That is a cancelled call, whichever of its lists has that task."""
+
+    def cancel(_: int, __: int) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async with RerankClient(server.url, batch_size=1, max_concurrency=2, endpoint="v1/classify") as client:
+        with pytest.raises(asyncio.CancelledError):
+            await client.ascore("q", [f"p=0.{place}" for place in range(1, 9)], on_progress=cancel)

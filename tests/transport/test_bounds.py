@@ -132,3 +132,9 @@ def test_an_answer_with_more_behind_it(fresh: bool) -> None:
     budget.fresh = fresh
     budget.whole(Carried(), surplus=True, good=False)
     assert (budget.doubted, budget.spent) == (not fresh, True)
+
+
+def test_an_answer_that_nothing_is_known_of() -> None:
+    """Its connection isn't taken for a new one, nor is it doubted before it is whole."""
+    budget = Budget(10, b"a")
+    assert (budget.fresh, budget.doubted, budget.spent) == (False, False, False)

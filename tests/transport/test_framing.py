@@ -163,3 +163,11 @@ def test_no_more_than_that_is_read(limit: int) -> None:
         return await aread(stream, limit)
 
     assert asyncio.run(read_stream()) == body[:limit]
+
+
+async def test_no_more_is_waited_for_than_is_read() -> None:
+    """The peer may say nothing further, and keep the connection open."""
+    loop = asyncio.get_running_loop()
+    stream = aiohttp.StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    stream.feed_data(b"0123456789")
+    assert await asyncio.wait_for(aread(stream, 10), 30) == b"0123456789"

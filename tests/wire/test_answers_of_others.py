@@ -73,14 +73,14 @@ BROKEN: dict[str, bytes] = {
 def test_each_text_has_its_own_score(ask: Ask, behave: Callable[[Asked], object]) -> None:
     """Whatever comes around the answers, one call after the other."""
     with peer(behave) as server:
-        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *CALLS) == list(CALLS)
 
 
 @pytest.mark.parametrize("behave", HARMLESS.values(), ids=HARMLESS)
 def test_the_same_on_connections_that_were_idle(ask: Ask, behave: Callable[[Asked], object]) -> None:
     """What comes late has come by then."""
     with peer(behave) as server:
-        client = RerankClient(server.url, timeout=20)
+        client = RerankClient(server.url, endpoint="v1/classify", timeout=20)
         assert ask(client, *CALLS, between=lambda: LATER.wait(0.06)) == list(CALLS)
 
 
@@ -89,14 +89,16 @@ def test_the_same_with_several_lists_in_flight(ask: Ask, behave: Callable[[Asked
     """Connections are taken and given back by several threads or tasks."""
     wanted = [n / 64 for n in range(1, 20)]
     with peer(behave) as server:
-        client = RerankClient(server.url, timeout=20, batch_size=2, max_concurrency=4)
+        client = RerankClient(server.url, endpoint="v1/classify", timeout=20, batch_size=2, max_concurrency=4)
         assert ask(client, wanted, wanted[::-1]) == [wanted, wanted[::-1]]
 
 
 def test_rubbish_behind_an_answer(ask: Ask) -> None:
     """The score, or a typed error: aiohttp's parser takes what came in one piece for broken as a whole."""
     with peer(lambda asked: asked.say(framed(asked.good), b"x" * 9000)) as server:
-        for wanted, outcome in zip(CALLS, ask(RerankClient(server.url, max_retries=1), *CALLS), strict=True):
+        for wanted, outcome in zip(
+            CALLS, ask(RerankClient(server.url, endpoint="v1/classify", max_retries=1), *CALLS), strict=True
+        ):
             assert outcome == wanted or isinstance(outcome, errors.ServerUnreachableError)
 
 
@@ -112,7 +114,7 @@ def test_an_answer_that_comes_again_while_the_next_is_awaited(ask: Ask, number: 
         asked.say(said)
 
     with peer(behave) as server:
-        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *CALLS) == list(CALLS)
 
 
 def test_an_answer_that_comes_again_long_before_the_right_one(ask: Ask) -> None:
@@ -125,7 +127,7 @@ def test_an_answer_that_comes_again_long_before_the_right_one(ask: Ask) -> None:
         right(asked)
 
     with peer(behave) as server:
-        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *CALLS) == list(CALLS)
 
 
 def numbered_body(body: bytes, number: int) -> bytes:
@@ -154,7 +156,13 @@ def test_an_answer_that_comes_again_after_others_were_alike(ask: Ask) -> None:
 
     with peer(behave) as server:
         calls: list[list[Any]] = [[text] for text in ("0.25", "0.250", 0.3, 0.4, 0.5)]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == [[0.25], [0.25], [0.3], [0.4], [0.5]]
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == [
+            [0.25],
+            [0.25],
+            [0.3],
+            [0.4],
+            [0.5],
+        ]
 
 
 def test_an_answer_that_comes_again_to_the_same_request(ask: Ask) -> None:
@@ -173,7 +181,7 @@ def test_an_answer_that_comes_again_to_the_same_request(ask: Ask) -> None:
 
     with peer(behave) as server:
         calls = [0.1], [0.1], [0.3], [0.4]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == list(calls)
 
 
 @pytest.mark.parametrize("first", [b"", HINT, b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["bare", "103 first", "100 first"])
@@ -193,7 +201,7 @@ def test_an_older_answer_that_comes_again(ask: Ask, first: bytes) -> None:
 
     with peer(behave) as server:
         calls = [0.1], [0.2], [0.3], [0.4], [0.5]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == list(calls)
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["again", "computed again"])
@@ -211,14 +219,14 @@ def test_an_answer_of_another_request_in_front_of_the_right_one(ask: Ask, again:
 
     with peer(behave) as server:
         calls = [0.1], [0.2], [0.3]
-        assert ask(RerankClient(server.url, timeout=20), *calls) == list(calls)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *calls) == list(calls)
 
 
 def test_answers_that_are_alike(ask: Ask) -> None:
     """By chance, to different texts: the request is sent once more, over another connection, and no more."""
     with peer(right) as server:
         alike = ["0.25"], ["0.250"], ["0.2500"], ["0.25000"]
-        assert ask(RerankClient(server.url, timeout=20), *alike) == [[0.25]] * 4
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *alike) == [[0.25]] * 4
         assert server.paths == ["/v1/models"] + ["/v1/classify"] * 7
 
 
@@ -226,7 +234,7 @@ def test_answers_that_are_alike(ask: Ask) -> None:
 def test_what_is_not_http_is_a_typed_error(ask: Ask, broken: bytes) -> None:
     """And never a score."""
     with peer(lambda asked: asked.say(broken)) as server:
-        [failure] = ask(RerankClient(server.url, timeout=20, max_retries=0), [0.1])
+        [failure] = ask(RerankClient(server.url, endpoint="v1/classify", timeout=20, max_retries=0), [0.1])
         assert isinstance(failure, errors.ServerUnreachableError)
 
 
@@ -242,7 +250,7 @@ def test_what_is_not_http_ends_its_connection(ask: Ask, broken: bytes) -> None:
             right(asked)
 
     with peer(behave) as server:
-        assert ask(RerankClient(server.url, timeout=20), *CALLS) == list(CALLS)
+        assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *CALLS) == list(CALLS)
         assert server.connections > 1
 
 
@@ -258,7 +266,9 @@ def test_a_connection_that_speaks_first(ask: Ask) -> None:
     thread = threading.Thread(target=server.accept)
     thread.start()
     try:
-        client = RerankClient(server.url, model="toy", max_length=8192, timeout=20, max_retries=1)
+        client = RerankClient(
+            server.url, endpoint="v1/classify", model="toy", max_length=8192, timeout=20, max_retries=1
+        )
         for outcome in ask(client, *CALLS):
             assert outcome in CALLS or isinstance(outcome, errors.ServerError)
     finally:
@@ -269,7 +279,7 @@ def test_a_connection_that_speaks_first(ask: Ask) -> None:
 def test_a_kept_connection_is_used_again(ask: Ask) -> None:
     """Where nothing is wrong, one is enough."""
     with peer(right) as server:
-        assert ask(RerankClient(server.url), *CALLS) == list(CALLS)
+        assert ask(RerankClient(server.url, endpoint="v1/classify"), *CALLS) == list(CALLS)
         assert server.connections == 1
 
 
@@ -288,7 +298,7 @@ def test_cookies_are_not_sent_back(ask: Ask) -> None:
     thread = threading.Thread(target=server.accept)
     thread.start()
     try:
-        ask(RerankClient(server.url, max_retries=0, timeout=20), [0.1])
+        ask(RerankClient(server.url, endpoint="v1/classify", max_retries=0, timeout=20), [0.1])
     finally:
         server.stop()
         thread.join()

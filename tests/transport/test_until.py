@@ -1,0 +1,36 @@
+"""Each request says how long the client will wait for its answer: what is left of the call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from qwen3_sglang import Backoff, RerankClient
+from qwen3_sglang.errors import ServerFailureError
+from qwen3_sglang.names import PATIENCE
+from ways import Answer, Server
+
+
+def in_sync(client: RerankClient) -> None:
+    client.rerank("q", ["d"])
+
+
+def in_a_loop(client: RerankClient) -> None:
+    asyncio.run(client.arerank("q", ["d"]))
+
+
+@pytest.mark.parametrize("way", [in_sync, in_a_loop])
+def test_each_request_says_what_is_left(origin: Server, way: Callable[[RerankClient], None]) -> None:
+    """Less with every attempt, and never more than `timeout`."""
+    origin.answer = Answer(500, b"{}")
+    options = {"model": "toy", "max_retries": 2, "backoff": Backoff(0.01, 0.01), "timeout": 50}
+    with RerankClient(origin.url, **options) as client, pytest.raises(ServerFailureError):
+        way(client)
+    said: dict[str, list[float]] = {headers["request"].split()[1]: [] for headers in origin.seen}
+    for headers in origin.seen:
+        said[headers["request"].split()[1]].append(float(headers[PATIENCE.lower()]))
+    lists = said["/v1/classify"]
+    assert 50 > lists[0] > lists[1] > lists[2] > 0
+    assert all(value <= 50 for values in said.values() for value in values)
