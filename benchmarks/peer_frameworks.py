@@ -82,6 +82,8 @@ class LangChain:
             def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
                 self.seen += 1
 
+            on_retriever_start = on_chain_start
+
         runs = Runs()
         make().compress_documents(documents, "the query", callbacks=[runs])
         return "one run per query" if runs.seen else "no"

@@ -107,7 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.visits += 1
-        self._send(200, json.dumps({"data": [{"id": "toy", "max_model_len": 8192}]}).encode())
+        if self.path == "/v1/models":
+            self._send(200, json.dumps({"data": [{"id": "toy", "max_model_len": 8192}]}).encode())
+        else:
+            self._send(404, b"{}")
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -142,12 +145,13 @@ def _texts(body: dict[str, Any]) -> list[str]:
 
 
 def _shaped(path: str, body: dict[str, Any], rows: Rows) -> Any:
-    if path == "/v1/classify":  # SGLang
+    if path == "/v1/classify":  # SGLang, where each answer has an id of its own
         return {
+            "id": f"classify-{uuid4().hex}",
             "data": [
                 {"index": i, "label": "yes" if p > 0.5 else "no", "probs": [1 - p, p], "num_classes": 2}
                 for i, p in rows
-            ]
+            ],
         }
     if path.endswith("/ranking"):  # NVIDIA
         return {"rankings": [{"index": i, "logit": p} for i, p in rows]}

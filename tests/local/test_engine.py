@@ -105,9 +105,10 @@ def test_default_labels_work(converted_toy: Path, tmp_path: Path) -> None:
     assert Engine(folder).labels == ("LABEL_0", "LABEL_1")
 
 
-def test_unconverted_names_the_command(causal_toy: Path) -> None:
-    with pytest.raises(ConversionError, match=r"Qwen3ForCausalLM.*qwen3-sglang convert"):
-        Engine(causal_toy)
+def test_another_model_names_the_command(converted_toy: Path, tmp_path: Path) -> None:
+    folder = edited(converted_toy, tmp_path / "other", architectures=["BertModel"])
+    with pytest.raises(ConversionError, match=r"BertModel.*qwen3-sglang convert"):
+        Engine(folder)
 
 
 def test_one_label_names_the_command(converted_toy: Path, tmp_path: Path) -> None:

@@ -172,7 +172,9 @@ def test_dumps_of_the_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
     written = dumps(made)
     assert VALUE not in written
     monkeypatch.setenv("QWEN3_SGLANG_HEADERS", f"x-api-key: {VALUE}")
-    again = loads(written, secrets_from_env=True, allowed_objects=[LangChainRerank])
+    again = loads(
+        written, secrets_from_env=True, allowed_objects=[LangChainRerank], valid_namespaces=["langchain_qwen3_sglang"]
+    )
     assert again._connect().settings.headers["x-api-key"].get_secret_value() == VALUE
     assert VALUE not in LlamaIndexRerank(base_url="http://127.0.0.1:9", headers=SHOWN).to_json()
     assert VALUE not in made.model_dump_json()
