@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 Rows = list[tuple[int, float]]  # (a document's place in the request, its score), in the answer's order
 

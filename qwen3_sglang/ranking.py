@@ -67,6 +67,11 @@ class RerankResult:
     error: str | None = None
     chunk: Chunk | None = None
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        """Take a pickle of a version before `chunk`, too."""
+        for name, value in {"chunk": None, **state[1]}.items():
+            setattr(self, name, value)
+
 
 Failure = ServerError | QueryError
 Outcome = Score | Failure  # or why there is no score

@@ -67,5 +67,14 @@ def test_rows_are_json_that_every_parser_reads() -> None:
     """An infinite logit is null there."""
     results = [RerankResult(1, 1.0, math.inf), RerankResult(0, 0.5, 0.0, truncated=True)]
     rows = json.loads(json.dumps(as_rows(results, [Document("a", "x"), Document("b")]), allow_nan=False))
-    assert rows[0] == {"index": 1, "id": None, "score": 1.0, "logit": None, "truncated": False, "document": "b"}
-    assert rows[1] == {"index": 0, "id": "x", "score": 0.5, "logit": 0.0, "truncated": True, "document": "a"}
+    rest = {"logit": None, "truncated": False, "chunk": None, "document": "b"}
+    assert rows[0] == {"index": 1, "id": None, "score": 1.0, **rest}
+    assert rows[1] == {
+        "index": 0,
+        "id": "x",
+        "score": 0.5,
+        "logit": 0.0,
+        "truncated": True,
+        "document": "a",
+        "chunk": None,
+    }

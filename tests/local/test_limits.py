@@ -27,6 +27,7 @@ from qwen3_sglang.local import checks
 from qwen3_sglang.local.checks import MAX_ITEMS
 from qwen3_sglang.local.encoding import PIECE, Encoder
 from qwen3_sglang.local.engine import Engine
+from qwen3_sglang.local.items import prompts_apart, read_score
 from qwen3_sglang.local.server import create_app
 from qwen3_sglang.serving.in_thread import run_app
 from qwen3_sglang.serving.limits import MAX_BODIES, BodyError, Limits, PatientProtocol
@@ -147,9 +148,9 @@ def test_a_long_query_is_not_joined_with_every_item(engine: Engine) -> None:
         encoded.append(len(text))
         return [1] * len(text)
 
-    prompts = checks.score_prompts({"query": "x" * 9000, "items": ["a"] * MAX_ITEMS}, encode)
+    asked = read_score({"query": "x" * 9000, "items": ["a"] * MAX_ITEMS})
     with pytest.raises(checks.RejectedError, match="longer than"):
-        list(checks.check_prompts(prompts, engine.max_length, engine.vocab_size))
+        prompts_apart(asked, encode, engine.max_length, engine.vocab_size)
     assert encoded == [9001]
 
 

@@ -156,7 +156,7 @@ def sockets():
 way = globals()[sys.argv[2]]
 assert way() == [0.1, 0.2]
 before = sockets()
-for _ in range(4):
+for _ in range(12):
     assert way() == [0.1, 0.2]
 print(sockets() - before, flush=True)
 """
@@ -165,13 +165,18 @@ print(sockets() - before, flush=True)
 @pytest.mark.parametrize("flags", [(), ("-W", "default")], ids=["usual", "all warnings"])
 @pytest.mark.parametrize("way", ["run", "bare", "inside", "pending", "llama", "nested"])
 def test_loops_that_are_closed_without_ceremony(way: str, flags: tuple[str, ...]) -> None:
-    """No complaint on stderr, no socket left open, not even where the client is never closed."""
-    if way in {"llama", "nested"} and flags:
+    """No complaint on stderr, no socket left open, not even where the client is never closed.
+
+    llama_index and nest_asyncio keep their loop, and with it the connections that the next call takes again.
+    """
+    keeps = way in {"llama", "nested"}
+    if keeps and flags:
         pytest.skip("those libraries warn themselves")
     with peer(right) as server:
         command = [sys.executable, *flags, "-c", LOOPS, server.url, way]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert done.stderr == ""
+    assert abs(int(done.stdout)) <= (2 if keeps else 0)
 
 
 COLLECTED = """

@@ -1,4 +1,4 @@
-"""What the HTTP libraries raise, as our own errors: kind, address, and what to do."""
+"""What the HTTP libraries raise, as our own errors: kind, address, and what to do. Tests of `transport/failures.py`."""
 
 from __future__ import annotations
 
