@@ -113,9 +113,12 @@ def make_dataset(
     if not queries:
         raise InvalidInputError("data", at, "holds no query; add one JSON object per line, or name the right file")
     if not any(query.judged for query in usable):
-        raise InvalidInputError("data", at, "no document is marked relevant, so there is nothing to measure against")
+        blank = len(queries) - len(usable)
+        left_out = f" ({blank} of {len(queries)} queries are blank)" if blank else ""
+        remedy = f"no document is marked relevant{left_out}, so there is nothing to measure against"
+        raise InvalidInputError("data", at, remedy)
     if not any(query.grade(document) for query in usable for document in query.documents):
         remedy = "the first stage found no relevant document, so reranking can't help; do its ids and the qrels' match?"
         raise InvalidInputError("data", at, "; ".join([remedy, *notes]))
-    blank = [Skipped(query.id, "the query is blank") for query in queries if not query.text.strip()]
-    return Dataset(name, first_stage, tuple(usable), tuple(blank), tuple(notes))
+    skipped = [Skipped(query.id, "the query is blank") for query in queries if not query.text.strip()]
+    return Dataset(name, first_stage, tuple(usable), tuple(skipped), tuple(notes))

@@ -80,8 +80,7 @@ def read_jsonl(path: Path, relevant: str | None = None) -> Dataset:
         row.grades = grades
     if found and not found[0].ordered:
         return make_dataset(path.name, _UNORDERED, _by_bm25(_merged(found)))
-    for row in found:
-        _check_same_text(row)
+    _check_same_texts(found)
     notes = [_TOLD] if _sorted_by_grade(found) else []
     return make_dataset(path.name, _ORDERED, _named(found), notes)
 
@@ -196,13 +195,15 @@ def _merged(found: Sequence[_Row]) -> list[_Row]:
     return list(merged.values())
 
 
-def _check_same_text(row: _Row) -> None:
-    """Refuse a text with two grades; documents with different ids may have the same text."""
-    seen: dict[str, int] = {}
-    for document, grade in zip(row.documents, row.grades, strict=True):
-        first = seen.setdefault(document.text, grade)
-        if first != grade and document.id is None:
-            raise _two_grades(row.where, document, grade, first, "the same line")
+def _check_same_texts(found: Sequence[_Row]) -> None:
+    """Refuse a document with two grades for one query; ids set documents and queries of the same text apart."""
+    seen: dict[tuple[str | None, ...], tuple[int, str]] = {}
+    for row in found:
+        for document, grade in zip(row.documents, row.grades, strict=True):
+            key = (row.id, row.query, document.id, document.text)
+            first, where = seen.setdefault(key, (grade, row.where))
+            if first != grade:
+                raise _two_grades(row.where, document, grade, first, "the same line" if where == row.where else where)
 
 
 def _two_grades(where: str, document: Given, grade: int, first: int, at: str) -> InvalidInputError:

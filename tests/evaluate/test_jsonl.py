@@ -28,7 +28,8 @@ def read(tmp_path: Path, *rows: Any, relevant: str | None = None) -> Dataset:
 
 
 def row(relevant: object, documents: list[Any] | None = None, **more: object) -> dict[str, Any]:
-    return {"query": "q?", "documents": documents or FOUR, "relevant": relevant} | more
+    """A line, whose query is its own as its judgement is."""
+    return {"query": f"{relevant}?", "documents": documents or FOUR, "relevant": relevant} | more
 
 
 def grades(dataset: Dataset) -> list[list[int]]:
@@ -196,8 +197,17 @@ def test_a_blank_query_costs_itself(tmp_path: Path) -> None:
     dataset = read(tmp_path, GOOD, GOOD | {"id": "n", "query": " "})
     assert [query.id for query in dataset.queries] == ["a"]
     assert [(one.id, one.reason) for one in dataset.skipped] == [("n", "the query is blank")]
-    with pytest.raises(InvalidInputError, match="no document is marked relevant"):
+    with pytest.raises(InvalidInputError, match=r"no document is marked relevant \(1 of 1 queries are blank\)"):
         read(tmp_path, GOOD | {"query": " "})
+
+
+def test_lines_of_one_query_that_contradict_each_other(tmp_path: Path) -> None:
+    """Refused with both lines; queries with ids of their own may be judged each in its way."""
+    first, second = row([1, 0, 0, 0], query="q?"), row(BEIJING, query="q?")
+    with pytest.raises(InvalidInputError, match=r"line 2='Gravity pulls\.'.* grade 0 here and 1 in data\.jsonl line 1"):
+        read(tmp_path, first, second)
+    assert len(read(tmp_path, first, first).queries) == 2
+    assert grades(read(tmp_path, first | {"id": "a"}, second | {"id": "b"})) == [[1, 0, 0, 0], BEIJING]
 
 
 @pytest.mark.parametrize(
