@@ -27,6 +27,7 @@ from qwen3_sglang.cli.options import (
     Model,
     Tokenizer,
     Url,
+    check_chunks,
     lines,
 )
 from qwen3_sglang.cli.verbose import Verbose
@@ -112,6 +113,7 @@ def evaluate(
         max_chunks=max_chunks,
         tokenizer=tokenizer,
     )
+    check_chunks(long_documents, chunk_overlap, max_chunks)
     with client, _progress() as told:
         report = run_evaluation(
             client,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.settings import OPTIONS
 
@@ -46,3 +47,15 @@ ENDPOINT: Any = OPTIONS["endpoint"].default
 LONG_DOCUMENTS: Any = OPTIONS["long_documents"].default
 CHUNK_OVERLAP: Any = OPTIONS["chunk_overlap"].default
 MAX_CHUNKS: Any = OPTIONS["max_chunks"].default
+
+
+def check_chunks(long_documents: str, chunk_overlap: int, max_chunks: int) -> None:
+    """Refuse an option of chunks where documents are cut, since it would be ignored.
+
+    Raises:
+        InvalidInputError: --chunk-overlap or --max-chunks without --long-documents chunks.
+    """
+    given = {"chunk_overlap": (chunk_overlap, CHUNK_OVERLAP), "max_chunks": (max_chunks, MAX_CHUNKS)}
+    for name, (value, default) in given.items():
+        if long_documents != "chunks" and value != default:
+            raise InvalidInputError(name, value, "pass --long-documents chunks too, or leave it out: documents are cut")

@@ -33,6 +33,7 @@ from qwen3_sglang.cli.options import (
     Timeout,
     Tokenizer,
     Url,
+    check_chunks,
     lines,
 )
 from qwen3_sglang.cli.verbose import Verbose
@@ -83,6 +84,7 @@ def rerank(
         max_chunks=max_chunks,
         tokenizer=tokenizer,
     )
+    check_chunks(long_documents, chunk_overlap, max_chunks)
     documents = read_documents(_read(file), field)
     with client, _progress(len(documents)) as told:
         ranked = client.rerank(query, [document.text for document in documents], on_progress=told)

@@ -92,6 +92,15 @@ def test_unusable_chunks(server: FakeServer, flag: str, value: str, remedy: str)
     assert server.asked == []
 
 
+@pytest.mark.parametrize(("flag", "value"), [("--chunk-overlap", "0"), ("--max-chunks", "2")])
+def test_chunk_options_where_documents_are_cut(server: FakeServer, flag: str, value: str) -> None:
+    """Refused, since they would be ignored; `evaluate` does the same."""
+    said = CliRunner().invoke(app, ["rerank", "q", "--url", server.url, flag, value], input=TEXTS)
+    assert isinstance(said.exception, InvalidInputError)
+    assert f"{flag} {value}: pass --long-documents chunks too" in (explain(said.exception) or "")
+    assert server.asked == []
+
+
 def test_nothing_reaches_the_limit(server: FakeServer) -> None:
     """Said with the best score; JSON stays an empty list."""
     arguments = ["rerank", "q", "--url", server.url, "--min-score", "0.95"]

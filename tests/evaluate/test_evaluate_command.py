@@ -135,6 +135,14 @@ def test_labels_that_may_be_indices_are_asked_for(server: FakeServer, tmp_path: 
     assert "it found 1 of 1 relevant documents" in said.output
 
 
+def test_chunk_options_where_documents_are_cut(server: FakeServer, data: Path) -> None:
+    """Refused before anything is asked, since they would be ignored."""
+    said = run(data, "--url", server.url, "--max-chunks", 2)
+    assert isinstance(said.exception, InvalidInputError)
+    assert "--long-documents chunks" in str(said.exception)
+    assert server.asked == []
+
+
 def test_warnings_of_the_library_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """Such as that a request is sent again: where there is no bar to show them beside, as lines."""
     log = logging.getLogger("qwen3_sglang.transport")
