@@ -119,9 +119,12 @@ def moved(outcome: Outcome, offsets: Callable[[Sequence[int]], Sequence[int]]) -
 def chunk_within(chunk: Chunk, read: str, own: str) -> Chunk:
     """A chunk of what the model read as one of `own`, the text in it that the caller knows.
 
-    Where `read` doesn't hold that text, the chunk stays a place in `read`.
+    Where `read` doesn't hold that text, the chunk stays a place in `read`. Where it holds it twice, as metadata may
+    repeat it, the place counts that shares more with the chunk. A chunk of metadata alone is empty.
     """
-    found = read.rfind(own.strip())
+    text = own.strip()
+    places = (read.rfind(text), read.find(text))
+    found = max(places, key=lambda place: min(chunk.end, place + len(text)) - max(chunk.start, place))
     if found < 0:
         return chunk
     before = found - (len(own) - len(own.lstrip()))

@@ -96,6 +96,9 @@ def test_the_best_of_several_chunks() -> None:
         ("title\n\nown text", "own text", (0, 0)),
         ("t\nown text", " own text\n", (1, 5)),
         ("nothing of it", "own text", (2, 6)),
+        ("abcdef; abc", "abc", (2, 3)),
+        ("abc; abcdef", "abcdef", (0, 1)),
+        ("abcdefghij", "ij", (0, 0)),
     ],
 )
 def test_a_chunk_of_what_was_read(read: str, own: str, place: tuple[int, int]) -> None:
