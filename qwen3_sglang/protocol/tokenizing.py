@@ -31,7 +31,7 @@ _NO_TOKENIZER = {404, 405, 501}  # gateways don't route it
 _NO_LISTS = {400, 422}  # vLLM's takes one text at a time
 _TOO_LARGE = 413
 _CUT_BY_BYTES = (
-    "%s, so long documents are cut after max_length bytes, not tokens; "
+    "%s, so prompts of long documents hold max_length bytes, not tokens; "
     "pass tokenizer= (the served model's folder) to let more of them into a prompt"
 )
 
