@@ -57,6 +57,11 @@ def with_known_keywords(function: Function, elsewhere: Mapping[str, str] | None 
     return checked
 
 
+def known_keywords(elsewhere: Mapping[str, str]) -> Callable[[Function], Function]:
+    """`with_known_keywords` as a decorator; `elsewhere` says where other options belong."""
+    return lambda function: with_known_keywords(function, elsewhere)
+
+
 def class_with_known_keywords(of: Class) -> Class:
     """The same class; its constructor and its public methods are `with_known_keywords`.
 
