@@ -6,7 +6,9 @@ from langchain_core.cross_encoders import BaseCrossEncoder
 
 from langchain_qwen3_sglang.options import RerankOptions
 from qwen3_sglang.connection import Connection
-from qwen3_sglang.options.keywords import with_known_keywords
+from qwen3_sglang.options.keywords import known_keywords
+
+_AT_FIRST = dict.fromkeys(Connection.model_fields, "Qwen3SGLangCrossEncoder(...)")
 
 
 class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
@@ -25,7 +27,7 @@ class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
         "top_n": "CrossEncoderReranker"
     }
 
-    @with_known_keywords
+    @known_keywords(_AT_FIRST)
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """P(yes) of each (query, document), in [0, 1], in the pairs' order.
 
@@ -37,7 +39,7 @@ class Qwen3SGLangCrossEncoder(Connection, BaseCrossEncoder):
         """
         return self._connect().score_pairs(text_pairs, instruction=self.instruction)
 
-    @with_known_keywords
+    @known_keywords(_AT_FIRST)
     async def ascore(self, text_pairs: list[tuple[str, str]]) -> list[float]:
         """`score`, on the running event loop, with no thread; LangChain's interface has no such method yet.
 

@@ -64,7 +64,7 @@ def read_input(value: object) -> RerankInput:
     query, documents = value["query"], value["documents"]
     if isinstance(documents, str) and not isinstance(query, str):
         raise InvalidInputError("query", query, "the query comes first: rerank(query, documents)")
-    if isinstance(documents, (str, bytes, Mapping)) or not isinstance(documents, Iterable):
+    if isinstance(documents, (str, bytes, Mapping, Document)) or not isinstance(documents, Iterable):
         raise InvalidInputError("documents", documents, _SHAPE)
     return RerankInput(query=query, documents=[_document(place, one) for place, one in enumerate(documents)])
 
@@ -82,13 +82,13 @@ def _document(place: int, value: object) -> Document:
     return Document(record.text, id=record.id, metadata=record.metadata)
 
 
-def read_overrides(given: Mapping[str, Any]) -> Overrides:
-    """A call's keyword arguments, checked by name.
+def read_overrides(given: Mapping[str, Any], elsewhere: Mapping[str, str] | None = None) -> Overrides:
+    """A call's keyword arguments, checked by name; `elsewhere` says where others belong.
 
     Raises:
         UnknownOptionError: a name that isn't an override's.
     """
-    refuse_unknown(given, list(Overrides.__annotations__))
+    refuse_unknown(given, list(Overrides.__annotations__), elsewhere)
     return cast("Overrides", given)
 
 

@@ -58,7 +58,8 @@ class RerankOptions(Connection):
 
     def _limits(self, overrides: Mapping[str, Any]) -> Overrides:
         own = Overrides(top_n=self.top_n, min_score=self.min_score, instruction=self.instruction)
-        return Overrides(**{**own, **read_overrides(overrides)})
+        elsewhere = dict.fromkeys(type(self).model_fields, f"{type(self).__name__}(...)")
+        return Overrides(**{**own, **read_overrides(overrides, elsewhere)})
 
     def _reading(self) -> Reading:
         return Reading(self.document_prompt, self.metadata_keys, self.on_error == "passthrough")

@@ -114,7 +114,7 @@ class Qwen3SGLangRetriever(BaseRetriever):
         """What to ask for candidates, and with which keyword arguments."""
         base = self.base_retriever
         # What the base retriever takes is its own to say, but not a slip of the pen in one of ours.
-        refuse_unknown(slips(options, _OURS) if _takes_keywords(base) else options, _OURS)
+        refuse_unknown(slips(options, _OURS) if _takes_keywords(base) else options, _OURS, _OF_THE_RERANKER)
         if fetch_k is None:
             return base, options
         if isinstance(fetch_k, bool) or not isinstance(fetch_k, int) or fetch_k < 1:
@@ -131,7 +131,8 @@ def _takes_keywords(base: Runnable[str, list[Document]]) -> bool:
     """Whether a call's keywords reach anything: LangChain drops them where a retriever's method takes none."""
     if not isinstance(base, BaseRetriever):
         return True
-    return bool(set(inspect.signature(base._get_relevant_documents).parameters) - {"query", "run_manager"})
+    others = list(inspect.signature(base._get_relevant_documents).parameters)[1:]  # first the query, whatever its name
+    return bool(set(others) - {"run_manager"})
 
 
 def _search_options(base: VectorStoreRetriever, fetch_k: int) -> dict[str, int]:

@@ -19,7 +19,7 @@ from llama_index_qwen3_sglang.progress import progress_bar
 from llama_index_qwen3_sglang.query import UNSET, Asked, Unset, given, query_instruction, query_text
 from qwen3_sglang import RerankResult
 from qwen3_sglang.connection import Connection, Named, option
-from qwen3_sglang.options.keywords import with_known_keywords
+from qwen3_sglang.options.keywords import known_keywords, with_known_keywords
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -33,7 +33,8 @@ _QUERY_FIRST = "the query comes first: rerank(query, nodes)"
 _NODES_FIRST = "the nodes come first here: postprocess_nodes(nodes, query_str=query)"
 
 
-_ELSEWHERE = dict.fromkeys(("top_n", "min_score", "instruction"), "rerank(query, nodes, ...)")
+_AT_FIRST = dict.fromkeys(Connection.model_fields, "Qwen3SGLangRerank(...)")
+_ELSEWHERE = _AT_FIRST | dict.fromkeys(("top_n", "min_score", "instruction"), "rerank(query, nodes, ...)")
 
 
 def _span(method: Method) -> Method:
@@ -73,7 +74,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         """Name under which LlamaIndex serializes this component."""
         return "Qwen3SGLangRerank"
 
-    @with_known_keywords
+    @known_keywords(_AT_FIRST)
     @_span
     def rerank(
         self,
@@ -103,7 +104,7 @@ class Qwen3SGLangRerank(Connection, BaseNodePostprocessor):
         """
         return self._rerank(as_nodes(nodes, _QUERY_FIRST), self._asked(query, top_n, min_score, instruction))
 
-    @with_known_keywords
+    @known_keywords(_AT_FIRST)
     @_span
     async def arerank(
         self,

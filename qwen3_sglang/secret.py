@@ -77,6 +77,15 @@ class Hidden(str):
         raise TypeError(_NEVER_PICKLED)
 
 
+class HiddenBytes(bytes):
+    """Bytes where a secret is expected, whose repr hides them: they may be refused, but aren't shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"b'{MASK}'"
+
+
 class Bearer(Hidden):
     """The Authorization header's value."""
 

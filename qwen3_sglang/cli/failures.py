@@ -35,7 +35,7 @@ _ARGUMENTS = (
 )
 _VERIFY = "the environment variable REQUESTS_CA_BUNDLE"
 FLAGS = {name: "--" + name.replace("_", "-") for name in (*OPTIONS, *_ARGUMENTS)}
-FLAGS |= {"base_url": "--url", "verify": _VERIFY}
+FLAGS |= {"base_url": "--url", "verify": _VERIFY, "headers": "--header"}
 _NAMES = "|".join(FLAGS)
 _REMEDIES = {
     errno.EADDRINUSE: "the port is taken; pass another --port",
@@ -64,6 +64,7 @@ def explain(error: BaseException) -> str | None:
 
 def in_words(text: str) -> str:
     """A library's message, its Python arguments as options of the command."""
+    text = text.replace(" (api_key_header=)", "")  # no option of the command
     text = re.sub(r"\b(?:connect|read)_timeout=(?=\d)", "", text)
     text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?=\d)", lambda found: f"{FLAGS[found[1]]} ", text)
     text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?!\w)", lambda found: FLAGS[found[1]], text)

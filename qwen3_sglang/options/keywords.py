@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from qwen3_sglang.errors import UnknownOptionError
 from qwen3_sglang.options.foreign import unknown_options
-from qwen3_sglang.options.headers import read_headers
-from qwen3_sglang.secret import SecretStr
+from qwen3_sglang.options.headers import is_name, read_headers
+from qwen3_sglang.secret import Hidden, HiddenBytes, SecretStr
 
 _SECRETS = ("api_key", "headers")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -57,6 +57,11 @@ def with_known_keywords(function: Function, elsewhere: Mapping[str, str] | None 
     return checked
 
 
+def known_keywords(elsewhere: Mapping[str, str]) -> Callable[[Function], Function]:
+    """`with_known_keywords` as a decorator; `elsewhere` says where other options belong."""
+    return lambda function: with_known_keywords(function, elsewhere)
+
+
 def class_with_known_keywords(of: Class) -> Class:
     """The same class; its constructor and its public methods are `with_known_keywords`.
 
@@ -99,7 +104,10 @@ def _constructor(function: Callable[..., None], elsewhere: Mapping[str, str]) ->
 def masked(
     given: Mapping[str, Any], known: Collection[str], wrap: Callable[[str], object] = SecretStr
 ) -> dict[str, Any]:
-    """The arguments, with each string wrapped that is a secret, or may be one under a misspelled name."""
+    """The arguments, with each string wrapped that is a secret, or may be one under a misspelled name.
+
+    So are those in a mapping or a list, whatever their type: what is refused is in tracebacks' locals too.
+    """
     return {
         name: _wrapped(name, value, wrap) if name in _SECRETS or name not in known else value
         for name, value in given.items()
@@ -110,10 +118,19 @@ def _wrapped(name: str, value: Any, wrap: Callable[[str], object]) -> Any:
     if name == "headers":  # may be lines
         value = read_headers(value)
     if isinstance(value, Mapping):
-        return {key: _wrapped("", one, wrap) for key, one in value.items()}
+        return {_wrapped_name(key): _wrapped("", one, wrap) for key, one in value.items()}
+    if type(value) in {list, tuple, set, frozenset}:
+        return type(value)(_wrapped("", one, wrap) for one in value)
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+    if isinstance(value, bytes):
+        return HiddenBytes(value)
     return wrap(value) if isinstance(value, str) else value
+
+
+def _wrapped_name(name: Any) -> Any:
+    """What isn't a header's name may be a value in the wrong place."""
+    return name if is_name(name) or not isinstance(name, str) else Hidden(name)
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str]:

@@ -21,6 +21,7 @@ URL = "http://gpu:30000"
     [
         ("raise timeout= or send fewer", "raise --timeout or send fewer"),
         ("within timeout=60 s", "within --timeout 60 s"),
+        ("api_key is sent under that name (api_key_header=)", "--api-key is sent under that name"),
         ("no connection within connect_timeout=10 s; is base_url right?", "no connection within 10 s; is --url right?"),
         ("pass its CA's file as verify=", "pass its CA's file as the environment variable REQUESTS_CA_BUNDLE"),
         ("name another folder, or use force to replace it", "name another folder, or use --force to replace it"),
@@ -39,6 +40,7 @@ def test_arguments_become_options(library: str, command: str) -> None:
     ("error", "line"),
     [
         (InvalidInputError("base_url", "x", "pass scheme"), "--url 'x': pass scheme"),
+        (InvalidInputError("headers", "a", "leave it out"), "--header 'a': leave it out"),
         (InvalidInputError("top_n", 0, "pass 1"), "--top-n 0: pass 1"),
         (InvalidInputError("line 3", "{", "isn't JSON"), "line 3 '{': isn't JSON"),
         (ServerTimeoutError(URL, "raise timeout="), f"{URL}: raise --timeout"),

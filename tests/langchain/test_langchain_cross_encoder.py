@@ -81,5 +81,7 @@ def test_unknown_options(given: dict[str, Any], said: str) -> None:
 
 async def test_unknown_arguments(go: Go) -> None:
     """Of a call."""
+    with pytest.raises(UnknownOptionError, match="instruct: pass instruction to Qwen3SGLangCrossEncoder"):
+        await go(Qwen3SGLangCrossEncoder(), "score", [("q", "d")], instruct="x")
     with pytest.raises(UnknownOptionError, match="sentences: it is called text_pairs here"):
         await go(Qwen3SGLangCrossEncoder(), "score", sentences=[("q", "d")])

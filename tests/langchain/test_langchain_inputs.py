@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 
 from fake_server import FakeServer
 from langchain_qwen3_sglang import Qwen3SGLangRerank
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, UnknownOptionError
 
 MIXED: list[Any] = [
     "low p=0.1",
@@ -44,7 +44,7 @@ def test_anything_else_is_refused(wrong: Any) -> None:
         Qwen3SGLangRerank().rerank("q", ["a", wrong])
 
 
-@pytest.mark.parametrize("documents", ["one text", {"text": "a"}, 3])
+@pytest.mark.parametrize("documents", [Document("a"), "one text", {"text": "a"}, 3])
 def test_what_holds_no_documents_is_refused(documents: Any) -> None:
     """Not read letter by letter."""
     with pytest.raises(InvalidInputError, match="documents="):
@@ -66,6 +66,14 @@ async def test_compress_documents_takes_overrides(server: FakeServer, way: str) 
     foreign: dict[str, Any] = {"top_k": 1}
     with pytest.raises(InvalidInputError, match="it is called top_n here"):
         reranker.compress_documents(documents, "q", **foreign)
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_an_option_of_the_constructor(way: str) -> None:
+    """Under another library's name too, is named with what takes it."""
+    for foreign, ours in (("model_name", "model"), ("max_tokens_per_doc", "max_length")):
+        with pytest.raises(UnknownOptionError, match=rf"{foreign}: pass {ours} to Qwen3SGLangRerank\(...\)"):
+            await rerank(way, Qwen3SGLangRerank(), [], **{foreign: 9})
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])

@@ -30,6 +30,13 @@ class Ranked(BaseRetriever):
         return [Document(text) for text in TEXTS[: self.k]]
 
 
+class OtherName(BaseRetriever):
+    """A retriever that has its own name for the query."""
+
+    def _get_relevant_documents(self, question: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        return documents()
+
+
 def store() -> InMemoryVectorStore:
     """TEXTS, in memory."""
     return InMemoryVectorStore.from_texts(TEXTS, Words(), metadatas=[{"place": place} for place in range(1, 10)])
@@ -97,12 +104,19 @@ async def test_any_runnable_that_finds_documents(server: FakeServer, go: Go) -> 
 
 @pytest.mark.parametrize(
     ("keyword", "said"),
-    [("top_k", "it is called top_n here"), ("filter", "there are fetch_k, "), ("topn", "it is called top_n here")],
+    [
+        ("top_k", "it is called top_n here"),
+        ("filter", "there are fetch_k, "),
+        ("topn", "it is called top_n here"),
+        ("model_name", "pass model to its reranker"),
+    ],
 )
 async def test_keywords_that_reach_nothing(server: FakeServer, go: Go, keyword: str, said: str) -> None:
     """LangChain drops them silently where a retriever's method takes none; a mistake is told instead."""
     with pytest.raises(UnknownOptionError, match=f"unknown option {keyword}.*{said}"):
         await go(over(Found(), server), "invoke", "q", **{keyword: 3})
+    with pytest.raises(UnknownOptionError, match=f"unknown option {keyword}.*{said}"):
+        await go(over(OtherName(), server), "invoke", "q", **{keyword: 3})
     assert server.asked == []
 
 

@@ -140,6 +140,8 @@ async def test_another_librarys_word(call: Call, foreign: str, ours: str) -> Non
     """Names the right one."""
     with pytest.raises(UnknownOptionError, match=f"unknown option {foreign}: it is called {ours} here"):
         await call(Qwen3SGLangRerank(), "q", _nodes(), **{foreign: 1})
+    with pytest.raises(UnknownOptionError, match=r"model_name: pass model to Qwen3SGLangRerank\(...\)"):
+        await call(Qwen3SGLangRerank(), "q", _nodes(), model_name="m")
 
 
 @pytest.mark.parametrize("show", [True, False])

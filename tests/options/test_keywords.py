@@ -8,8 +8,11 @@ import traceback
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from qwen3_sglang import RerankClient, UnknownOptionError
+from langchain_qwen3_sglang import Qwen3SGLangRerank as LangChainRerank
+from llama_index_qwen3_sglang import Qwen3SGLangRerank as LlamaIndexRerank
+from qwen3_sglang import InvalidInputError, RerankClient, UnknownOptionError
 from qwen3_sglang.options.keywords import with_known_keywords
 
 KEY = "sk-made-up-0123456789"
@@ -56,6 +59,21 @@ def test_the_client_names_the_right_option(foreign: str, ours: str) -> None:
     assert str(caught.value) == f"unknown option {foreign}: it is called {ours} here"
     assert (caught.value.field, caught.value.value) == (foreign, None)
     assert KEY not in shown(caught.value)
+
+
+PLACES = [[("x-gw", KEY)], (("x-gw", KEY),), {KEY + " "}, KEY.encode(), {"x-gw": KEY.encode()}, {f"x: {KEY}": "v"}]
+
+
+@pytest.mark.parametrize("kind", [RerankClient, LangChainRerank, LlamaIndexRerank])
+@pytest.mark.parametrize("name", ["headers", "default_headers", "api_key", "token"])
+@pytest.mark.parametrize("value", PLACES, ids=str)
+def test_a_secret_of_any_type(kind: Any, name: str, value: object) -> None:
+    """Pairs and bytes, as other HTTP libraries take them, and a value in a name's place."""
+    try:
+        told = repr(kind(base_url=URL, **{name: value}))
+    except (InvalidInputError, ValidationError) as error:
+        told = shown(error)
+    assert KEY not in told
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])
