@@ -12,7 +12,7 @@ from qwen3_sglang.evaluate.scoring import Scored
 from qwen3_sglang.evaluate.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, mean
 from qwen3_sglang.evaluate.thresholds import SHORT_GRID, Bin, Judged, Point, Suggestion, Thresholds, calibration_error
 from qwen3_sglang.evaluate.verdict import between_instructions, cautions, verdict
-from qwen3_sglang.ranking import Score, rank
+from qwen3_sglang.ranking import Chunk, Score, rank
 
 MAIN_METRIC = f"nDCG@{DEPTH}"
 _PERFECT = 1 - 1e-6
@@ -45,6 +45,7 @@ class Ranked:
         grade: its relevance, 0 for none.
         before: its place in the first stage, from 1.
         truncated: the model didn't read its end.
+        chunk: the best chunk, whose score this is; None where the document wasn't divided.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Ranked:
     grade: int
     before: int
     truncated: bool
+    chunk: Chunk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,4 +294,5 @@ def _at(metrics: Values, place: int | None) -> dict[str, float]:
 
 def _ranked(query: Query, scores: Sequence[Score], index: int) -> Ranked:
     document, score = query.documents[index], scores[index]
-    return Ranked(document.id, document.text, score.p_yes, query.grade(document), index + 1, score.truncated)
+    grade = query.grade(document)
+    return Ranked(document.id, document.text, score.p_yes, grade, index + 1, score.truncated, score.chunk)

@@ -53,7 +53,7 @@ class _State:
         if isinstance(answer.results, Qwen3SGLangError):
             self.refused.setdefault(answer.ask.query, answer.results)
             return
-        scores = {answer.ask.keys[r.index]: Score(r.score, r.logit, r.truncated) for r in answer.results}
+        scores = {answer.ask.keys[r.index]: Score(r.score, r.logit, r.truncated, r.chunk) for r in answer.results}
         self.store.add(scores)
         self.known |= scores
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.ranking import Score
+from qwen3_sglang.ranking import Chunk, Score
 
 T = TypeVar("T")
 _COLUMNS = ("key", "p_yes", "logit", "truncated")
@@ -21,6 +21,15 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS scores (
     key BLOB PRIMARY KEY, p_yes REAL NOT NULL, logit REAL NOT NULL, truncated INTEGER NOT NULL
 ) WITHOUT ROWID
+"""
+# Apart, so that stores from before chunks stay as they are.
+_CHUNKS = """
+CREATE TABLE IF NOT EXISTS chunks (
+    key BLOB PRIMARY KEY, first INTEGER NOT NULL, behind INTEGER NOT NULL, scored INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+_FIND = """
+SELECT key, p_yes, logit, truncated, first, behind, scored FROM scores LEFT JOIN chunks USING (key) WHERE key IN
 """
 _APPLICATION = 0x51335247  # "Q3RG", in the file's header; stores of version 0.1 have 0 there
 _AT_ONCE = 500  # SQLite's older builds take 999 variables per statement
@@ -90,7 +99,7 @@ class ScoreStore:
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            query = f"SELECT key, p_yes, logit, truncated FROM scores WHERE key IN ({marks})"  # noqa: S608 - marks only
+            query = f"{_FIND} ({marks})"
             for key, *values in self._do(partial(self._read, query, part)):
                 known[key] = self._score(values)
         return known
@@ -99,10 +108,14 @@ class ScoreStore:
         """These are unknown from now on. Raises: as the class."""
         rows = [(key,) for key in keys]
         self._do(lambda: self._write("DELETE FROM scores WHERE key = ?", rows))
+        self._do(lambda: self._write("DELETE FROM chunks WHERE key = ?", rows))
 
     def add(self, scores: Mapping[bytes, Score]) -> None:
         """Keep these; they are on disk when this returns. Raises: as the class."""
         rows = [(key, one.p_yes, one.logit, one.truncated) for key, one in scores.items()]
+        chunks = [(key, *one.chunk) for key, one in scores.items() if one.chunk is not None]
+        if chunks:
+            self._do(lambda: self._write("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?)", chunks))
         self._do(lambda: self._write("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows))
 
     def _read(self, query: str, part: Sequence[bytes]) -> list[tuple[Any, ...]]:
@@ -123,17 +136,20 @@ class ScoreStore:
             with self._db:
                 self._db.execute(_TABLE)
                 self._db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        with self._db:
+            self._db.execute(_CHUNKS)
         [[found]] = self._db.execute("PRAGMA quick_check(1)").fetchall()
         if found != "ok":
             raise self._refused(_DAMAGED)
 
     def _score(self, values: Sequence[object]) -> Score:
         """The row as a score."""
-        p_yes, logit, truncated = values
+        p_yes, logit, truncated, *place = values
         usable = isinstance(p_yes, float) and 0 <= p_yes <= 1 and isinstance(logit, float) and not math.isnan(logit)
         if not usable or truncated not in (0, 1):
             raise self._refused(f"{_WRONG} (it holds {str(values)[:80]})")
-        return Score(p_yes, logit, bool(truncated))  # type: ignore[arg-type]
+        chunk = None if place[0] is None else Chunk(*place)  # type: ignore[arg-type]
+        return Score(p_yes, logit, bool(truncated), chunk)  # type: ignore[arg-type]
 
     def _do(self, work: Callable[[], T]) -> T:
         """The work's result; SQLite's failures get our words, and a lock is waited for."""

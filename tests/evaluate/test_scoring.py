@@ -59,6 +59,10 @@ def test_chunks_have_scores_of_their_own(server: FakeServer, tmp_path: Path, sco
         report = evaluate(client, dataset, scores=scores)
         [ranked] = report.variants[0].queries
         assert (report.asked, max(one.p_yes for one in ranked.documents if one.id == "1")) == (asked, found)
+        [best] = [one for one in ranked.documents if one.id == "1"]
+        assert (best.chunk is not None) == ("long_documents" in more)  # kept with its score, too
+        if best.chunk is not None:
+            assert f"p={found}" in long[best.chunk.start : best.chunk.end]
         assert report.truncated == (found == 0.2)
         assert report.long_documents == more.get("long_documents", "truncate")
 
