@@ -23,13 +23,12 @@ from pydantic import (
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.options.foreign import unknown_options
-from qwen3_sglang.options.keywords import masked
+from qwen3_sglang.options.keywords import SECRETS, masked
 from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, Settings
 
 # One for all instances: a lock per instance could be neither copied nor pickled.
 _BUILDING = threading.Lock()
 _KEPT = get_type_hints(Settings)
-_SECRET = ("api_key", "headers")
 
 
 def _plain(value: Any) -> Any:
@@ -51,7 +50,7 @@ def option(name: str, **more: Any) -> Any:
         default=one.default,
         frozen=not one.per_call,
         strict=True if plain else None,  # pydantic has no strict form of the others
-        repr=name not in _SECRET,
+        repr=name not in SECRETS,
         description=one.help,
         **more,
     )
@@ -157,7 +156,7 @@ class Connection(BaseModel):
     def __getstate__(self) -> dict[Any, Any]:
         """Pickle neither the client (its connections belong to one process) nor secrets (the environment has them)."""
         copied = self.__copy__()
-        copied.__dict__.update(dict.fromkeys(_SECRET))
+        copied.__dict__.update(dict.fromkeys(SECRETS))
         return super(Connection, copied).__getstate__()
 
     def __setstate__(self, state: dict[Any, Any]) -> None:

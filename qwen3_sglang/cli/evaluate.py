@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,15 +27,16 @@ from qwen3_sglang.cli.options import (
     Model,
     Tokenizer,
     Url,
-    check_chunks,
-    lines,
+    client_of,
 )
 from qwen3_sglang.cli.verbose import Verbose
-from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
 from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
 from qwen3_sglang.evaluate import evaluate as run_evaluation
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION
+
+if TYPE_CHECKING:
+    from qwen3_sglang.evaluate.report import Report
 
 EPILOG = "Example: `qwen3-sglang evaluate data.jsonl --url http://127.0.0.1:30000 --html report.html --open`"
 _QWENS = "default"  # what stands for Qwen's own instruction
@@ -94,26 +95,17 @@ def evaluate(
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
     with needs_extra():
-        from qwen3_sglang.evaluate.tables import print_figures, print_suggestions
+        from qwen3_sglang.evaluate import tables
 
     if open_html and html is None:
         raise InvalidInputError("open", True, "name the report that it opens: --html report.html")
     dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
     tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None
-    client = RerankClient(
-        url,
-        api_key=api_key,
-        headers=lines(header),
-        model=model,
-        max_concurrency=max_concurrency,
-        timeout=timeout,
-        max_length=max_length,
-        long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
-        chunk_overlap=chunk_overlap,
-        max_chunks=max_chunks,
-        tokenizer=tokenizer,
+    cuts: dict[str, Any] = {"max_length": max_length, "long_documents": long_documents, "tokenizer": tokenizer}
+    cuts |= {"chunk_overlap": chunk_overlap, "max_chunks": max_chunks}
+    client = client_of(
+        url, header, api_key=api_key, model=model, max_concurrency=max_concurrency, timeout=timeout, **cuts
     )
-    check_chunks(long_documents, chunk_overlap, max_chunks)
     with client, _progress() as told:
         report = run_evaluation(
             client,
@@ -127,13 +119,11 @@ def evaluate(
             progress=told,
         )
     out = Console(highlight=False)
-    print_figures(report, out)
+    tables.print_figures(report, out)
     try:
-        for path in (html and write_html(report, html), json and write_json(report, json)):
-            if path is not None:
-                out.print(f"written: {path}", markup=False, soft_wrap=True)
+        _write(report, html, json, out)
     finally:  # a disk that is full keeps nobody from reading what was found
-        print_suggestions(report, out)
+        tables.print_suggestions(report, out)
     if open_html and html is not None:
         _open(html, out)
 
@@ -174,6 +164,13 @@ def _progress() -> Iterator[_Progress]:
         for note in getattr(error, "__notes__", []):
             console.print(note, markup=False)
         raise
+
+
+def _write(report: Report, html: Path | None, json: Path | None, out: Console) -> None:
+    """The files that were asked for."""
+    for path in (html and write_html(report, html), json and write_json(report, json)):
+        if path is not None:
+            out.print(f"written: {path}", markup=False, soft_wrap=True)
 
 
 def _open(html: Path, out: Console) -> None:

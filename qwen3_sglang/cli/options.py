@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.settings import OPTIONS
+
+if TYPE_CHECKING:
+    from qwen3_sglang.client import RerankClient
 
 
 def told(name: str) -> str:
@@ -49,13 +52,28 @@ CHUNK_OVERLAP: Any = OPTIONS["chunk_overlap"].default
 MAX_CHUNKS: Any = OPTIONS["max_chunks"].default
 
 
-def check_chunks(long_documents: str, chunk_overlap: int, max_chunks: int) -> None:
-    """Refuse an option of chunks where documents are cut, since it would be ignored.
+def client_of(
+    url: str | None,
+    header: list[str] | None,
+    *,
+    long_documents: str,
+    chunk_overlap: int,
+    max_chunks: int,
+    **options: Any,
+) -> RerankClient:
+    """The client of a command that takes the options of long documents, and others by the client's own names.
 
     Raises:
-        InvalidInputError: --chunk-overlap or --max-chunks without --long-documents chunks.
+        InvalidInputError: --chunk-overlap or --max-chunks without --long-documents chunks, which would be ignored; or
+            an option can't be used.
     """
-    given = {"chunk_overlap": (chunk_overlap, CHUNK_OVERLAP), "max_chunks": (max_chunks, MAX_CHUNKS)}
-    for name, (value, default) in given.items():
-        if long_documents != "chunks" and value != default:
-            raise InvalidInputError(name, value, "pass --long-documents chunks too, or leave it out: documents are cut")
+    from qwen3_sglang.client import RerankClient  # not above: some commands of this table make none
+
+    chunks: dict[str, Any] = {"chunk_overlap": chunk_overlap, "max_chunks": max_chunks}
+    options |= {"long_documents": long_documents, "headers": lines(header), **chunks}
+    client = RerankClient(url, **options)
+    for name, default in (("chunk_overlap", CHUNK_OVERLAP), ("max_chunks", MAX_CHUNKS)):
+        if long_documents != "chunks" and chunks[name] != default:
+            remedy = "pass --long-documents chunks too, or leave it out: documents are cut"
+            raise InvalidInputError(name, chunks[name], remedy)
+    return client

@@ -33,11 +33,9 @@ from qwen3_sglang.cli.options import (
     Timeout,
     Tokenizer,
     Url,
-    check_chunks,
-    lines,
+    client_of,
 )
 from qwen3_sglang.cli.verbose import Verbose
-from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.ranking import Chunk, RerankResult, check_limits
 
@@ -70,21 +68,20 @@ def rerank(
 ) -> None:
     """Rerank documents from a file or standard input."""
     check_limits(top_n, min_score)
-    client = RerankClient(
+    client = client_of(
         url,
+        header,
         api_key=api_key,
-        headers=lines(header),
         model=model,
         endpoint=endpoint,
         timeout=timeout,
         instruction=instruction,
         max_length=max_length,
-        long_documents=long_documents,  # type: ignore[arg-type]  # which checks it
+        long_documents=long_documents,
         chunk_overlap=chunk_overlap,
         max_chunks=max_chunks,
         tokenizer=tokenizer,
     )
-    check_chunks(long_documents, chunk_overlap, max_chunks)
     documents = read_documents(_read(file), field)
     with client, _progress(len(documents)) as told:
         ranked = client.rerank(query, [document.text for document in documents], on_progress=told)

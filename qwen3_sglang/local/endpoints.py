@@ -16,7 +16,7 @@ from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
 from qwen3_sglang.local.encoding import Encoder
 from qwen3_sglang.local.engine import Engine
-from qwen3_sglang.local.items import Prompts, prompts_apart, prompts_of_sequence, read_score, refuse_classify
+from qwen3_sglang.local.items import Prompts, prompts_apart, prompts_of_sequence, read_score, refuse_classify, softmax
 from qwen3_sglang.local.labels import NO_CLASSES, in_order, read_orders
 from qwen3_sglang.local.openapi import describe
 from qwen3_sglang.names import FRONTEND, PATIENCE, SOURCE_CLASS, TARGET_CLASS
@@ -146,7 +146,7 @@ class Endpoints:
 
     def _class(self, index: int, logits: Logits) -> dict[str, Any]:
         label = self.engine.labels[int(logits[1] > logits[0])]
-        return {"index": index, "label": label, "probs": _softmax(logits), "num_classes": len(logits)}
+        return {"index": index, "label": label, "probs": softmax(logits), "num_classes": len(logits)}
 
 
 async def _body(request: Request) -> checks.Body:
@@ -183,9 +183,3 @@ def _too_slow(prompts: int, error: TooSlowError) -> checks.RejectedError:
         503,
         {"retry-after": str(needed)},
     )
-
-
-def _softmax(logits: Logits) -> list[float]:
-    top = max(logits)
-    powers = [math.exp(logit - top) for logit in logits]
-    return [power / sum(powers) for power in powers]

@@ -8,7 +8,7 @@ query and itself only, and positions go on from the query: each item scores as t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +42,7 @@ class Asked:
 
     def scores(self, logits: tuple[float, float]) -> list[float]:
         """One row of the response."""
-        if not self.softmax:
-            return list(logits)
-        top = max(logits)
-        powers = [math.exp((logit - top) / self.temperature) for logit in logits]
-        return [power / sum(powers) for power in powers]
+        return softmax(logits, self.temperature) if self.softmax else list(logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,14 @@ class Prompts:
 
     ids: list[list[int]]
     tokens: int
+
+
+def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
+    """Probabilities of the logits, divided by the temperature."""
+    top = max(logits)
+    powers = [math.exp((logit - top) / temperature) for logit in logits]
+    total = sum(powers)
+    return [power / total for power in powers]
 
 
 def read_score(body: Body) -> Asked:

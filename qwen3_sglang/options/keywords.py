@@ -12,7 +12,7 @@ from qwen3_sglang.options.foreign import unknown_options
 from qwen3_sglang.options.headers import is_name, read_headers
 from qwen3_sglang.secret import Hidden, HiddenBytes, SecretStr
 
-_SECRETS = ("api_key", "headers")
+SECRETS = ("api_key", "headers")  # options whose values are shown nowhere
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
 
@@ -109,7 +109,7 @@ def masked(
     So are those in a mapping or a list, whatever their type: what is refused is in tracebacks' locals too.
     """
     return {
-        name: _wrapped(name, value, wrap) if name in _SECRETS or name not in known else value
+        name: _wrapped(name, value, wrap) if name in SECRETS or name not in known else value
         for name, value in given.items()
     }
 

@@ -14,7 +14,10 @@ from qwen3_sglang.protocol.diagnosis import MODELS, owner_of
 from qwen3_sglang.protocol.endpoints import ENDPOINTS, VLLM
 from qwen3_sglang.protocol.exchange import Request, Steps, ask
 from qwen3_sglang.protocol.retry import Patience
-from qwen3_sglang.protocol.ways import Said, ask_said, chosen
+from qwen3_sglang.protocol.ways import Said, ask_said, chosen, replaced
+
+_SHARE = 1 / 3  # of a call's time, for the list of a model that the user named
+_MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, errors.ServerOverloadedError)
 
 _log = getLogger(__name__)
 
@@ -113,10 +116,6 @@ def served_or_named(patience: Patience, model: str | None) -> Steps[Served]:
         return Served(model, certain=not isinstance(failure, _MAY_ANSWER_LATER))
 
 
-_SHARE = 1 / 3
-_MAY_ANSWER_LATER = (errors.ServerUnreachableError, errors.ServerTimeoutError, errors.ServerOverloadedError)
-
-
 def check_way(call: Call) -> Steps[None]:
     """Check, once and without retry, that the server still runs the way by which its endpoint was chosen.
 
@@ -127,5 +126,4 @@ def check_way(call: Call) -> Steps[None]:
         return
     said = yield from ask_said(call.patience)
     if said != Said() and chosen(said) != chosen(call.said):
-        message = f"the server runs another way than before, and is asked at {chosen(said)} now: call again"
-        raise errors.ModelReplacedError(ENDPOINTS[call.endpoint].path, message)
+        raise replaced(ENDPOINTS[call.endpoint].path, chosen(said))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, ModelReplacedError
 from qwen3_sglang.names import FRONTEND, SOURCE_CLASS
 from qwen3_sglang.prompts.template import Template
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
@@ -169,6 +169,13 @@ def _pair(found: object) -> tuple[int, int] | None:
     if len(flat) != 2 or len(rows) != 2 or flat[0] == flat[1]:  # noqa: PLR2004 - no and yes
         return None
     return flat[0], flat[1]
+
+
+def replaced(url: str, endpoint: str) -> ModelReplacedError:
+    """The error of a server that is to be asked at another endpoint than before."""
+    return ModelReplacedError(
+        url, f"the server runs another way than before, and is asked at {endpoint} now: call again"
+    )
 
 
 def refused(named: str, said: Said) -> InvalidInputError | None:

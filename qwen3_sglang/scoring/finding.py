@@ -8,7 +8,7 @@ from qwen3_sglang.protocol.endpoints import AUTO, ENDPOINTS
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.served import Served
-from qwen3_sglang.protocol.ways import Way, ask_answer_ids, ask_way
+from qwen3_sglang.protocol.ways import Way, ask_answer_ids, ask_way, replaced
 from qwen3_sglang.settings import Settings
 
 
@@ -26,8 +26,7 @@ def find_way(
         return (yield from _named(settings, model, patience, tokenizer))
     found = yield from ask_way(patience, settings.template, model, served.owner, tokenizer)
     if known is not None and found.endpoint != known.endpoint:
-        message = f"the server runs another way than before, and is asked at {found.endpoint} now: call again"
-        raise errors.ModelReplacedError(settings.base_url, message)
+        raise replaced(settings.base_url, found.endpoint)
     return found
 
 

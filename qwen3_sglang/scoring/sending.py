@@ -59,6 +59,7 @@ def score_group(task: Task) -> Work[tuple[list[Outcome], int]]:
         distinct = batching.unknown(task.group.texts, task.known)
         if chunked.needed(task.call, distinct):
             return (yield from _in_chunks(task, distinct, task.chunking))
+        task = replace(task, call=replace(task.call, fits=True))
     plan, ready = yield from _plan(task, task.group.texts, task.known)
 
     def where(part: Sequence[str], place: int) -> list[int]:
