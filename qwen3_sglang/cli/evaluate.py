@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,7 +101,6 @@ def evaluate(
     if open_html and html is None:
         raise InvalidInputError("open", True, "name the report that it opens: --html report.html")
     dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
-    tasks = [DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None
     cuts: dict[str, Any] = {"max_length": max_length, "long_documents": long_documents, "tokenizer": tokenizer}
     cuts |= {"chunk_overlap": chunk_overlap, "max_chunks": max_chunks}
     client = client_of(
@@ -111,7 +111,7 @@ def evaluate(
             client,
             dataset,
             scores=scores or default_scores(data, html or json),
-            instructions=tasks,
+            instructions=[DEFAULT_INSTRUCTION if task == _QWENS else task for task in instruction or []] or None,
             target_recall=target_recall,
             target_precision=target_precision,
             recall_at=recall_at or RECALL_AT,
@@ -119,11 +119,7 @@ def evaluate(
             progress=told,
         )
     out = Console(highlight=False)
-    tables.print_figures(report, out)
-    try:
-        _write(report, html, json, out)
-    finally:  # a disk that is full keeps nobody from reading what was found
-        tables.print_suggestions(report, out)
+    _tell(tables, report, html, json, out)
     if open_html and html is not None:
         _open(html, out)
 
@@ -166,11 +162,15 @@ def _progress() -> Iterator[_Progress]:
         raise
 
 
-def _write(report: Report, html: Path | None, json: Path | None, out: Console) -> None:
-    """The files that were asked for."""
-    for path in (html and write_html(report, html), json and write_json(report, json)):
-        if path is not None:
-            out.print(f"written: {path}", markup=False, soft_wrap=True)
+def _tell(tables: ModuleType, report: Report, html: Path | None, json: Path | None, out: Console) -> None:
+    """Print the report, and write the files that were asked for."""
+    tables.print_figures(report, out)
+    try:
+        for path in (html and write_html(report, html), json and write_json(report, json)):
+            if path is not None:
+                out.print(f"written: {path}", markup=False, soft_wrap=True)
+    finally:  # a disk that is full keeps nobody from reading what was found
+        tables.print_suggestions(report, out)
 
 
 def _open(html: Path, out: Console) -> None:
