@@ -128,6 +128,7 @@ ROOMS = {
             "head",
             "inspect",
             "labels",
+            "memory",
             "parity",
             "plan",
             "provenance",

@@ -26,6 +26,20 @@ class Part(NamedTuple):
     text: str
 
 
+class Parts(NamedTuple):
+    """A prompt in pieces: their texts, joined in this order, are what is sent.
+
+    Attributes:
+        before: the prompt up to the document.
+        document: the document, cut where it is too long.
+        after: the rest of the prompt.
+    """
+
+    before: tuple[Part, ...]
+    document: tuple[Part, ...]
+    after: tuple[Part, ...]
+
+
 @dataclass(frozen=True)
 class SpecialTokens:
     """Strings that a tokenizer reads as one token each.

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.special import Part, SpecialTokens
+from qwen3_sglang.prompts.special import Part, Parts, SpecialTokens
 from qwen3_sglang.prompts.texts import all_readable, check_documents, check_text, readable
 
 
@@ -23,20 +22,6 @@ class Slot(Enum):
 
     INSTRUCTION = "instruction"
     QUERY = "query"
-
-
-class Parts(NamedTuple):
-    """A prompt in pieces: their texts, joined in this order, are what is sent.
-
-    Attributes:
-        before: the prompt up to the document.
-        document: the document, cut where it is too long.
-        after: the rest of the prompt.
-    """
-
-    before: tuple[Part, ...]
-    document: tuple[Part, ...]
-    after: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)

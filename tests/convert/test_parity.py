@@ -16,7 +16,7 @@ from qwen3_sglang.convert import Parity, Probe, convert, parity
 from qwen3_sglang.convert.checkpoint import open_shards, read_shard
 from qwen3_sglang.convert.head import Rows, encode, read_values
 from qwen3_sglang.convert.inspect import judge
-from qwen3_sglang.convert.parity import check_parity, compare, free_memory, memory_needed, obstacle
+from qwen3_sglang.convert.parity import check_parity, compare, memory_needed, obstacle
 from qwen3_sglang.errors import ConversionError, MissingDependencyError
 from qwen3_sglang.toy.wiring import WIDTH
 
@@ -139,20 +139,6 @@ def test_an_unknown_amount_of_memory_is_no_obstacle(tied: Path, monkeypatch: pyt
     monkeypatch.setattr(parity, "free_memory", lambda: None)
     assert obstacle(None, open_shards(tied)) == ""
     assert obstacle(False, open_shards(tied)) == "not asked for"
-
-
-def test_free_memory_heeds_a_containers_limit(tmp_path: Path) -> None:
-    """The smaller of the machine's and the container's; what can be reclaimed counts as free."""
-    for name in ("proc", "sys/fs/cgroup"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable:    8000 kB\n")
-    assert free_memory(tmp_path) == 8000 * 1024
-    (tmp_path / "sys/fs/cgroup/memory.stat").write_text("anon 1000\nfile 5000\n")
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
-    assert free_memory(tmp_path) == 8000 * 1024
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("6000\n")
-    assert free_memory(tmp_path) == 5000
-    assert free_memory(tmp_path / "nowhere") == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_a_model_that_transformers_refuses(tied: Path, tmp_path: Path) -> None:
