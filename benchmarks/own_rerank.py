@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -116,19 +116,28 @@ def report(name: str, scores: Array, reference: Array) -> None:
     print(f"| {name} | {len(set(scores))} | {moved.mean():.2e} | {moved.max():.2e} | {tau:.3f} |", flush=True)
 
 
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The command line of a benchmark on such a model."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--tokenizer", required=True, help="a folder with Qwen3's tokenizer")
+    made.add_argument("--python", default=str(CPU_VENV / "bin/python"), help="the interpreter that has SGLang")
+    made.add_argument("--shape", choices=SHAPES, default="tiny")
+    made.add_argument("--queries", type=int, default=12, help=f"each with {DOCUMENTS_PER_QUERY} documents")
+    made.add_argument("--work", type=Path, help="an empty folder to keep checkpoints and logs in")
+    made.add_argument("flags", nargs="*", help="the server's flags, after --")
+    return made
+
+
+def run(options: argparse.Namespace, prefix: str, rows: Callable[[Path, argparse.Namespace, Queries], None]) -> None:
+    """The benchmark's `rows`, with the queries asked for, in the folder named or in one that is removed."""
+    queries = make_queries(options.queries, DOCUMENTS_PER_QUERY, seed=0)
+    with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory(prefix=prefix) as name:
+        rows(Path(name), options, queries)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Make the model, start a server per template, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", required=True, help="a folder with Qwen3's tokenizer")
-    parser.add_argument("--python", default=str(CPU_VENV / "bin/python"), help="the interpreter that has SGLang")
-    parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--queries", type=int, default=12, help=f"each with {DOCUMENTS_PER_QUERY} documents")
-    parser.add_argument("--work", type=Path, help="an empty folder to keep checkpoints and logs in")
-    parser.add_argument("flags", nargs="*", help="the server's flags, after --")
-    options = parser.parse_args(arguments)
-    queries = make_queries(options.queries, DOCUMENTS_PER_QUERY, seed=0)
-    with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory(prefix="own-rerank-") as name:
-        measure(Path(name), options, queries)
+    run(parser(__doc__).parse_args(arguments), "own-rerank-", measure)
 
 
 def measure(folder: Path, options: argparse.Namespace, queries: Queries) -> None:

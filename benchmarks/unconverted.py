@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import requests
-from own_rerank import DOCUMENTS_PER_QUERY, Queries, prepare
-from precision import CPU_FLAGS, CPU_VENV, kendall_tau, serve, sigmoid
-from precision_lib import SHAPES, Array, make_queries
+from own_rerank import Queries, parser, prepare, run
+from precision import CPU_FLAGS, kendall_tau, serve, sigmoid
+from precision_lib import Array
 
 from qwen3_sglang import RerankClient
 
@@ -76,18 +74,9 @@ def measure(folder: Path, options: argparse.Namespace, queries: Queries) -> None
 
 def main(arguments: Sequence[str]) -> None:
     """Make the model, start a server per row, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", required=True, help="a folder with Qwen3's tokenizer")
-    parser.add_argument("--python", default=str(CPU_VENV / "bin/python"), help="the interpreter that has SGLang")
-    parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--queries", type=int, default=12, help=f"each with {DOCUMENTS_PER_QUERY} documents")
-    parser.add_argument("--passes", type=int, default=3, help="per server; the fastest counts")
-    parser.add_argument("--work", type=Path, help="an empty folder to keep checkpoints and logs in")
-    parser.add_argument("flags", nargs="*", help="the server's flags, after --")
-    options = parser.parse_args(arguments)
-    queries = make_queries(options.queries, DOCUMENTS_PER_QUERY, seed=0)
-    with nullcontext(options.work) if options.work else tempfile.TemporaryDirectory(prefix="unconverted-") as name:
-        measure(Path(name), options, queries)
+    made = parser(__doc__)
+    made.add_argument("--passes", type=int, default=3, help="per server; the fastest counts")
+    run(made.parse_args(arguments), "unconverted-", measure)
 
 
 if __name__ == "__main__":
