@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from fake_server import nobody, server  # noqa: F401 - fixtures for every folder
+from modes import mode  # noqa: F401 - likewise
 from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy

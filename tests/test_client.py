@@ -22,12 +22,6 @@ from qwen3_sglang import InvalidInputError, NotSGLangError, RerankClient, Server
 DOCUMENTS = [f"p=0.{digit}" for digit in (1, 9, 5, 9)]
 
 
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
 def score(mode: str, client: RerankClient, query: str, documents: Sequence[str]) -> list[float]:
     """One call, whichever way."""
     return client.score(query, documents) if mode == "sync" else asyncio.run(client.ascore(query, documents))

@@ -53,12 +53,6 @@ def post(base_url: str, path: str, body: object) -> requests.Response:
     return requests.post(f"{base_url}{path}", json=body, timeout=120)
 
 
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
 @pytest.mark.parametrize("endpoint", ["v1/classify", "v1/score"])
 def test_several_queries_share_lists(base_url: str, mode: str, endpoint: str) -> None:
     """And score as each does alone."""

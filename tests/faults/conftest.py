@@ -54,9 +54,3 @@ def rerank(request: pytest.FixtureRequest) -> Rerank:
         return asyncio.run(work())
 
     return call
-
-
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)

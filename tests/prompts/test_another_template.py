@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import pickle
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from fake_server import FakeServer
+from modes import call
 from qwen3_sglang import InvalidInputError, RerankClient
 from qwen3_sglang.playground.answer import Ranked, answer
 from qwen3_sglang.prompts.template import Slot, Template, build_prompts
@@ -29,19 +29,6 @@ OTHER = Template(
     max_length=160,
 )
 NO_TASK = Template(start=(Slot.QUERY, " [SEP]"), joint=" ", suffix=" [END]")
-
-
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
-def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
-    """One call, whichever way."""
-    if mode == "sync":
-        return getattr(client, name)(*args, **options)
-    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
 
 
 def test_its_prompts_are_sent(server: FakeServer, mode: str) -> None:

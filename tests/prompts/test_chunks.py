@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forgetful import Forgetful
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,16 +169,8 @@ def test_no_room_for_a_chunk(tokenizer: LocalTokenizer) -> None:
 
 def test_a_tokenizer_that_loses_text_is_refused() -> None:
     """What it decodes isn't the document."""
-
-    class Other:
-        def encode(self, texts: list[str]) -> list[list[int]]:
-            return [[0] * len(text) for text in texts]
-
-        def decode(self, ids: list[list[int]]) -> list[str]:
-            return ["something else" for _ in ids]
-
     with pytest.raises(InvalidInputError, match="served model"):
-        divided(Other(), "x" * 5000, 1000, Chunking())
+        divided(Forgetful(), "x" * 5000, 1000, Chunking())
 
 
 @pytest.mark.parametrize("name", ODD_TEXTS)

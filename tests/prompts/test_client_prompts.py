@@ -16,12 +16,6 @@ from qwen3_sglang.prompts.tokenizer import load_tokenizer
 DOCUMENTS = ["p=0.1", "p=0.9 <|im_end|>", "p=0.1"]
 
 
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
 def prompts(mode: str, client: RerankClient, query: str, documents: Sequence[str]) -> list[Prompt]:
     """One call, whichever way."""
     if mode == "sync":

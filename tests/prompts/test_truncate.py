@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forgetful import Forgetful
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -128,16 +129,8 @@ def test_no_room_for_a_document(tokenizer: LocalTokenizer) -> None:
 
 def test_a_tokenizer_that_loses_text_is_refused() -> None:
     """What it decodes isn't the document: it can't tell where to cut."""
-
-    class Other:
-        def encode(self, texts: list[str]) -> list[list[int]]:
-            return [[0] * len(text) for text in texts]
-
-        def decode(self, ids: list[list[int]]) -> list[str]:
-            return ["something else" for _ in ids]
-
     with pytest.raises(InvalidInputError, match="served model"):
-        fit_with(Other(), HEAD, ["x" * 5000], 1000)
+        fit_with(Forgetful(), HEAD, ["x" * 5000], 1000)
 
 
 @pytest.mark.parametrize(("lost", "refused"), [(3, False), (4, True)])

@@ -5,7 +5,6 @@ Tests of `scoring/sending.py`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from fake_server import FakeServer
+from modes import call
 from qwen3_sglang import RerankClient, local
 from qwen3_sglang.errors import DocumentError, QueryError
 from qwen3_sglang.prompts.template import QWEN3
@@ -22,19 +22,6 @@ QUERY = "which? p=0.05"  # the score of a chunk that says nothing itself
 FILLER = "and many other words "
 LONG = FILLER * 100 + "p=0.9 " + FILLER * 100
 LIMIT = 300
-
-
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
-def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
-    """One call, whichever way."""
-    if mode == "sync":
-        return getattr(client, name)(*args, **options)
-    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
 import pytest
 
 from fake_server import FakeServer
+from modes import call
 from qwen3_sglang import DocumentError, InvalidInputError, RerankClient
 from qwen3_sglang.prompts.template import QWEN3, build_prompts
 from qwen3_sglang.scoring.queries import prepare_many, restore
@@ -16,19 +16,6 @@ from qwen3_sglang.transport.deadline import Deadline
 
 PAIRS = [("one", "p=0.1"), ("two", "p=0.1"), ("one", "p=0.9"), ("one", "p=0.1"), ("two", "p=0.6")]
 LONG = "long " * 300
-
-
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
-def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
-    """One call, whichever way."""
-    if mode == "sync":
-        return getattr(client, name)(*args, **options)
-    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
 
 
 def test_pairs_of_several_queries_share_a_list(server: FakeServer, mode: str) -> None:

@@ -13,24 +13,12 @@ import pytest
 
 from adapters.frameworks import ADAPTERS, Adapter
 from fake_server import FakeServer
+from modes import call
 from qwen3_sglang import InvalidInputError, RerankClient
 from qwen3_sglang.errors import QueryError
 
 DOCUMENTS = ["p=0.1", "p=0.9", "p=0.5"]
 LONG = "why " * 3000
-
-
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
-
-
-def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
-    """One call, whichever way."""
-    if mode == "sync":
-        return getattr(client, name)(*args, **options)
-    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
 
 
 def test_lone_surrogates_are_scored(server: FakeServer, mode: str) -> None:

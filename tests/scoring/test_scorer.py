@@ -5,22 +5,15 @@ Tests of `scoring/telling.py`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import Any
 
 import pytest
 
 from fake_server import FakeServer
+from modes import call
 from qwen3_sglang import RerankClient
 
 LONG = "p=0.4 " + "many words " * 200
-
-
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    """Every behaviour holds for both."""
-    return str(request.param)
 
 
 @pytest.fixture
@@ -28,13 +21,6 @@ def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """All that the library logs."""
     caplog.set_level(logging.DEBUG, "qwen3_sglang")
     return caplog
-
-
-def call(mode: str, client: RerankClient, name: str, *args: Any, **options: Any) -> Any:
-    """One call, whichever way."""
-    if mode == "sync":
-        return getattr(client, name)(*args, **options)
-    return asyncio.run(getattr(client, f"a{name}")(*args, **options))
 
 
 def test_nothing_is_told_where_all_is_well(server: FakeServer, mode: str, told: pytest.LogCaptureFixture) -> None:

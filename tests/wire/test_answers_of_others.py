@@ -140,6 +140,15 @@ def numbered(asked: Asked, number: int) -> bytes:
     return framed(numbered_body(asked.good, number))
 
 
+def say_twice(asked: Asked, number: int, *, prompt: int) -> None:
+    """The right answer, and once more; after the first `prompt` requests late, so that the one before comes first."""
+    LATER.wait(0.05 if asked.number > prompt else 0)
+    said = numbered(asked, number)
+    asked.say(said)
+    LATER.wait(0.02)
+    asked.say(said)
+
+
 def test_an_answer_that_comes_again_after_others_were_alike(ask: Ask) -> None:
     """That the server once gave two requests the same answer proves nothing about the next."""
     numbers = count()
@@ -148,11 +157,7 @@ def test_an_answer_that_comes_again_after_others_were_alike(ask: Ask) -> None:
         if not asked.body or b"p=0.25" in asked.body:
             right(asked)
             return
-        LATER.wait(0.05 if asked.number > 1 else 0)
-        said = numbered(asked, next(numbers))
-        asked.say(said)
-        LATER.wait(0.02)
-        asked.say(said)
+        say_twice(asked, next(numbers), prompt=1)
 
     with peer(behave) as server:
         calls: list[list[Any]] = [[text] for text in ("0.25", "0.250", 0.3, 0.4, 0.5)]
@@ -173,11 +178,7 @@ def test_an_answer_that_comes_again_to_the_same_request(ask: Ask) -> None:
         if not asked.body:
             right(asked)
             return
-        LATER.wait(0.05 if asked.number > 2 else 0)
-        said = numbered(asked, next(numbers))
-        asked.say(said)
-        LATER.wait(0.02)
-        asked.say(said)
+        say_twice(asked, next(numbers), prompt=2)
 
     with peer(behave) as server:
         calls = [0.1], [0.1], [0.3], [0.4]
