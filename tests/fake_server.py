@@ -8,6 +8,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -99,14 +100,23 @@ def _item(index: int, prompt: str, scores: dict[str, float]) -> dict[str, Any]:
     return {"index": index, "label": label, "probs": [1 - p, p], "num_classes": 2}
 
 
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
+@contextmanager
+def serving() -> Iterator[FakeServer]:
+    """One that answers inside."""
     with FakeServer() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    with serving() as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -11,12 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
-from qwen3_sglang.transport.threads import settle, start
+from qwen3_sglang.transport.threads import Finding, start
 
 Address = tuple[Any, ...]  # as socket.getaddrinfo gives it
 Options = Sequence[tuple[int, int, int | bytes]]
@@ -35,31 +37,37 @@ class _Names:
 
     def _restart(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, int], Future[list[Address]]] = {}
+        self._under_way: dict[tuple[str, int], Finding[list[Address]]] = {}
 
-    def find(self, host: str, port: int) -> Future[list[Address]]:
+    def find(self, host: str, port: int) -> Finding[list[Address]]:
         """The addresses, as soon as they are known."""
         key = host, port
+        if _is_number(host):
+            return _found_here(key)
         with self._lock:
-            if key in self._waiting:
-                return self._waiting[key]
-            found = self._waiting[key] = Future()
-        if _is_number(host) or start(lambda: self._look_up(key, found)) is None:
-            self._look_up(key, found)
-        return found
-
-    def _look_up(self, key: tuple[str, int], found: Future[list[Address]]) -> None:
-        def look_up() -> list[Address]:
-            try:
-                return list(socket.getaddrinfo(*key, 0, socket.SOCK_STREAM))
-            finally:
-                with self._lock:
-                    self._waiting.pop(key, None)
-
-        settle(found, look_up)
+            found = self._under_way.get(key)
+            if found is not None and not found.done:
+                return found
+            found = Finding()
+            # Begun before others may wait for it, who would wait for ever where Ctrl-C came in between.
+            if start(partial(found.settle, partial(_look_up, key))) is not None:
+                self._under_way[key] = found
+                found.then(lambda: self._under_way.pop(key, None))
+                return found
+        return _found_here(key)
 
 
 find = _Names().find
+
+
+def _look_up(key: tuple[str, int]) -> list[Address]:
+    return list(socket.getaddrinfo(*key, 0, socket.SOCK_STREAM))
+
+
+def _found_here(key: tuple[str, int]) -> Finding[list[Address]]:
+    found: Finding[list[Address]] = Finding()
+    found.settle(partial(_look_up, key))
+    return found
 
 
 def _is_number(host: str) -> bool:
@@ -93,12 +101,12 @@ def connect(host: str, port: int, options: Options, deadline: Deadline, left: Ca
                 key.fileobj.close()  # type: ignore[union-attr] # they are sockets
 
 
-def _wait(found: Future[list[Address]], deadline: Deadline, left: Callable[[], float]) -> list[Address]:
-    done = threading.Event()
-    found.add_done_callback(lambda _: done.set())
-    with deadline.ending(done.set):
-        done.wait(left())
-    if not found.done():
+def _wait(found: Finding[list[Address]], deadline: Deadline, left: Callable[[], float]) -> list[Address]:
+    over: SimpleQueue[None] = SimpleQueue()
+    found.then(lambda: over.put(None))
+    with deadline.ending(lambda: over.put(None)), suppress(Empty):
+        over.get(timeout=left())
+    if not found.done:
         raise TimeoutError("the name server is silent")
     return found.result()
 

@@ -18,49 +18,80 @@ class Slots:
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._turns: deque[threading.Lock] = deque()  # of those that wait; each is released when its turn has come
-        self._lock = threading.Lock()
+        self._turns: deque[Slot] = deque()
+        self._lock = threading.RLock()  # the garbage collector may free a lost slot wherever this is held
 
     @property
     def waiting(self) -> int:
         """Threads that wait for one."""
         return len(self._turns)
 
-    def acquire(self, deadline: Deadline) -> bool:
-        """Take a slot before the deadline; whether there was one."""
+    def slot(self) -> Slot:
+        """One to acquire, and to release whether or not that came to its end."""
+        return Slot(self)
+
+    # Ctrl-C raises where a call returns or begins: so what a slot holds and what is left change in one breath. A slot
+    # that was lost before it was released is released once nothing refers to it.
+    def take(self, slot: Slot) -> bool:
+        """Whether one was free; if not, the slot is in line from now on."""
         with self._lock:
             if self._free:
                 self._free -= 1
-                return True
-            turn = threading.Lock()
-            turn.acquire()
-            self._turns.append(turn)
-        try:
-            with deadline.ending(lambda: _wake(turn)):
-                turn.acquire(timeout=deadline.left())
-        except BaseException:  # Ctrl-C
-            if not self._leave(turn):
-                self.release()
-            raise
-        return not self._leave(turn)
+                slot.held = True
+            else:
+                self._turns.append(slot)
+            return slot.held
 
-    def release(self) -> None:
-        """Give it to who has waited longest, or back."""
+    def leave(self, slot: Slot) -> None:
+        """It waits no more."""
+        with self._lock, suppress(ValueError):
+            self._turns.remove(slot)
+
+    def give(self, slot: Slot) -> None:
+        """What it holds goes to who has waited longest, or back."""
         with self._lock:
             if self._turns:
-                _wake(self._turns.popleft())
+                following = self._turns[0]
+                try:
+                    following.held, slot.held = True, False
+                    self._turns.popleft()
+                finally:
+                    following.wake()
             else:
                 self._free += 1
+                slot.held = False
 
-    def _leave(self, turn: threading.Lock) -> bool:
-        """Wait no more; False if the slot was given over meanwhile."""
-        with self._lock:
-            if turn not in self._turns:
-                return False
-            self._turns.remove(turn)
+
+class Slot:
+    """One of the slots, once it is acquired."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.held = False
+        self._slots = slots
+        self._turn = threading.Lock()
+
+    def acquire(self, deadline: Deadline) -> bool:
+        """Take a slot before the deadline; whether there was one."""
+        self._turn.acquire()
+        if self._slots.take(self):
             return True
+        with deadline.ending(self.wake):
+            self._turn.acquire(timeout=deadline.left())
+        self._slots.leave(self)
+        return self.held
 
+    def release(self) -> None:
+        """Give it back, if it was acquired; wait for it no more."""
+        if self.held:
+            self._slots.give(self)
+        else:
+            self._slots.leave(self)
 
-def _wake(turn: threading.Lock) -> None:
-    with suppress(RuntimeError):  # it was woken before: its turn came just as its call was stopped
-        turn.release()
+    def wake(self) -> None:
+        """Make its wait return."""
+        with suppress(RuntimeError):  # it was woken before: its turn came just as its call was stopped
+            self._turn.release()
+
+    def __del__(self) -> None:
+        if self.held:
+            self._slots.give(self)

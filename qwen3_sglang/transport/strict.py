@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 from functools import partial
+from queue import Empty, Full
 from typing import Any
 
 import requests.adapters
@@ -113,14 +115,45 @@ class _StrictHTTPS(_Strict, HTTPSConnection):
 _STRICT: dict[type, type] = {HTTPConnection: _StrictHTTP, HTTPSConnection: _StrictHTTPS}
 
 
+class _Shelf:
+    """A pool's idle connections, the last one first. queue.LifoQueue's lock stays locked where Ctrl-C comes inside."""
+
+    def __init__(self, maxsize: int) -> None:
+        self._idle: deque[Any] = deque()
+        self._most = maxsize
+
+    def qsize(self) -> int:
+        """How many there are."""
+        return len(self._idle)
+
+    def put(self, connection: Any, block: bool = False) -> None:
+        """Keep it. Raises: queue.Full."""
+        del block
+        if len(self._idle) >= self._most:
+            raise Full
+        self._idle.append(connection)
+
+    def get(self, block: bool = False, timeout: object = None) -> Any:
+        """The last one. Raises: queue.Empty."""
+        del block, timeout
+        try:
+            return self._idle.pop()
+        except IndexError:
+            raise Empty from None
+
+
 # ConnectionCls is looked up on urllib3's own pools each time: it is what recorders of HTTP traffic exchange.
 class _Pool(HTTPConnectionPool):
+    QueueCls = _Shelf  # type: ignore[assignment] # it has what a pool asks of one
+
     @property
     def ConnectionCls(self) -> Any:  # type: ignore[override] # noqa: N802 - urllib3's name
         return _STRICT.get(HTTPConnectionPool.ConnectionCls, HTTPConnectionPool.ConnectionCls)
 
 
 class _TlsPool(HTTPSConnectionPool):
+    QueueCls = _Shelf  # type: ignore[assignment] # it has what a pool asks of one
+
     @property
     def ConnectionCls(self) -> Any:  # type: ignore[override] # noqa: N802 - urllib3's name
         return _STRICT.get(HTTPSConnectionPool.ConnectionCls, HTTPSConnectionPool.ConnectionCls)
@@ -149,9 +182,11 @@ def _socks_pools() -> dict[str, type]:
         pass
 
     class Pool(socks.SOCKSHTTPConnectionPool):
+        QueueCls = _Shelf  # type: ignore[assignment] # it has what a pool asks of one
         ConnectionCls = SocksHTTP
 
     class TlsPool(socks.SOCKSHTTPSConnectionPool):
+        QueueCls = _Shelf  # type: ignore[assignment] # it has what a pool asks of one
         ConnectionCls = SocksHTTPS
 
     return {"http": Pool, "https": TlsPool}

@@ -11,11 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from qwen3_sglang.transport.deadline import Deadline
 
@@ -54,10 +53,11 @@ def run_all(works: Sequence[Callable[[], T]], most: int, deadline: Deadline) -> 
                 place, one = waiting.popleft()
                 done.put((place, *_outcome(one)))
 
-    threads = [thread for _ in range(min(len(works), most)) if (thread := start(work)) is not None]
-    if not threads:
-        work()
-    try:
+    threads: list[threading.Thread] = []
+    try:  # from the first thread on: Ctrl-C may come while the others are started
+        threads.extend(thread for _ in range(min(len(works), most)) if (thread := start(work)) is not None)
+        if not threads:
+            work()
         return _collect(done, len(works), deadline)
     except BaseException:
         waiting.clear()
@@ -66,33 +66,60 @@ def run_all(works: Sequence[Callable[[], T]], most: int, deadline: Deadline) -> 
         raise
 
 
+class Finding(Generic[T]):
+    """What a thread finds, for all who wait for it.
+
+    Not a Future: Ctrl-C inside one can leave its lock held, and then whoever else waits would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self._found: tuple[Any, BaseException | None] = None, None
+        self._told: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+
+    def settle(self, work: Callable[[], T]) -> None:
+        """Do it; those who wait are told."""
+        found = _outcome(work)
+        with self._lock:
+            self._found, self.done = found, True
+        for tell in self._told:
+            tell()
+
+    def then(self, tell: Callable[[], object]) -> None:
+        """Call it once the work is done; in any thread."""
+        with self._lock:
+            if not self.done:
+                self._told.append(tell)
+                return
+        tell()
+
+    def result(self) -> T:
+        """What the work returned; what it raised is raised."""
+        result, error = self._found
+        if error is not None:
+            raise error
+        return cast(T, result)
+
+
 async def in_thread(work: Callable[[], T]) -> T:
     """What it returns, without blocking the event loop; cancelling doesn't wait for it."""
-    found: Future[T] = Future()
-    if start(lambda: settle(found, work)) is None:
+    found: Finding[T] = Finding()
+    if start(lambda: found.settle(work)) is None:
         return work()
     return await outcome(found)
 
 
-def settle(found: Future[T], work: Callable[[], T]) -> None:
-    """Run it; those who wait get its result or its error."""
-    result, error = _outcome(work)
-    if error is None:
-        found.set_result(result)
-    else:
-        found.set_exception(error)
-
-
-async def outcome(found: Future[T]) -> T:
-    """What a thread finds; not asyncio.wrap_future, which cancels it for all, and complains of a closed loop."""
+async def outcome(found: Finding[T]) -> T:
+    """What a thread finds."""
     loop = asyncio.get_running_loop()
     here: asyncio.Future[None] = loop.create_future()
 
-    def tell(_: object) -> None:
+    def tell() -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_wake, here)
 
-    found.add_done_callback(tell)
+    found.then(tell)
     await here
     return found.result()
 

@@ -201,10 +201,9 @@ class Transport:
         return pause
 
     def _send(self, request: Request, deadline: Deadline) -> Response | errors.ServerError:
-        if not self._slots.acquire(deadline):
-            return self.timed_out()
+        slot = self._slots.slot()
         try:
-            if deadline.left() <= 0:  # while it waited, for this slot or for a retry
+            if not slot.acquire(deadline) or deadline.left() <= 0:  # while it waited, for a slot or for a retry
                 return self.timed_out()
             with deadline.within(request.seconds) as part:
                 return self._exchange(request, part)
@@ -218,7 +217,7 @@ class Transport:
         except BaseException as error:  # Ctrl-C
             raise bare(error)  # noqa: B904 - it is the same one
         finally:
-            self._slots.release()
+            slot.release()
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
         while True:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from judged_data import ROWS, write_lines
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from fake_server import FakeServer
+from fake_server import serving
 from qwen3_sglang import InvalidInputError, RerankClient
 from qwen3_sglang.evaluate import evaluate, load_dataset, write_html, write_json
 from qwen3_sglang.evaluate.html import probability
@@ -40,13 +39,9 @@ def report(folder: Path) -> Iterator[Report]:
     """Two instructions over texts that would like to be code; the worst query's own are among them."""
     row = {"id": EVIL, "query": f"is it? {EVIL}", "documents": [EVIL, "plain p=0.3"], "relevant": [1]}
     dataset = load_dataset(write_lines(folder / "data.jsonl", [*ROWS, row]))
-    with FakeServer() as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
+    with serving() as running:
         client = RerankClient(running.url)
         yield evaluate(client, dataset, scores=folder / "s.sqlite", instructions=["Find it", EVIL], target_recall=0.2)
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

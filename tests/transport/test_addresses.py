@@ -5,6 +5,7 @@ Tests of `transport/layers.py`.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import threading
@@ -15,6 +16,7 @@ import pytest
 from qwen3_sglang.transport.addresses import connect, find
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.layers import pending, shut_down, speaks
+from qwen3_sglang.transport.threads import outcome
 
 LONG = 60.0  # seconds; no test waits for them to pass
 
@@ -70,14 +72,14 @@ def test_no_time_is_left(listening: socket.socket, host: str) -> None:
 def test_a_name_that_is_unknown() -> None:
     """As socket says it."""
     with pytest.raises(socket.gaierror):
-        find("name.invalid", 80).result(LONG)
+        asyncio.run(outcome(find("name.invalid", 80)))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_an_address_needs_no_thread(host: str) -> None:
     """It is no name to look up."""
     before = threading.active_count()
-    assert find(host, 80).done()
+    assert find(host, 80).done
     assert threading.active_count() == before
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from qwen3_sglang.transport import threads
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
 
@@ -21,6 +22,25 @@ def test_results_in_order_with_the_callers_context() -> None:
     both = threading.Barrier(2)
     works: list[Callable[[], object]] = [lambda: (both.wait(10), 1)[1], lambda: (both.wait(10), USER.get())[1]]
     assert run_all(works, 2, Deadline(30)) == [1, "somebody"]
+
+
+def test_ctrl_c_while_threads_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that run already are stopped: nobody would wait for them, or end what they do."""
+    deadline, started = Deadline(30), list[object]()
+
+    def start(work: Callable[[], object]) -> object:
+        if started:
+            raise KeyboardInterrupt
+        thread = threading.Thread(target=work)
+        started.append(thread)
+        thread.start()
+        return thread
+
+    monkeypatch.setattr(threads, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        run_all([lambda: 1, lambda: 2], 2, deadline)
+    assert started
+    assert deadline.stopped.is_set()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

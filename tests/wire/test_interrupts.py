@@ -1,0 +1,73 @@
+"""Ctrl-C at any place of a call: the next ones work as if it hadn't been."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from fake_server import FakeServer
+from qwen3_sglang import RerankClient
+
+CALLS = 150
+LONGEST = 0.006  # seconds from a call's beginning to Ctrl-C: about what a call takes
+
+
+@pytest.fixture
+def ctrl_c_within() -> Iterator[Callable[[float], object]]:
+    """Presses it after so many seconds; 0: not at all."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def interrupted(call: Callable[[], Any], within: Callable[[float], object], seconds: float) -> bool:
+    """Whether Ctrl-C came before its end."""
+    try:
+        within(seconds)
+        call()
+        within(0)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("concurrency", "batch_size"), [(1, 32), (1, 1), (3, 1)])
+def test_ctrl_c_at_any_place(
+    server: FakeServer, ctrl_c_within: Callable[[float], object], concurrency: int, batch_size: int
+) -> None:
+    """No slot is lost, no thread goes on, and no score is another text's."""
+    chance = random.Random(concurrency + batch_size)  # noqa: S311 - any places will do
+    client = RerankClient(server.url, timeout=20, max_concurrency=concurrency, batch_size=batch_size)
+    came = 0
+    for number in range(CALLS):
+        texts = [f"{number} p=0.{place}" for place in (1, 2, 3)]
+        came += interrupted(lambda texts=texts: client.score("q", texts), ctrl_c_within, chance.uniform(1e-5, LONGEST))  # type: ignore[misc]
+        if number % 10 == 0:
+            assert client.score("q", [f"after {number} p=0.7"]) == [0.7]
+    assert came > CALLS // 20
+    everyone = [threading.Thread(target=client.score, args=("q", [f"{n} p=0.5"])) for n in range(concurrency)]
+    server.barrier = threading.Barrier(concurrency)  # all slots are there
+    for thread in everyone:
+        thread.start()
+    for thread in everyone:
+        thread.join(10)
+    assert not [thread for thread in everyone if thread.is_alive()]
+    server.barrier = None
+    assert _ended()
+
+
+def _ended() -> bool:
+    """Whether no thread of a call is left."""
+    until = time.monotonic() + 10
+    while any(thread.name == "qwen3-sglang" for thread in threading.enumerate()):
+        if time.monotonic() > until:
+            return False
+        threading.Event().wait(0.01)
+    return True
