@@ -38,6 +38,7 @@ def interrupted(call: Callable[[], Any], within: Callable[[float], object], seco
     return False
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ctrl-C inside a weak reference's end
 @pytest.mark.parametrize(("concurrency", "batch_size"), [(1, 32), (1, 1), (3, 1)])
 def test_ctrl_c_at_any_place(
     server: FakeServer, ctrl_c_within: Callable[[float], object], concurrency: int, batch_size: int
