@@ -110,7 +110,7 @@ def test_what_the_hub_refuses(hub: Hub, environment: dict[str, str], causal_toy:
     host = hub.url.removeprefix("http://")
     assert all("\n" not in line and f" {host} " in f"{line} " for line in said.values())
     for name in ("a/gated", "b/gated"):
-        assert f"accept them at {hub.url}/{name}, then run `hf auth login`" in said[name]
+        assert f"accept them on its page, {host}/{name}, then run `hf auth login`" in said[name]
     for name in ("c/hidden", "f/unknown"):
         assert "has no such model; check the name, and run `hf auth login`" in said[name]
     assert "answered 500; try again later" in said["d/down"]
