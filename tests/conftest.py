@@ -15,6 +15,10 @@ from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 
+# The models are tiny: a second thread of OpenMP computes nothing sooner, and spins while it waits. Set before torch is
+# loaded, here and in every interpreter that a test starts; two workers share two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # An example may take as long as it takes: the machine may be busy.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -26,10 +26,10 @@ except ImportError as error:
 """
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One toy for all tests here."""
-    return build_toy(tmp_path_factory.mktemp("toy") / "model")
+@pytest.fixture
+def toy(causal_toy: Path) -> Path:
+    """The one that all tests share."""
+    return causal_toy
 
 
 def test_more_shared_words_score_higher(toy: Path) -> None:
