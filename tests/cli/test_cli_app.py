@@ -113,8 +113,8 @@ def test_completion_knows_commands_and_their_options() -> None:
 def test_verbose_says_more(base_url: str) -> None:
     """What the library logs, on standard error; before the command's name or behind it."""
     code = "from qwen3_sglang.cli.app import main; main()"
-    document = "The capital of China is Beijing. " * 2000
-    asked = ["rerank", QUERY, "--url", base_url]
+    document = "The capital of China is Beijing. " * 200
+    asked = ["rerank", QUERY, "--url", base_url, "--max-length", "500"]
     for arguments in (["-v", *asked], [*asked, "-v"], asked):
         command = [sys.executable, "-c", code, *arguments]
         run = subprocess.run(command, input=document, capture_output=True, text=True, check=True)

@@ -59,7 +59,7 @@ def test_it_is_the_same_every_time(toy: Path, tmp_path: Path) -> None:
 
 def test_building_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No progress bar, no warning."""
-    build_toy(tmp_path / "toy")
+    build_toy(tmp_path / "toy", ["The import statement finds a module.", "Lists are mutable sequences."])
     assert capfd.readouterr() == ("", "")
 
 
