@@ -13,7 +13,7 @@ from qwen3_sglang.options.keywords import class_with_known_keywords
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.protocol.ways import Way
-from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
+from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank_own
 from qwen3_sglang.scoring.aside import size_of_all, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
@@ -181,7 +181,7 @@ class RerankClient:
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
-        ranked = partial(rank, top_n=top_n, min_score=min_score)
+        ranked = partial(rank_own, top_n=top_n, min_score=min_score)
         return self._scorer.score(*self._reading.read(read, size, late), ranked)
 
     async def arerank(
@@ -198,7 +198,7 @@ class RerankClient:
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
-        ranked = partial(rank, top_n=top_n, min_score=min_score)
+        ranked = partial(rank_own, top_n=top_n, min_score=min_score)
         return await self._scorer.ascore(*await self._reading.aread(read, size, late), ranked)
 
     def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
