@@ -214,8 +214,9 @@ What next
                     and open http://127.0.0.1:30000 in a browser
   the real model    make demo MODEL={REAL}
   your own server   qwen3-sglang serve {options.model or REAL}
-                    where SGLang is installed, then in your code
-                    base_url="http://<that machine>:30000"""")
+                    where SGLang is installed; then in your code
+                    base_url="http://<that machine>:30000"\
+""")
 
 
 def _positive(text: str) -> int:
