@@ -28,7 +28,7 @@ COPIED = [
 ]
 
 
-def resolve(source: str | Path, download: Callable[[str], Path]) -> Path:
+def resolve(source: str | Path, download: Callable[[str], str | Path]) -> Path:
     """The local folder of `source`; `download` is asked for a hub name that isn't one.
 
     Raises:
@@ -41,7 +41,7 @@ def resolve(source: str | Path, download: Callable[[str], Path]) -> Path:
     if not isinstance(source, str) or not HUB_NAME.fullmatch(source) or folder.exists():
         raise ConversionError(f"{source}: not a folder; name a checkpoint's folder or a hub model (owner/name)")
     try:
-        return download(source)
+        return Path(download(source))
     except Qwen3SGLangError:
         raise
     except Exception as error:
