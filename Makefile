@@ -15,6 +15,8 @@ python:
 		exit 1; }
 
 $(VENV)/.ok: pyproject.toml constraints.txt | python
+	@echo "Setting up $(VENV), once: PyTorch, both frameworks and the tools of the tests. It takes some minutes and" \
+		"2 GB, on Linux 6 GB with PyTorch's CUDA wheels (README: PIP_EXTRA_INDEX_URL)."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	touch $@

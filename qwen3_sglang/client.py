@@ -201,19 +201,33 @@ class RerankClient:
         ranked = partial(rank_own, top_n=top_n, min_score=min_score)
         return await self._scorer.ascore(*await self._reading.aread(read, size, late), ranked)
 
-    def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
+    def score_pairs(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """P(yes) of each (query, document), in the pairs' order; a pair that occurs twice is sent once.
+
+        `on_progress` is called as by `score`, with pairs.
 
         Raises:
             InvalidInputError: a blank query, or anything that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        read = partial(self._reader.pairs, pairs, instruction)
+        read = partial(self._reader.pairs, pairs, instruction, on_progress)
         return self._scorer.score(*self._reading.read(read, size_of_rows(pairs)), p_yes)
 
-    async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
+    async def ascore_pairs(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """`score_pairs`, without blocking the event loop. Raises: as `score_pairs`."""
-        read = partial(self._reader.pairs, pairs, instruction)
+        read = partial(self._reader.pairs, pairs, instruction, on_progress)
         return await self._scorer.ascore(*await self._reading.aread(read, size_of_rows(pairs)), p_yes)
 
     def rerank_many(
@@ -223,11 +237,12 @@ class RerankClient:
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[list[RerankResult]]:
         """`rerank` for each (query, its documents), in the queries' order; limits hold for each query.
 
         Documents of several queries share the lists that are sent. A query so long that one of its prompts may not
-        fit is sent in lists of its own.
+        fit is sent in lists of its own. `on_progress` is called as by `score`, with the documents of all queries.
 
         Raises:
             InvalidInputError: as `rerank`; the message says which query.
@@ -235,7 +250,8 @@ class RerankClient:
                 `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        read = partial(self._reader.queries, queries, instruction, on_progress)
+        late = self._reader.unread(queries)
         asked, deadline = self._reading.read(read, size_of_rows(queries), late)
         ranked = partial(rank_by_query, counts=asked.counts, top_n=top_n, min_score=min_score)
         return self._scorer.score(asked, deadline, ranked)
@@ -247,10 +263,12 @@ class RerankClient:
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[list[RerankResult]]:
         """`rerank_many`, without blocking the event loop. Raises: as `rerank_many`."""
         check_limits(top_n, min_score)
-        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        read = partial(self._reader.queries, queries, instruction, on_progress)
+        late = self._reader.unread(queries)
         asked, deadline = await self._reading.aread(read, size_of_rows(queries), late)
         ranked = partial(rank_by_query, counts=asked.counts, top_n=top_n, min_score=min_score)
         return await self._scorer.ascore(asked, deadline, ranked)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwen3_sglang.convert.converter import convert
-from qwen3_sglang.convert.folder import download, resolve
+from qwen3_sglang.convert.folder import resolve
+from qwen3_sglang.convert.hub import download
 from qwen3_sglang.convert.inspect import judge
 from qwen3_sglang.convert.remarks import Verdict
 from qwen3_sglang.convert.write import Progress
@@ -91,7 +92,7 @@ def fingerprint(source: Path) -> str:
     return hashlib.sha256(repr((LAYOUT, str(source.resolve()), stats)).encode()).hexdigest()[:12]
 
 
-def _downloaded(name: str) -> str:
+def _downloaded(name: str) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
 
-    return str(snapshot_download(name, local_files_only=True))
+    return Path(snapshot_download(name, local_files_only=True))

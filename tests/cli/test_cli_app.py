@@ -61,6 +61,7 @@ def test_demo_runs_end_to_end() -> None:
     said = CliRunner().invoke(app, ["demo"])
     assert said.exit_code == 0, said.output
     assert said.output.index("Beijing") < said.output.index("Gravity")
+    assert "the playground: qwen3-sglang demo --keep-serving" in said.output  # no address of a server that has gone
 
 
 @pytest.mark.parametrize("command", COMMANDS)
