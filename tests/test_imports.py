@@ -126,6 +126,7 @@ ROOMS = {
             "copying",
             "folder",
             "head",
+            "hub",
             "inspect",
             "labels",
             "memory",

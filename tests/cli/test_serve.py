@@ -284,7 +284,7 @@ def test_another_source_is_converted_anew(causal_toy: Path, tmp_path: Path) -> N
 
 def test_a_hub_model_keeps_its_name(causal_toy: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder is a commit's hash; the name that people know is used."""
-    monkeypatch.setattr(cached, "download", lambda _name: str(causal_toy))
+    monkeypatch.setattr(cached, "download", lambda _name: causal_toy)
     place = cached.locate("Qwen/Qwen3-Reranker-0.6B")
     assert place.name == "Qwen/Qwen3-Reranker-0.6B"
     assert place.folder.parent == cache

@@ -1,90 +1,151 @@
-"""Where a hub's model doesn't come, the message says why in one line, and what to do. The hub is one on loopback."""
+"""Models by name, from a hub on this machine: what it gives is converted and served, what it refuses has a remedy."""
 
 from __future__ import annotations
 
-import http.server
+import json
 import os
+import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from real_sglang import free_port
+from hub import BROKEN, GATED, GATED_UNKNOWN, HIDDEN, SLOW_DOWN, Hub, serve_hub
+from qwen3_sglang import RerankClient
+from qwen3_sglang.check import check_server
+from qwen3_sglang.convert.cached import is_converted
+from real_sglang import free_port, wait_for
 
 NAME = "Qwen/Qwen3-Reranker-0.6B"
+ENDED = 120  # seconds for what ends by itself
+# What each name says, in one process: huggingface_hub reads its environment when it is imported.
+ASK = """
+import json, sys
+from qwen3_sglang.convert.hub import download
+from qwen3_sglang.errors import ConversionError
+said = {}
+for name in sys.argv[1:]:
+    try:
+        said[name] = str(download(name))
+    except ConversionError as error:
+        said[name] = str(error)
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture
+def hub(causal_toy: Path) -> Iterator[Hub]:
+    """It has the toy, under the real model's name."""
+    with serve_hub({NAME: causal_toy}) as found:
+        yield found
+
+
+@pytest.fixture
+def environment(tmp_path: Path, hub: Hub) -> dict[str, str]:
+    """Empty caches, and that hub."""
+    caches = {"HF_HOME": str(tmp_path / "hf"), "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "400"}
+    return os.environ | caches | hub.environment
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "qwen3_sglang", *arguments]
+
+
+def ask(environment: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """What becomes of each name."""
+    asked = [sys.executable, "-c", ASK, *names]
+    ran = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=ENDED, check=True)
+    return dict(json.loads(ran.stdout))
+
+
+def test_convert_takes_a_hub_name(hub: Hub, environment: dict[str, str], tmp_path: Path) -> None:
+    """Through HF_ENDPOINT; the second time nothing is downloaded, and without the hub the cache does."""
+    for number in range(2):
+        arguments = command("convert", NAME, str(tmp_path / f"out{number}"), "--no-verify")
+        ran = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=ENDED, check=False)
+        assert ran.returncode == 0, ran.stderr
+        assert is_converted(tmp_path / f"out{number}")
+    assert sum("model.safetensors" in asked and asked.startswith("GET") for asked in hub.asked) == 1
+    away = environment | {"HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    assert (Path(ask(away, [NAME])[NAME]) / "model.safetensors").is_file()
 
 
 @contextmanager
-def hub(status: int, code: str) -> Iterator[str]:
-    """A hub that answers every request with that status and the hub's own error code."""
-
-    class Refuses(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("X-Error-Code", code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET  # noqa: N815 - http.server's name
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+def running(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is ended with the block; what it says goes to `log`."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(arguments, env=environment, stdout=out, stderr=subprocess.STDOUT)
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield process
         finally:
-            server.shutdown()
-            thread.join()
+            process.terminate()
+            process.wait()
 
 
-def convert(endpoint: str, folder: Path, **variables: str) -> str:
-    """What `convert` says of a model there. A process of its own: the hub's client reads the address once."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), **variables}
-    command = [sys.executable, "-m", "qwen3_sglang", "convert", NAME, str(folder / "target")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert ran.returncode == 1
-    assert not (folder / "target").exists()
-    [line] = (line for line in ran.stderr.splitlines() if line)
-    return line
+def test_serve_takes_a_hub_name(hub: Hub, environment: dict[str, str], tmp_path: Path) -> None:
+    """It downloads, converts into the cache and serves it under that name; the client is content with it."""
+    port, log = free_port(), tmp_path / "log"
+    arguments = command("serve", NAME, "--engine", "local", "--device", "cpu", "--port", str(port))
+    url = f"http://127.0.0.1:{port}"
+    with running(arguments, environment, log) as process, RerankClient(url) as client:
+        wait_for(f"{url}/health", process, log)
+        findings = list(check_server(client))
+        assert all(finding.ok for finding in findings)
+        assert NAME in findings[0].text
+    said = log.read_text()
+    assert f"converting {NAME} into {tmp_path / 'cache'}" in said.replace("\n", " ")
+    assert "computing on cpu" in said
+
+
+def test_what_the_hub_refuses(hub: Hub, environment: dict[str, str], causal_toy: Path) -> None:
+    """One line, with the hub's address and what to do; the file that comes in half is resumed the next time."""
+    refusals = {"a/gated": GATED, "b/gated": GATED_UNKNOWN, "c/hidden": HIDDEN, "d/down": BROKEN, "e/much": SLOW_DOWN}
+    hub.refusals |= refusals
+    hub.models["g/broken"] = causal_toy
+    hub.broken.add("model.safetensors")
+    said = ask(environment, [*refusals, "f/unknown", "g/broken"])
+    host = hub.url.removeprefix("http://")
+    assert all("\n" not in line and f" {host} " in f"{line} " for line in said.values())
+    for name in ("a/gated", "b/gated"):
+        assert f"accept them at {hub.url}/{name}, then run `hf auth login`" in said[name]
+    for name in ("c/hidden", "f/unknown"):
+        assert "has no such model; check the name, and run `hf auth login`" in said[name]
+    assert "answered 500; try again later" in said["d/down"]
+    assert "answered 429; try again later" in said["e/much"]
+    assert "broke off" in said["g/broken"]
+    assert "run it again" in said["g/broken"]
+    hub.broken.clear()
+    assert (Path(ask(environment, ["g/broken"])["g/broken"]) / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "remedy"),
+    ("changed", "said"),
     [
-        (404, "RepoNotFound", "check the name"),
-        (401, "RepoNotFound", "check the name"),  # what the hub answers without a login
-        (401, "GatedRepo", "accept the model's terms"),
-        (403, "GatedRepo", "accept the model's terms"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "127.0.0.1:9 can't be reached"),
+        ({"HF_ENDPOINT": "http://me:secret@hub.invalid"}, "hub.invalid can't be reached"),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE forbids"),
     ],
 )
-def test_a_hub_that_does_not_give_it(tmp_path: Path, status: int, code: str, remedy: str) -> None:
-    with hub(status, code) as endpoint:
-        said = convert(endpoint, tmp_path)
-    assert said.startswith(f"error {NAME}: ")
-    assert endpoint in said
-    assert remedy in said
+def test_no_network(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
+    """What can't be reached, and the ways around it; no password is shown."""
+    told = ask(environment | changed, ["owner/name"])["owner/name"]
+    assert said in told
+    assert "secret" not in told
+    assert "HF_ENDPOINT" in told or "unset it" in told
 
 
-def test_a_hub_that_is_not_there(tmp_path: Path) -> None:
-    """The address that was asked, why it doesn't answer, and both ways around it."""
-    endpoint = f"http://127.0.0.1:{free_port()}"
-    said = convert(endpoint, tmp_path)
-    assert f"{endpoint} can't be reached (" in said
-    assert "refused" in said
-    assert "HF_ENDPOINT" in said
-    assert "name its folder" in said
-
-
-def test_a_hub_that_may_not_be_asked(tmp_path: Path) -> None:
-    """The variable that forbids it is named."""
-    said = convert("http://127.0.0.1:9", tmp_path, HF_HUB_OFFLINE="1")
-    assert "turn off HF_HUB_OFFLINE" in said
-    assert "check the network" not in said
+def test_a_model_without_weights_that_can_be_used(hub: Hub, environment: dict[str, str], tmp_path: Path) -> None:
+    """GGUF and pickles aren't downloaded; what to use instead is said."""
+    for name, file in (("a/gguf", "model-q8.gguf"), ("b/pickle", "pytorch_model.bin")):
+        hub.models[name] = tmp_path / file.partition(".")[2]
+        hub.models[name].mkdir()
+        (hub.models[name] / file).write_bytes(b"weights")
+        shutil.copy(hub.models[NAME] / "config.json", hub.models[name])
+        arguments = command("convert", name, str(tmp_path / "out"), "--no-verify")
+        ran = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=ENDED, check=False)
+        assert ran.returncode == 1
+        assert "safetensors" in ran.stderr
+        assert "Traceback" not in ran.stderr
