@@ -44,7 +44,7 @@ def _ask(name: str, call: Callable[[Any], str]) -> Path:
         raise ConversionError(f"{name}: no such folder here, and {explain(name, error)}") from error
 
 
-def explain(name: str, error: BaseException) -> str:
+def explain(name: str, error: BaseException) -> str:  # noqa: PLR0911 - one for each reason
     """Why the hub gave no model of that name, in one line with the remedy; `error` is what its library raised."""
     from huggingface_hub import constants, errors  # noqa: PLC0415 - only the extra brings it
 

@@ -15,7 +15,6 @@ from qwen3_sglang.check import Finding
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, open_shards, read_json
 from qwen3_sglang.convert.classifier import Classifier, head_remarks, says_template, score_rows
 from qwen3_sglang.convert.folder import classifier_config, quantized_by, read_config
-from qwen3_sglang.convert.hub import DOWNLOADED
 from qwen3_sglang.convert.head import Head, Rows, build_head
 from qwen3_sglang.convert.hub import DOWNLOADED
 from qwen3_sglang.convert.provenance import NOTHING_SAYS, chats

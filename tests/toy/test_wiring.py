@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 
-CONSTANTS, SLIGHT_WORDS = 0.24, 0.72  # what the logit is off by, since the weights have 8 bits; without a whole word
+CONSTANTS, SLIGHT_WORDS = 0.24, 0.35  # what the logit is off by, since the weights have 8 bits; without a whole word
 BATCH = 2000
 ODD = [
     ("yeast", ""),
