@@ -31,12 +31,12 @@ CASES = [extra for extra in EXTRAS if extra not in {"dev", "docs", "mutants", "t
 PARTS = [extra for extra in CASES if extra != "all"]  # each with something of its own to use
 ENRICHING = {"words"}  # BM25 does without, and says so in the report: nothing fails that could name the extra
 PLAIN = ("sdist", "none")
-PIP = ("-m", "pip", "--disable-pip-version-check")
+PIP = (sys.executable, "-m", "uv", "pip")  # pip itself needs minutes for each
 QUICKSTART = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[2]
 URL = "http://127.0.0.1:30000"
 # A PYTHONPATH would put a checkout in the wheel's place, and a developer's own server or key changes what is seen.
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "QWEN3_SGLANG_"))}
-AT_ONCE = 3  # most of the time pip waits for the network
+AT_ONCE = 3  # much of the time an installation waits for the network
 PROBE_SECONDS = 300  # until one that hangs is given up
 
 
@@ -82,11 +82,11 @@ def use(case: str, wheel: Path, sdist: Path, toy_url: str) -> str:
         home = Path(folder)
         python = str(home / "venv" / "bin" / "python")
         what = str(sdist if case == "sdist" else wheel) + ("" if case in PLAIN else f"[{case}]")
-        _run(sys.executable, "-m", "venv", str(home / "venv"))
+        _run(sys.executable, "-m", "venv", "--without-pip", str(home / "venv"))
         bare = _size(home)
-        _run(python, *PIP, "install", "-q", "-c", str(ROOT / "constraints.txt"), what)
+        _run(*PIP, "install", "-q", "--python", python, "-c", str(ROOT / "constraints.txt"), what)
         size = _size(home) - bare
-        count = len(_run(python, *PIP, "list", "--format=freeze", "--exclude=pip", "--exclude=setuptools").splitlines())
+        count = len(_run(*PIP, "list", "--python", python, "--format=freeze").splitlines())
         (home / "quickstart.py").write_text(QUICKSTART.replace(URL, toy_url), encoding="utf-8")
         printed = _run(python, "quickstart.py", cwd=home).split()
         if printed[0] != "1":  # the index of the passage that answers

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qwen3_sglang.convert.converter import convert
-from qwen3_sglang.convert.folder import download, resolve
+from qwen3_sglang.convert.folder import resolve
+from qwen3_sglang.convert.hub import cached, download
 from qwen3_sglang.convert.inspect import judge
 from qwen3_sglang.convert.remarks import Verdict
 from qwen3_sglang.convert.write import Progress
@@ -52,7 +53,7 @@ def locate(model: str, target: Path | None = None, *, offline: bool = False) -> 
         ConversionError: no such model, or none that can be served or converted.
         MissingDependencyError: a hub name without huggingface_hub.
     """
-    source = resolve(model, _downloaded if offline else download)
+    source = resolve(model, cached if offline else download)
     name = source.resolve().name if Path(model).expanduser().is_dir() else model
     judgement = judge(source)
     if judgement.verdict is Verdict.READY:
@@ -89,9 +90,3 @@ def fingerprint(source: Path) -> str:
     files = sorted([*source.glob("*.safetensors"), *source.glob("*.json")])
     stats = [(path.name, (info := path.stat()).st_size, info.st_mtime_ns) for path in files]
     return hashlib.sha256(repr((LAYOUT, str(source.resolve()), stats)).encode()).hexdigest()[:12]
-
-
-def _downloaded(name: str) -> str:
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
-
-    return str(snapshot_download(name, local_files_only=True))

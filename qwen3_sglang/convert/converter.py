@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qwen3_sglang.convert.copying import check_space
-from qwen3_sglang.convert.folder import check_apart, check_target, download, resolve
+from qwen3_sglang.convert.folder import check_apart, check_target, resolve
+from qwen3_sglang.convert.hub import download
 from qwen3_sglang.convert.inspect import judge
 from qwen3_sglang.convert.parity import Parity, check_parity, compare, missing_library, obstacle
 from qwen3_sglang.convert.plan import Plan

@@ -10,11 +10,10 @@ from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, open_shards, read_json
 from qwen3_sglang.convert.provenance import KNOWN, MARK, UNKNOWN
-from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
+from qwen3_sglang.errors import ConversionError
 from qwen3_sglang.names import LABELS, PAD, SOURCE_CLASS, TARGET_CLASS
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-DOWNLOADED = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]
 COPIED = [
     "tokenizer.json",
     "tokenizer_config.json",
@@ -29,11 +28,11 @@ COPIED = [
 ]
 
 
-def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
+def resolve(source: str | Path, download: Callable[[str], Path]) -> Path:
     """The local folder of `source`; `download` is asked for a hub name that isn't one.
 
     Raises:
-        ConversionError: `source` is neither a folder nor a hub name, or the hub gave no model.
+        ConversionError: `source` is neither a folder nor a hub name, or `download` found none.
         MissingDependencyError: as `download`.
     """
     folder = Path(source).expanduser()
@@ -41,28 +40,7 @@ def resolve(source: str | Path, download: Callable[[str], str]) -> Path:
         return folder
     if not isinstance(source, str) or not HUB_NAME.fullmatch(source) or folder.exists():
         raise ConversionError(f"{source}: not a folder; name a checkpoint's folder or a hub model (owner/name)")
-    try:
-        return Path(download(source))
-    except Qwen3SGLangError:
-        raise
-    except Exception as error:
-        raise ConversionError(
-            f"{source}: no such folder, and the hub gave none ({error}); "
-            "check the name and the network, or download it and name the folder"
-        ) from error
-
-
-def download(name: str) -> str:
-    """The folder of hub model `name` in the hub's cache; pickled weights are not fetched.
-
-    Raises:
-        MissingDependencyError: the extra `convert` isn't installed.
-    """
-    try:
-        from huggingface_hub import snapshot_download  # noqa: PLC0415 - only the extra brings it
-    except ImportError as error:
-        raise MissingDependencyError("huggingface_hub", "convert") from error
-    return str(snapshot_download(name, allow_patterns=DOWNLOADED))
+    return download(source)
 
 
 def check_target(goal: Path, *, force: bool) -> None:

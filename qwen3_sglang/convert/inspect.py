@@ -14,8 +14,9 @@ from typing import Any
 from qwen3_sglang.check import Finding
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, Shard, open_shards, read_json
 from qwen3_sglang.convert.classifier import Classifier, head_remarks, says_template, score_rows
-from qwen3_sglang.convert.folder import DOWNLOADED, classifier_config, quantized_by, read_config
+from qwen3_sglang.convert.folder import classifier_config, quantized_by, read_config
 from qwen3_sglang.convert.head import Head, Rows, build_head
+from qwen3_sglang.convert.hub import DOWNLOADED
 from qwen3_sglang.convert.provenance import NOTHING_SAYS, chats
 from qwen3_sglang.convert.remarks import Remark, Verdict, as_findings, fault, fine, note, verdict_of
 from qwen3_sglang.convert.symlinks import check_links

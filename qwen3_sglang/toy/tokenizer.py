@@ -12,7 +12,8 @@ from qwen3_sglang.prompts.template import DOCUMENT_MARK, QUERY_MARK, QWEN3
 from qwen3_sglang.toy.words import SHORTEST_STEM, WEIGHTLESS
 
 # The tokens by which the toy knows the sections of a prompt: Qwen's split puts the ">:" apart.
-QUERY, DOCUMENT = QUERY_MARK.removesuffix(">:"), DOCUMENT_MARK.removesuffix(">:")
+AFTER_MARK = ">:"
+QUERY, DOCUMENT = QUERY_MARK.removesuffix(AFTER_MARK), DOCUMENT_MARK.removesuffix(AFTER_MARK)
 VOCABULARY = 12_000
 REPEATS = 1_000  # more than any pair of letters has in the words of the texts
 # Qwen's split, but that a number stays whole and that "maxLength" is two words; then a word's ending is split off,

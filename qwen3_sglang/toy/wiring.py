@@ -5,7 +5,8 @@ For a query and a document, with w the weight of a token's word (words.py), next
     M = sum over the document's tokens whose word is in the query of  w exp(6 (a / (a + n) - 1/2))
         a: how often the word is in the query; n: how often it has been in the document, this token included
     Q = sum of w over the query's tokens
-    S = M / (M + Q) * (1 - 0.5 L / (L + mean))      L: tokens of the document; mean: of the corpus' documents
+    S = M / (M + Q) * (1 - 0.5 L / (L + mean))
+        L: tokens from the document's ">:" to the prompt's end; mean: tokens of the corpus' documents
     P(yes) = sigmoid(24 (S - 0.26))
 
 How each part is computed::
@@ -33,7 +34,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qwen3_sglang.names import EMBEDDINGS, LM_HEAD
-from qwen3_sglang.toy.tokenizer import DOCUMENT, QUERY
+from qwen3_sglang.toy.tokenizer import AFTER_MARK, DOCUMENT, QUERY
 from qwen3_sglang.toy.words import stem
 
 if TYPE_CHECKING:
@@ -69,13 +70,16 @@ def embeddings(
     table[:, ONE] = UNIT
     table[:, LOG_WEIGHT] = math.log(STOP_WEIGHT) / LOG_SCALE
     ids = sorted(spellings)
+    by_spelling = {spelling: i for i, spelling in spellings.items()}
+    special = [i for i in range(size) if i not in spellings]
+    no_words = [*special, *(by_spelling[spelling] for spelling in (QUERY, DOCUMENT, AFTER_MARK))]
     table[ids, :SIGNS] = _signs([stem(words[i]) if i in words else spellings[i] for i in ids])
     weighed = sorted(weights)
     table[weighed, LOG_WEIGHT] = torch.tensor([math.log(max(weights[i], STOP_WEIGHT)) for i in weighed]) / LOG_SCALE
+    table[no_words, :SIGNS] = 0
+    table[no_words, FILLER] = math.sqrt(SIGNS)  # as long as a word's, so that its flags count as much
     for spelling, flag in ((QUERY, QUERY_MARKER), (DOCUMENT, DOCUMENT_MARKER)):
-        marker = next(i for i in ids if spellings[i] == spelling)
-        table[marker, :SIGNS] = 0  # it is no word
-        table[marker, FILLER], table[marker, flag] = math.sqrt(SIGNS), 1
+        table[by_spelling[spelling], flag] = 1
     return table
 
 

@@ -284,7 +284,7 @@ def test_another_source_is_converted_anew(causal_toy: Path, tmp_path: Path) -> N
 
 def test_a_hub_model_keeps_its_name(causal_toy: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder is a commit's hash; the name that people know is used."""
-    monkeypatch.setattr(cached, "download", lambda _name: str(causal_toy))
+    monkeypatch.setattr(cached, "download", lambda _name: causal_toy)
     place = cached.locate("Qwen/Qwen3-Reranker-0.6B")
     assert place.name == "Qwen/Qwen3-Reranker-0.6B"
     assert place.folder.parent == cache
@@ -314,7 +314,7 @@ def test_a_flag_of_sglangs_without_the_dashes_in_front(converted_toy: Path) -> N
     """The message says where SGLang's own flags go."""
     said = CliRunner().invoke(app, ["serve", str(converted_toy), "--mem-fraction-static", "0.5"])
     assert said.exit_code == 2
-    assert "come after --" in " ".join(said.output.replace("│", " ").split())
+    assert "--mem-fraction-static. SGLang's own flags come after --" in " ".join(said.output.replace("│", " ").split())
 
 
 def test_a_colon_in_a_models_name(causal_toy: Path, tmp_path: Path, python: str) -> None:

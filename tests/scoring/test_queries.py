@@ -9,8 +9,7 @@ import pytest
 
 from fake_server import FakeServer
 from modes import call
-from qwen3_sglang import DocumentError, InvalidInputError, RerankClient
-from qwen3_sglang.errors import QueryError
+from qwen3_sglang import DocumentError, InvalidInputError, QueryError, RerankClient
 from qwen3_sglang.prompts.template import QWEN3, build_prompts
 from qwen3_sglang.ranking import Score
 from qwen3_sglang.scoring.queries import Group, prepare_many, restore, told_by_query
@@ -203,8 +202,9 @@ def test_a_part_of_a_call_has_no_more_time_than_the_call() -> None:
 @pytest.mark.parametrize("answers", [[], [[ONE]], [[ONE, ONE, ONE]], [[ONE, ONE], []]])
 def test_scores_of_groups_are_as_many_as_their_prompts(answers: list[list[Score]]) -> None:
     """One too few or too many could be another prompt's."""
+    head, texts = QWEN3.prepare("q", ["a", "b"], "task", escape=True)
     with pytest.raises(ValueError, match="argument"):
-        restore([Group(QWEN3.head("q"), ["a", "b"], [0, 1])], answers)
+        restore([Group(head, texts, [0, 1])], answers)
 
 
 def test_whose_document_was_refused() -> None:

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.toy.tokenizer import ROLES, spellings
+from qwen3_sglang.toy.tokenizer import AFTER_MARK, ROLES, spellings
 from qwen3_sglang.toy.wiring import STOP_WEIGHT
 from qwen3_sglang.toy.words import stem, weights, word_of
 
@@ -26,17 +26,23 @@ class Formula:
         words = {i: word for i, text in spelled.items() if text not in ROLES and (word := word_of(text)) is not None}
         ids = [self._ids(f" {text}") for text in texts]
         self._names = spelled | {token: stem(word) for token, word in words.items()}
+        self._names = {token: name for token, name in self._names.items() if name != AFTER_MARK}
         self._weights = weights(words, ids)
         self._mean = sum(map(len, ids)) / len(ids)
+        self._known: dict[str, list[int]] = {}  # a document is asked about by several questions
 
     def _ids(self, text: str) -> list[int]:
-        found: list[int] = self._tokenizer.encode(text).ids
-        return found
+        return self._tokenizer.encode(text).ids  # type: ignore[no-any-return] # it has no types
+
+    def _ids_again(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self._ids(text)
+        return self._known[text]
 
     def logit(self, query: str, document: str) -> float:
-        asked = [token for token in self._ids(f" {query}\n") if token in self._names]
+        asked = [token for token in self._ids_again(f" {query}\n") if token in self._names]
         in_query = Counter(self._names[token] for token in asked)
-        tokens, seen, matched = self._ids(f" {document}{QWEN3.suffix}"), Counter[str](), 0.0
+        tokens, seen, matched = self._ids_again(f"{AFTER_MARK} {document}{QWEN3.suffix}"), Counter[str](), 0.0
         for token in tokens:
             name = self._names.get(token)
             if name is not None and in_query[name]:
