@@ -15,6 +15,8 @@ python:
 		exit 1; }
 
 $(VENV)/.ok: pyproject.toml constraints.txt | python
+	@echo "Setting up $(VENV), once: PyTorch, both frameworks and the tools of the tests. It takes some minutes and" \
+		"2 GB, on Linux 6 GB with PyTorch's CUDA wheels (README: PIP_EXTRA_INDEX_URL)."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --no-compile -c constraints.txt -e ".[dev]"
 	touch $@
@@ -23,11 +25,12 @@ $(VENV)/.ok: pyproject.toml constraints.txt | python
 demo: setup
 	@$(PY) examples/demo.py $(if $(MODEL),--model $(MODEL)) $(if $(URL),--url $(URL))
 
-# A file's tests stay together, so that each of its fixtures is made once. ARGS="-k retry" passes on what pytest takes.
+# A file's tests stay together, so that each of its fixtures is made once; tests/conftest.py says which begin.
+# ARGS="-k retry" passes on what pytest takes.
 # Tests start many interpreters: what one has compiled the next one finds, also where the environment forbids it.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: setup
-	$(PY) -m pytest -n auto --dist loadfile $(ARGS)
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Break one place at a time, and see whether a test fails; SEED=2 draws other places, PER_ROOM=50 more of them, and
 # ROOMS="protocol transport" takes some rooms only.

@@ -35,6 +35,7 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self.tree = folder / "tree"
         self.sound: set[str] = set()  # tests that have passed here
+        self.answering: set[str] = set()  # test files that came to an end here, without a mutant
         self._folder = folder
         self._stamp = 1_000_000_000
         listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607 - git is on the PATH

@@ -53,12 +53,29 @@ def _noticed(worker: Worker, mutant: Mutant, whole: str, tests: list[Test], know
         if answer["code"] in {0, NO_TESTS}:
             break
         if not answer["failed"]:  # pytest came to no end, or couldn't begin
+            _expect_an_answer(worker, mutant.path, whole, left, known)
             return "no answer"
         [failed] = answer["failed"][-1:]
         if _repeats(worker, mutant.path, whole, failed, known):
             return str(failed)
         left = [test for test in left if test.name != failed]
     return ""
+
+
+def _expect_an_answer(worker: Worker, path: str, whole: str, tests: list[Test], known: Map) -> None:
+    """These tests come to an end without the mutant; else it isn't the mutant that stops them.
+
+    Raises:
+        SystemExit: they don't, so that no score means anything.
+    """
+    files = {test.file for test in tests}
+    if files <= worker.answering:
+        return
+    worker.write(path, whole)
+    answer = _run(worker, tests, known)
+    if answer["code"] != 0 and not answer["failed"]:
+        raise SystemExit(f"{', '.join(sorted(files))}: no answer without a mutant either; were they being edited?")
+    worker.answering |= files
 
 
 def _repeats(worker: Worker, path: str, whole: str, failed: str, known: Map) -> bool:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -192,20 +194,29 @@ def report(outcomes: Sequence[Outcome]) -> int:
     return 1 if differing else 0
 
 
+def cli() -> str:
+    """Return what runs `qwen3-sglang` in this shell: its name, or its path where the environment isn't activated."""
+    beside = Path(sys.executable).parent / "qwen3-sglang"
+    return "qwen3-sglang" if shutil.which("qwen3-sglang") or not beside.exists() else os.path.relpath(beside)
+
+
 def what_next(options: argparse.Namespace) -> None:
     """Print the ways on from here."""
+    command = cli()
     if options.url is not None:
-        print(f"\nWhat next\n  your own texts    qwen3-sglang playground --url {options.url}")
+        print(f"\nWhat next\n  your own texts    {command} playground --url {options.url}")
         return
     if options.model is None:
         print(f"\n{TOY_NOTE}")
     print(f"""
 What next
-  your own texts    qwen3-sglang demo --keep-serving --port 30000
+  your own texts    {command} demo --keep-serving --port 30000
                     and open http://127.0.0.1:30000 in a browser
   the real model    make demo MODEL={REAL}
   your own server   qwen3-sglang serve {options.model or REAL}
-                    and base_url="http://<that machine>:30000" in your code""")
+                    where SGLang is installed; then in your code
+                    base_url="http://<that machine>:30000"\
+""")
 
 
 def _positive(text: str) -> int:

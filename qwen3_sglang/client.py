@@ -13,11 +13,11 @@ from qwen3_sglang.options.keywords import class_with_known_keywords
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
 from qwen3_sglang.protocol.ways import Way
-from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank
-from qwen3_sglang.scoring.aside import PER_TEXT, aside, size_of_all, size_of_rows
+from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank_own
+from qwen3_sglang.scoring.aside import size_of_all, size_of_rows
 from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
-from qwen3_sglang.scoring.queries import by_query
+from qwen3_sglang.scoring.queries import rank_by_query
 from qwen3_sglang.scoring.reading import Reading
 from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
@@ -145,7 +145,7 @@ class RerankClient:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
         read = partial(self._reader.query, query, documents, instruction, on_progress)
-        return p_yes(self._scorer.score(*self._reading.read(read, size_of_all(query, instruction, documents))))
+        return self._scorer.score(*self._reading.read(read, size_of_all(query, instruction, documents)), p_yes)
 
     async def ascore(
         self,
@@ -158,8 +158,7 @@ class RerankClient:
         """`score`, without blocking the event loop. Raises: as `score`."""
         read = partial(self._reader.query, query, documents, instruction, on_progress)
         asked = await self._reading.aread(read, size_of_all(query, instruction, documents))
-        outcomes = await self._scorer.ascore(*asked)
-        return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
+        return await self._scorer.ascore(*asked, p_yes)
 
     def rerank(
         self,
@@ -182,7 +181,8 @@ class RerankClient:
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
-        return rank(self._scorer.score(*self._reading.read(read, size, late)), top_n, min_score)
+        ranked = partial(rank_own, top_n=top_n, min_score=min_score)
+        return self._scorer.score(*self._reading.read(read, size, late), ranked)
 
     async def arerank(
         self,
@@ -198,24 +198,37 @@ class RerankClient:
         check_limits(top_n, min_score)
         read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
-        outcomes = await self._scorer.ascore(*await self._reading.aread(read, size, late))
-        return await aside(PER_TEXT * len(outcomes), partial(rank, outcomes, top_n, min_score))
+        ranked = partial(rank_own, top_n=top_n, min_score=min_score)
+        return await self._scorer.ascore(*await self._reading.aread(read, size, late), ranked)
 
-    def score_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
+    def score_pairs(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """P(yes) of each (query, document), in the pairs' order; a pair that occurs twice is sent once.
+
+        `on_progress` is called as by `score`, with pairs.
 
         Raises:
             InvalidInputError: a blank query, or anything that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        read = partial(self._reader.pairs, pairs, instruction)
-        return p_yes(self._scorer.score(*self._reading.read(read, size_of_rows(pairs))))
+        read = partial(self._reader.pairs, pairs, instruction, on_progress)
+        return self._scorer.score(*self._reading.read(read, size_of_rows(pairs)), p_yes)
 
-    async def ascore_pairs(self, pairs: Iterable[tuple[str, str]], *, instruction: str | None = None) -> list[float]:
+    async def ascore_pairs(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        instruction: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> list[float]:
         """`score_pairs`, without blocking the event loop. Raises: as `score_pairs`."""
-        read = partial(self._reader.pairs, pairs, instruction)
-        outcomes = await self._scorer.ascore(*await self._reading.aread(read, size_of_rows(pairs)))
-        return await aside(PER_TEXT * len(outcomes), partial(p_yes, outcomes))
+        read = partial(self._reader.pairs, pairs, instruction, on_progress)
+        return await self._scorer.ascore(*await self._reading.aread(read, size_of_rows(pairs)), p_yes)
 
     def rerank_many(
         self,
@@ -224,11 +237,12 @@ class RerankClient:
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[list[RerankResult]]:
         """`rerank` for each (query, its documents), in the queries' order; limits hold for each query.
 
         Documents of several queries share the lists that are sent. A query so long that one of its prompts may not
-        fit is sent in lists of its own.
+        fit is sent in lists of its own. `on_progress` is called as by `score`, with the documents of all queries.
 
         Raises:
             InvalidInputError: as `rerank`; the message says which query.
@@ -236,9 +250,11 @@ class RerankClient:
                 `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        read = partial(self._reader.queries, queries, instruction, on_progress)
+        late = self._reader.unread(queries)
         asked, deadline = self._reading.read(read, size_of_rows(queries), late)
-        return [rank(own, top_n, min_score) for own in by_query(self._scorer.score(asked, deadline), asked.counts)]
+        ranked = partial(rank_by_query, counts=asked.counts, top_n=top_n, min_score=min_score)
+        return self._scorer.score(asked, deadline, ranked)
 
     async def arerank_many(
         self,
@@ -247,16 +263,15 @@ class RerankClient:
         min_score: float | None = None,
         *,
         instruction: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[list[RerankResult]]:
         """`rerank_many`, without blocking the event loop. Raises: as `rerank_many`."""
         check_limits(top_n, min_score)
-        read, late = partial(self._reader.queries, queries, instruction), self._reader.unread(queries)
+        read = partial(self._reader.queries, queries, instruction, on_progress)
+        late = self._reader.unread(queries)
         asked, deadline = await self._reading.aread(read, size_of_rows(queries), late)
-        outcomes = await self._scorer.ascore(asked, deadline)
-        return await aside(
-            PER_TEXT * len(outcomes),
-            lambda: [rank(own, top_n, min_score) for own in by_query(outcomes, asked.counts)],
-        )
+        ranked = partial(rank_by_query, counts=asked.counts, top_n=top_n, min_score=min_score)
+        return await self._scorer.ascore(asked, deadline, ranked)
 
     def prompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """What the model reads for each document: escaped, cut and counted as `score` sends it.
@@ -269,9 +284,8 @@ class RerankClient:
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
         read = partial(self._reader.group, query, documents, instruction)
-        return self._scorer.run(
-            self._scorer.prompts(*self._reading.read(read, size_of_all(query, instruction, documents)))
-        )
+        group, deadline = self._reading.read(read, size_of_all(query, instruction, documents))
+        return self._scorer.run(self._scorer.prompts(group, deadline), deadline)
 
     async def aprompts(self, query: str, documents: Sequence[str], *, instruction: str | None = None) -> list[Prompt]:
         """`prompts`, without blocking the event loop. Raises: as `prompts`."""

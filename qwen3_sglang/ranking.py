@@ -73,6 +73,8 @@ class RerankResult:
             setattr(self, name, value)
 
 
+_MANY = 10_000  # documents: the memory of fewer doesn't matter
+
 Failure = ServerError | QueryError
 Outcome = Score | Failure  # or why there is no score
 
@@ -137,22 +139,42 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float
 
     What has no score comes last, in the order given; `min_score` says nothing about it.
     """
+    return _ranked(outcomes, outcomes.__getitem__, top_n, min_score)
+
+
+def rank_own(outcomes: list[Outcome], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
+    """`rank` of a list that nobody needs any more: each score is let go as its result is made."""
+    if len(outcomes) < _MANY:
+        return rank(outcomes, top_n, min_score)
+
+    def take(place: int) -> Outcome | None:
+        one, kept[place] = kept[place], None
+        return one
+
+    kept: list[Outcome | None] = list(outcomes)
+    outcomes.clear()
+    return _ranked(kept, take, top_n, min_score)
+
+
+def _ranked(
+    outcomes: Sequence[Outcome | None], take: Callable[[int], Any], top_n: int | None, min_score: float | None
+) -> list[RerankResult]:
     order = _by_logit(outcomes)
     scores: Sequence[Any] = outcomes  # at the places in `order` they are
+    without: list[RerankResult] = []
+    if set(map(type, outcomes)) - {Score}:
+        without = [unscored(i, error) for i, error in enumerate(outcomes) if isinstance(error, Qwen3SGLangError)]
     if min_score is not None:
         order = [index for index in order if scores[index].p_yes >= min_score]
     if top_n is not None:
         del order[top_n:]
     ranked = [
-        RerankResult(index, p, logit, cut, None, chunk) for index in order for p, logit, cut, chunk in [scores[index]]
+        RerankResult(index, p, logit, cut, None, chunk) for index in order for p, logit, cut, chunk in [take(index)]
     ]
-    if set(map(type, outcomes)) - {Score}:
-        ranked += [unscored(i, error) for i, error in enumerate(outcomes) if not isinstance(error, Score)]
-        del ranked[top_n or len(ranked) :]
-    return ranked
+    return (ranked + without)[:top_n] if without else ranked
 
 
-def _by_logit(outcomes: Sequence[Outcome]) -> list[int]:
+def _by_logit(outcomes: Sequence[Outcome | None]) -> list[int]:
     """Places of those that are scores."""
     logits = [one.logit if isinstance(one, Score) else math.nan for one in outcomes]
     order = [index for index, one in enumerate(outcomes) if isinstance(one, Score)]

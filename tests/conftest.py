@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,43 @@ from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 
+# The models are tiny: a second thread of OpenMP computes nothing sooner, and spins while it waits. Set before torch is
+# loaded, here and in every interpreter that a test starts; two workers share two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # An example may take as long as it takes: the machine may be busy.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+# The files that take longest, slowest first. A worker takes a whole file, so one that begins last is waited for.
+LONGEST = (
+    "contract/test_contract.py",
+    "examples/test_demo.py",
+    "cli/test_serve.py",
+    "toy/test_wiring.py",
+    "playground/test_browser.py",
+    "convert/test_finetunes.py",
+    "evaluate/test_evaluate_command.py",
+    "cli/test_cli_app.py",
+    "protocol/test_fuzz.py",
+    "scoring/test_aside.py",
+    "contract/test_packed_lists.py",
+    "scoring/test_chunked.py",
+    "cli/test_convert_command.py",
+    "convert/test_parity.py",
+    "local/test_openapi.py",
+    "wire/test_real_proxies.py",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, begin with the files that take longest, and end with those of a few tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONGEST)}
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (ranks.get(item.path, len(ranks)), -counts[item.path]))  # stable: files stay together
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,8 @@ def notebook_of(page: str) -> dict[str, Any]:
         if language != "python" and not installs:
             continue
         _add(cells, "markdown", page[end : block.start()])
-        _add(cells, "code", f"%{code}" if installs else code)
+        # A notebook runs in its own folder; the clone that is installed is the one around docs/.
+        _add(cells, "code", "%" + code.replace('".[', '"..[') if installs else code)
         end = block.end()
     _add(cells, "markdown", page[end:])
     return {"cells": cells, "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 5}

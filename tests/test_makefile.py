@@ -53,6 +53,14 @@ def test_a_python_that_is_not_there(tmp_path: Path) -> None:
     assert "python-that-is-missing" in said.stderr
 
 
+def test_a_long_set_up_says_so_first(tmp_path: Path) -> None:
+    """pip is silent for minutes: how long, how much, and how to make it less."""
+    planned = make("-n", "setup", f"VENV={tmp_path / 'venv'}", f"PYTHON={sys.executable}").stdout
+    said = planned.index("minutes")
+    assert said < planned.index("-m venv") < planned.index("pip install")
+    assert "PIP_EXTRA_INDEX_URL" in planned
+
+
 def test_python_chooses_the_interpreter(tmp_path: Path) -> None:
     """Which the environment is made with."""
     planned = make("-n", "setup", f"VENV={tmp_path / 'venv'}", f"PYTHON={sys.executable}").stdout

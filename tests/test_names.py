@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ PACKAGES = [Path(package.__path__[0]) for package in (qwen3_sglang, langchain_qw
 LONG = [value for value in vars(names).values() if isinstance(value, str) and value.startswith(("Qwen", "QWEN"))]
 
 
+@cache
 def literals(path: Path) -> set[str]:
     """The strings that a module computes with: no docstrings, and no texts around a name."""
     return {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)} - {...}

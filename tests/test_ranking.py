@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 from qwen3_sglang.errors import DocumentError, InvalidInputError
-from qwen3_sglang.ranking import Chunk, Score, best_chunk, check_limits, chunk_within, rank, score_of
+from qwen3_sglang.ranking import Chunk, Outcome, Score, best_chunk, check_limits, chunk_within, rank, rank_own, score_of
 
 SCORES = [score_of(1 - p, p) for p in (0.2, 0.9, 0.5, 0.9)]
 
@@ -110,3 +111,17 @@ def test_a_result_names_its_chunk() -> None:
     """As its score does."""
     [found] = rank([Score(0.5, 0.0, True, Chunk(0, 5, 3))])
     assert (found.truncated, found.error, found.chunk) == (True, None, Chunk(0, 5, 3))
+
+
+@pytest.mark.parametrize("options", [{}, {"top_n": 7}, {"min_score": 0.5}, {"top_n": 12_000, "min_score": 0.5}])
+def test_a_list_that_nobody_needs_any_more(options: dict[str, Any]) -> None:
+    """The same ranking of many; of the list nothing is left in memory beside it."""
+    refused = DocumentError("u", "too long", [0])
+    outcomes: list[Outcome] = [score_of(1 - place / 20_001, place / 20_001) for place in range(1, 20_000)]
+    outcomes[5_000] = refused
+    expected = rank(outcomes, **options)
+    found = rank_own(outcomes, **options)
+    assert repr(found) == repr(expected)  # NaN isn't equal to itself
+    assert outcomes == []
+    few: list[Outcome] = [score_of(0.5, 0.5)]
+    assert rank_own(few) == rank(few)

@@ -40,7 +40,7 @@ def convert(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     found: list[Parity] = []
     try:
-        with Progress(*columns, console=err, transient=True) as progress:
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             task = progress.add_task("converting", total=None)
 
             def show(done: int, total: int) -> None:

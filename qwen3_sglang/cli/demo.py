@@ -15,6 +15,7 @@ from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.toy.serving import serve_toy
 
+REAL = "qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B --engine local"
 EPILOG = "Example: `qwen3-sglang demo --keep-serving`"
 
 
@@ -28,7 +29,9 @@ def demo(
         out.print(f"the toy reranker (it knows words, not meaning) answers at {base_url}\nquery: {QUERY}")
         documents = [IRRELEVANT, RELEVANT]
         print_table(client.rerank(QUERY, documents), [Document(text) for text in documents])
-        out.print(f"the real model: qwen3-sglang serve Qwen/Qwen3-Reranker-0.6B\nthe playground: {base_url}")
-        if keep_serving:
-            out.print("serving; stop with Ctrl-C")
-            threading.Event().wait()
+        out.print(f"the real model: {REAL} (on a machine with SGLang, without --engine local)")
+        if not keep_serving:  # its address is gone in a moment
+            out.print("the playground: qwen3-sglang demo --keep-serving")
+            return
+        out.print(f"the playground: {base_url}\nserving; stop with Ctrl-C")
+        threading.Event().wait()

@@ -149,7 +149,7 @@ def _progress() -> Iterator[_Progress]:
     console, log = Console(stderr=True, highlight=False, soft_wrap=True), logging.getLogger("qwen3_sglang")
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             told = _Progress(bar, bar.add_task("scoring", total=None))
             log.addHandler(told)
             try:

@@ -13,7 +13,10 @@ from rich.markup import escape
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError, ServerUnreachableError
 from qwen3_sglang.settings import OPTIONS
 
-START = "start a server with `qwen3-sglang serve MODEL`, or without a GPU `qwen3-sglang serve MODEL --engine local`"
+START = (
+    "SGLang takes minutes to start; if none was started: `qwen3-sglang serve MODEL`, or without a GPU "
+    "`qwen3-sglang serve MODEL --engine local`"
+)
 # Arguments that aren't options of a connection.
 _ARGUMENTS = (
     "top_n",

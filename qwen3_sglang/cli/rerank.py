@@ -112,7 +112,7 @@ def _read(file: Path | None) -> str:
 @contextmanager
 def _progress(count: int) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("reranking"), BarColumn(), MofNCompleteColumn(), TextColumn("documents"))
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("", total=count)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -36,7 +36,7 @@ class ServeCommand(TyperCommand):
         except Exception as error:
             flag = getattr(error, "option_name", None)  # typer's own NoSuchOption, wherever this version keeps it
             if isinstance(flag, str) and hasattr(error, "message") and not getattr(error, "possibilities", None):
-                error.message += f" SGLang's own flags come after --: qwen3-sglang serve MODEL -- {flag}"
+                error.message += f". SGLang's own flags come after --: qwen3-sglang serve MODEL -- {flag}"
             raise
 
 

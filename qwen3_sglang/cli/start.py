@@ -138,7 +138,7 @@ class Start:
     def _convert(self, place: Place) -> None:
         self._note(f"converting {self.model} into {place.folder}")
         columns = (TextColumn("converting"), BarColumn(), DownloadColumn())
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             task = progress.add_task("", total=None)
             linked = keep(place, lambda done, total: progress.update(task, completed=done, total=total), self._note)
         self._note("converted; unchanged weights are " + ("linked to the source's files" if linked else "copied"))

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.local import checks
 from qwen3_sglang.local.batcher import Batcher, Logits, TooSlowError
 from qwen3_sglang.local.encoding import Encoder
@@ -141,6 +142,8 @@ class Endpoints:
                 return _Scored(prompts, await self.batcher.score(prompts.ids, within))
             except TooSlowError as error:
                 raise _too_slow(len(prompts.ids), error) from None
+            except InvalidInputError as error:  # the model's own: in this precision, these prompts have no score
+                raise checks.RejectedError(str(error)) from None
 
         return await while_connected(request.receive, work())
 

@@ -6,6 +6,7 @@ In float32 its numbers are a reference for what a server answers in 16 bits.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,23 @@ class Engine:
         return [(float(no), float(yes)) for no, yes in logits.tolist()]
 
     def run_loaded(self, work: Pass, held: Held, wanted: Callable[[], bool]) -> list[Logits]:
-        """`run` with the model as it is loaded. Raises: as `run`."""
-        return self.run(work, held, wanted, self._model.layers, self.dtype)
+        """`run` with the model as it is loaded.
+
+        Raises:
+            AbandonedError: as `run`.
+            InvalidInputError: logits are no numbers: too large for float16, or the weights aren't numbers.
+        """
+        logits = self.run(work, held, wanted, self._model.layers, self.dtype)
+        if not all(math.isfinite(one) for pair in logits for one in pair):
+            raise self._no_numbers()
+        return logits
+
+    def _no_numbers(self) -> InvalidInputError:
+        if self.dtype is torch.float16:
+            remedy = "this model's numbers are too large for it: use bfloat16 or float32 (--dtype)"
+            return InvalidInputError("dtype", "float16", remedy)
+        remedy = "its logits aren't numbers: are its weights? Download or convert it again"
+        return InvalidInputError("model_dir", str(self.model_dir), remedy)
 
     def _check(self, index: int, prompt: Sequence[int]) -> None:
         if not 0 < len(prompt) <= self.max_length:
@@ -156,7 +172,8 @@ class Engine:
         whole = plan([self.encode(text)[: self.max_length] for text in PROBES], most_shared=self.max_length)
         work = whole.take(whole.tokens, lambda prompt: True) or Pass([], [])
         exact, near = (self.run(work, {}, lambda: True, self._copies(kind), kind) for kind in (torch.float32, dtype))
-        return max(abs((a[1] - a[0]) - (b[1] - b[0])) for a, b in zip(exact, near, strict=True))
+        moved = [abs((a[1] - a[0]) - (b[1] - b[0])) for a, b in zip(exact, near, strict=True)]
+        return math.inf if any(map(math.isnan, moved)) else max(moved)  # NaN may be no maximum
 
     def _copies(self, dtype: torch.dtype) -> Iterator[Any]:
         for layer in self._model.layers:

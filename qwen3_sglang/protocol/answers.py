@@ -259,7 +259,7 @@ def failure_of(response: Response) -> errors.ServerError:
 _FULL = "the server is full, starting or stopping; try again, or send less at once (max_concurrency=)"
 _REFUSED = "the server refuses what was sent"
 _NOT_THERE = "not an SGLang server, or the wrong path in base_url; check with `qwen3-sglang check URL`"
-_KEY = f"pass the server's --api-key as api_key=, or set {API_KEY_VARIABLE}"
+_KEY = f"no key, or the wrong one; pass the server's key as api_key=, or set {API_KEY_VARIABLE}"
 _OTHERWISE: tuple[type[errors.ServerError], str] = (errors.ServerFailureError, "see the server's log")
 _BY_STATUS: dict[int, tuple[type[errors.ServerError], str]] = {
     400: (errors.RequestRejectedError, _REFUSED),

@@ -87,25 +87,32 @@ class Reader:
             unescaped=documents if self._moved else (),
         )
 
-    def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None) -> Asked:
+    def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None, on_progress: OnProgress | None) -> Asked:
         """(query, document) pairs. Raises: see the class."""
         rows = [(query, [document]) for query, document in read_rows("pairs", pairs, "(query, document)")]
-        return self._asked("pairs", rows, instruction)
+        return self._asked("pairs", rows, instruction, on_progress)
 
-    def queries(self, queries: Iterable[tuple[str, Sequence[str]]], instruction: str | None) -> Asked:
+    def queries(
+        self,
+        queries: Iterable[tuple[str, Sequence[str]]],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+    ) -> Asked:
         """Several (query, its documents). Raises: see the class."""
         rows = read_rows("queries", queries, "(query, its documents)")
-        return self._asked("queries", rows, instruction, collect=self._collects, by_query=True)
+        return self._asked("queries", rows, instruction, on_progress, collect=self._collects, by_query=True)
 
     def _asked(
         self,
         field: str,
         rows: Sequence[tuple[str, Sequence[str]]],
         instruction: str | None,
+        on_progress: OnProgress | None,
         *,
         collect: bool = False,
         by_query: bool = False,
     ) -> Asked:
+        check_listener(on_progress)
         settings = self._settings
         prompts = prepare_many(
             settings.template,
@@ -119,7 +126,7 @@ class Reader:
         counts = [len(documents) for _, documents in rows]
         unescaped = [document for _, own in rows for document in own] if self._moved else ()
         size = size_of(prompts.documents)
-        return Asked(counts, prompts.groups, collect, by_query, size=size, unescaped=unescaped)
+        return Asked(counts, prompts.groups, collect, by_query, on_progress, size=size, unescaped=unescaped)
 
     def unread(self, queries: object) -> Callable[[Failure], Asked]:
         """(why these couldn't be read in time) -> what is asked, for calls that have room for it as an outcome."""

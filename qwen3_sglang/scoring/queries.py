@@ -15,7 +15,7 @@ from qwen3_sglang.errors import DocumentError, InvalidInputError, QueryError
 from qwen3_sglang.prompts.template import Head, Template
 from qwen3_sglang.prompts.texts import check_text
 from qwen3_sglang.prompts.truncate import suspects
-from qwen3_sglang.ranking import Failure, Outcome
+from qwen3_sglang.ranking import Failure, Outcome, RerankResult, rank
 
 _PAIR = 2
 
@@ -149,6 +149,13 @@ def by_query(outcomes: Sequence[Outcome], counts: Sequence[int]) -> list[list[Ou
         [_own(one, start, stop) if isinstance(one, DocumentError) else one for one in outcomes[start:stop]]
         for start, stop in _spans(counts)
     ]
+
+
+def rank_by_query(
+    outcomes: Sequence[Outcome], counts: Sequence[int], top_n: int | None, min_score: float | None
+) -> list[list[RerankResult]]:
+    """The ranking of each query's own documents."""
+    return [rank(own, top_n, min_score) for own in by_query(outcomes, counts)]
 
 
 def told_by_query(failure: Failure, counts: Sequence[int]) -> Failure:

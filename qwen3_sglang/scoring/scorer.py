@@ -6,7 +6,7 @@ drives it over the sync transport, `Scorer.arun` over the async one. They differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar, cast
@@ -23,7 +23,7 @@ from qwen3_sglang.protocol.served import Served, check_served, served_or_named
 from qwen3_sglang.protocol.ways import Way, ask_said, refused
 from qwen3_sglang.ranking import Outcome
 from qwen3_sglang.scoring import batching
-from qwen3_sglang.scoring.aside import aside
+from qwen3_sglang.scoring.aside import MUCH, aside
 from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.chunked import in_own_text
 from qwen3_sglang.scoring.finding import find_way
@@ -31,7 +31,7 @@ from qwen3_sglang.scoring.learned import Learned, told
 from qwen3_sglang.scoring.queries import Group, restore
 from qwen3_sglang.scoring.sending import Task, score_group
 from qwen3_sglang.scoring.telling import failed, tell
-from qwen3_sglang.scoring.work import Sending, Work, begun, resumed
+from qwen3_sglang.scoring.work import Sending, Step, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
@@ -61,13 +61,15 @@ class Scorer:
         served = self._learned.served
         return self._settings.model or (None if served is None else served.model)
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T], deadline: Deadline | None = None) -> T:
         """What the work comes to, over the sync connections.
+
+        `deadline`: when it must, what is done between the requests included; None where that is little.
 
         Raises:
             ServerError: one of its subclasses.
         """
-        step = begun(work)
+        step = self._within(deadline, partial(begun, work))
         try:
             while step.sending is not None:
                 try:
@@ -75,11 +77,14 @@ class Scorer:
                 except errors.ModelReplacedError as replaced:
                     step = resumed(work, replaced)
                 else:
-                    step = resumed(work, found)
+                    step = self._within(deadline, partial(resumed, work, found))
         except errors.ModelNotFoundError:
             self._forget(self._learned, told(self._settings))
             raise
         return cast(T, step.result)
+
+    def _within(self, deadline: Deadline | None, decide: Callable[[], Step[T]]) -> Step[T]:
+        return decide() if deadline is None else self._transport.drive(computed(decide), deadline)
 
     async def arun(self, work: Work[T], size: int = 0, deadline: Deadline | None = None) -> T:
         """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
@@ -100,24 +105,29 @@ class Scorer:
                 step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
-    def score(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
-        """One outcome per document, in order; at the deadline at the latest. None: the call's time begins now.
+    def score(self, asked: Asked, deadline: Deadline | None, then: Callable[[list[Outcome]], T]) -> T:
+        """What `then` makes of the outcomes, one per document, in order; at the deadline at the latest.
+
+        `deadline`: None where the call's time begins now.
 
         Raises:
             ServerError: one of its subclasses, where `asked` doesn't collect them.
             QueryError: the query can't be asked; as well.
         """
+        if deadline is None and asked.size > MUCH:
+            deadline = self._deadline()
         try:
-            return self.run(self._outcomes(asked, deadline))
+            return self.run(self._made(asked, deadline, then), deadline)
         except (errors.ServerError, errors.QueryError) as failure:
-            return failed(asked, failure)
+            return then(failed(asked, failure))
 
-    async def ascore(self, asked: Asked, deadline: Deadline | None = None) -> list[Outcome]:
+    async def ascore(self, asked: Asked, deadline: Deadline | None, then: Callable[[list[Outcome]], T]) -> T:
         """`score` on the running event loop. Raises: as `score`."""
         try:
-            return await self.arun(self._outcomes(asked, deadline), asked.size, deadline)
+            return await self.arun(self._made(asked, deadline, then), asked.size, deadline)
         except (errors.ServerError, errors.QueryError) as failure:
-            return failed(asked, failure)
+            unscored = failed(asked, failure)
+        return await aside(asked.size, partial(then, unscored))
 
     def model(self) -> Work[str]:
         """The served model's name: the one given, or what the server answers."""
@@ -147,6 +157,9 @@ class Scorer:
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
         return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
+
+    def _made(self, asked: Asked, deadline: Deadline | None, then: Callable[[list[Outcome]], T]) -> Work[T]:
+        return then((yield from self._outcomes(asked, deadline)))
 
     def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[list[Outcome]]:
         if asked.failure is not None:

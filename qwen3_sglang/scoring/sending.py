@@ -69,7 +69,10 @@ def score_group(task: Task) -> Work[tuple[list[Outcome], int]]:
     if task.on_progress is not None:
         progress = Progress(task.on_progress, sum(map(len, plan.lists)))
         steps = [progress.watch(one) for one in steps]
-    return plan.restore((yield Sending(steps, task.deadline))), len(plan.lists)
+    answers = yield Sending(steps, task.deadline)
+    outcomes = plan.restore(answers)
+    answers.clear()  # whoever carried them out still holds them, and with them every score
+    return outcomes, len(plan.lists)
 
 
 def _in_chunks(task: Task, distinct: list[str], how: Chunking) -> Work[tuple[list[Outcome], int]]:

@@ -6,7 +6,7 @@ For a query and a document, with w the weight of a token's word (words.py), next
         a: how often the word is in the query; n: how often it has been in the document, this token included
     Q = sum of w over the query's tokens
     S = M / (M + Q) * (1 - 0.5 L / (L + mean))
-        L: tokens from the document's ">:" to the prompt's end; mean: of the corpus' documents
+        L: tokens from the document's ">:" to the prompt's end; mean: tokens of the corpus' documents
     P(yes) = sigmoid(24 (S - 0.26))
 
 How each part is computed::

@@ -61,6 +61,7 @@ def test_demo_runs_end_to_end() -> None:
     said = CliRunner().invoke(app, ["demo"])
     assert said.exit_code == 0, said.output
     assert said.output.index("Beijing") < said.output.index("Gravity")
+    assert "the playground: qwen3-sglang demo --keep-serving" in said.output  # no address of a server that has gone
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -113,8 +114,8 @@ def test_completion_knows_commands_and_their_options() -> None:
 def test_verbose_says_more(base_url: str) -> None:
     """What the library logs, on standard error; before the command's name or behind it."""
     code = "from qwen3_sglang.cli.app import main; main()"
-    document = "The capital of China is Beijing. " * 2000
-    asked = ["rerank", QUERY, "--url", base_url]
+    document = "The capital of China is Beijing. " * 200
+    asked = ["rerank", QUERY, "--url", base_url, "--max-length", "500"]
     for arguments in (["-v", *asked], [*asked, "-v"], asked):
         command = [sys.executable, "-c", code, *arguments]
         run = subprocess.run(command, input=document, capture_output=True, text=True, check=True)

@@ -27,6 +27,7 @@ def test_a_file(server: FakeServer, tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["rerank", "q", str(file), "--url", server.url])
     assert said.exit_code == 0, said.output
     assert said.output.index("high") < said.output.index("low")
+    assert said.stderr == ""  # a bar, and the line that it leaves, are for terminals
 
 
 @pytest.mark.parametrize("file", [[], ["-"]])

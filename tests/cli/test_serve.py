@@ -314,7 +314,7 @@ def test_a_flag_of_sglangs_without_the_dashes_in_front(converted_toy: Path) -> N
     """The message says where SGLang's own flags go."""
     said = CliRunner().invoke(app, ["serve", str(converted_toy), "--mem-fraction-static", "0.5"])
     assert said.exit_code == 2
-    assert "come after --" in " ".join(said.output.replace("│", " ").split())
+    assert "--mem-fraction-static. SGLang's own flags come after --" in " ".join(said.output.replace("│", " ").split())
 
 
 def test_a_colon_in_a_models_name(causal_toy: Path, tmp_path: Path, python: str) -> None:

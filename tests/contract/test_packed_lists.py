@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.protocol.exchange import Request
 from qwen3_sglang.transport.transport import Transport
 
-NOISE = 1e-5  # of float32: other lists are other sums
+NOISE = 3e-5  # of float32: other lists are other sums
 QUERY = "What is the capital of China?"
 DOCUMENTS = [
     "Gravity is a force that attracts two bodies towards each other.",
@@ -28,15 +29,24 @@ DOCUMENTS = [
     "",
     " 1 space and a digit",
     "\n\n大きな文字 🙂 e\u0301",
-    "The capital of China is Beijing. " + "Other words follow. " * 4000,
+    "The capital of China is Beijing. " + "Other words follow. " * 2000,
     "The capital of China is Beijing.",
 ]
 
 
 @pytest.fixture(scope="module")
-def packing(converted_toy: Path) -> Iterator[str]:
-    """The converted toy, multi-item."""
-    with run_in_thread(converted_toy, device="cpu", dtype="float32", multi_item=True) as url:
+def shorter_toy(converted_toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The converted toy with half its context: a prompt as long as that costs a quarter."""
+    folder = Path(shutil.copytree(converted_toy, tmp_path_factory.mktemp("shorter") / "toy"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packing(shorter_toy: Path) -> Iterator[str]:
+    """That toy, multi-item."""
+    with run_in_thread(shorter_toy, device="cpu", dtype="float32", multi_item=True) as url:
         yield url
 
 
@@ -75,9 +85,10 @@ def score(client: RerankClient, mode: str, documents: list[str]) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def ordinary(toy_url: str, causal_toy: Path) -> list[float]:
+def ordinary(shorter_toy: Path, causal_toy: Path) -> list[float]:
     """Each document as a prompt of its own."""
-    return RerankClient(toy_url, tokenizer=str(causal_toy)).score(QUERY, DOCUMENTS)
+    with run_in_thread(shorter_toy, device="cpu", dtype="float32") as url:
+        return RerankClient(url, tokenizer=str(causal_toy)).score(QUERY, DOCUMENTS)
 
 
 @pytest.fixture(params=["texts", "ids"])

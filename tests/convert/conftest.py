@@ -10,13 +10,11 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from qwen3_sglang.toy import build_toy
-
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy(causal_toy: Path) -> Path:
     """The hand-wired toy: untied, a single file."""
-    return build_toy(tmp_path_factory.mktemp("sources") / "toy")
+    return causal_toy
 
 
 def _random_model(toy: Path, out: Path, *, tied: bool, shard_size: str) -> Path:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -64,6 +65,20 @@ def test_demo_with_the_toy(demo: ModuleType, capsys: pytest.CaptureFixture[str])
         assert way in ways
     assert "knows words, not meaning" in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_next_commands_can_be_pasted(
+    demo: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the environment of `make demo` isn't activated, with the path into it."""
+    (command := tmp_path / ".venv/bin/qwen3-sglang").parent.mkdir(parents=True)
+    command.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(command.with_name("python")))
+    for path, expected in ((tmp_path, ".venv/bin/qwen3-sglang"), (command.parent, "qwen3-sglang")):
+        monkeypatch.setenv("PATH", str(path))
+        demo.what_next(Namespace(url=None, model=None))
+        assert f"  {expected} demo --keep-serving " in capsys.readouterr().out
 
 
 def test_scores_are_probabilities_above_the_threshold(

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 import requests
 
+from balancers import (
+    DOCUMENTS,
+    ENDPOINT,
+    LET_THROUGH,
+    QUERY,
+    REFUSED,
+    Asked,
+    Recorder,
+    answers,
+    ask_raw,
+    recorder,
+    wait_until,
+)
 from qwen3_sglang import RerankClient, local
 from real_sglang import free_port
 
 CONFIG = Path(__file__).parents[2] / "examples" / "deploy" / "haproxy.cfg"
-UP_WITHIN = 60.0  # seconds
-ENDPOINT = "v1/score-multi-item"
-QUERY = "What is the capital of China?"
-DOCUMENTS = [
-    "Gravity is a force that attracts two bodies.",
-    "The capital of China is Beijing.",
-    "",
-    "大きな文字 🙂",
-] * 5
 
 
 def program() -> str:
@@ -56,78 +55,6 @@ def balancer(one: str, two: str) -> Iterator[str]:
         process.wait(30)
 
 
-def answers(url: str) -> bool:
-    """Whether it answers 200."""
-    try:
-        return requests.get(url, timeout=10).status_code == 200
-    except requests.ConnectionError:
-        return False
-
-
-def wait_until(met: Any) -> None:
-    """Until it is; the test fails where that takes too long."""
-    until = time.monotonic() + UP_WITHIN
-    while not met():
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.05)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request that reached a server."""
-
-    port: int
-    path: str
-    headers: dict[str, str]
-
-
-class Recorder(http.server.BaseHTTPRequestHandler):
-    """Keeps what it is asked; answers 200, or closes the connection where the body says so."""
-
-    seen: ClassVar[list[Asked]] = []
-    hold: ClassVar[threading.Event] = threading.Event()
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """Every method."""
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        if self.path != "/health":  # the balancer's own checks
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            self.seen.append(Asked(self.connection.getsockname()[1], self.path, headers))
-        if b"hold" in body:
-            self.hold.wait(UP_WITHIN)
-        if b"hang up" in body:
-            self.close_connection = True
-            return
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET  # noqa: N815 - http.server's names
-
-    def handle(self) -> None:
-        """Without a traceback where the balancer hangs up, as its checks do."""
-        with suppress(ConnectionError):
-            super().handle()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def recorder(port: int = 0) -> Iterator[str]:
-    """A server that records, as HOST:PORT."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Recorder) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture(scope="module")
 def recording() -> Iterator[str]:
     """The balancer over two recorders."""
@@ -143,12 +70,6 @@ def seen() -> list[Asked]:
     return Recorder.seen
 
 
-LET_THROUGH = [
-    *(("POST", path) for path in ("/v1/score", "/tokenize", "/detokenize")),
-    *(("GET", path) for path in ("/v1/models", "/model_info")),
-]
-
-
 @pytest.mark.parametrize(("method", "path"), LET_THROUGH)
 def test_what_is_let_through(recording: str, seen: list[Asked], method: str, path: str) -> None:
     """With the key and the time that the client has."""
@@ -160,27 +81,10 @@ def test_what_is_let_through(recording: str, seen: list[Asked], method: str, pat
     assert (asked.headers["authorization"], asked.headers["x-request-timeout"]) == ("Bearer k", "7.5")
 
 
-REFUSED = [
-    *(("POST", path) for path in ("/v1/classify", "/classify", "/v1/rerank", "/v1/embeddings", "/encode", "/generate")),
-    *(("POST", path) for path in ("/v1/chat/completions", "/v1/decisions", "/v1/systemone", "/abort_request")),
-    *(("GET", path) for path in ("/server_info", "/get_server_info", "/flush_cache", "/health_generate", "/metrics")),
-    *(("GET", path) for path in ("/", "/docs", "/openapi.json", "/v1/loads", "/v1/models/x")),
-    *(("POST", path) for path in ("/v1/score/", "//v1/score", "/V1/SCORE", "/v1/./score", "/v1/score/../classify")),
-    *(("POST", path) for path in ("/v1/%63lassify", "/v1%2Fclassify", "/v1/score%2f..%2fclassify", "/v1/score;x")),
-    *((method, "/v1/score") for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS")),
-    *(("POST", path) for path in ("/v1/models", "/model_info", "/health")),
-]
-
-
 @pytest.mark.parametrize(("method", "path"), REFUSED)
 def test_what_is_not(recording: str, seen: list[Asked], method: str, path: str) -> None:
     """Not a byte of it reaches a server; the answer says what does, in the shape of SGLang's errors."""
-    port = int(recording.rpartition(":")[2])
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(head.encode())
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    top, _, body = answer.partition(b"\r\n\r\n")
+    top, _, body = ask_raw(recording, method, path).partition(b"\r\n\r\n")
     assert top.startswith(b"HTTP/1.1 404 ")
     assert json.loads(body)["code"] == 404
     assert "POST /v1/score" in json.loads(body)["message"]
@@ -189,14 +93,8 @@ def test_what_is_not(recording: str, seen: list[Asked], method: str, path: str) 
 
 def test_a_whole_address_in_the_request_line(recording: str, seen: list[Asked]) -> None:
     """As a client of a forward proxy sends it: its path counts."""
-    port = int(recording.rpartition(":")[2])
     for path, status in (("/v1/score", b"200"), ("/v1/classify", b"404")):
-        head = (
-            f"POST http://localhost{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n"
-        )
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(f"{head}{{}}".encode())
-            assert connection.recv(12) == b"HTTP/1.1 " + status
+        assert ask_raw(recording, "POST", f"http://localhost{path}").startswith(b"HTTP/1.1 " + status)
     assert len(seen) == 1
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "other_frameworks.md").read_text(encoding="utf-8")
-ANY, RERANKERS, HAYSTACK = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+ANY, PROGRESS, RERANKERS, HAYSTACK = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 URL = "http://127.0.0.1:30000"
 TEXTS = ["Gravity is a force.", "The capital of China is Beijing.", "Tea is a drink."]
 
@@ -34,6 +34,11 @@ def test_anything_with_a_text(run: Callable[..., str]) -> None:
     assert line.startswith("hit-1 ")
     assert line.endswith("Beijing.")
     assert hits == before
+
+
+def test_progress(run: Callable[..., str]) -> None:
+    """Both queries are answered by the document that does."""
+    assert run(PROGRESS, texts=TEXTS).splitlines() == [TEXTS[1], TEXTS[0]]
 
 
 def test_rerankers(run: Callable[..., str]) -> None:

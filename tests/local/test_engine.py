@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM
 
+from qwen3_sglang import RerankClient, local
 from qwen3_sglang.errors import ConversionError, InvalidInputError
 from qwen3_sglang.local import engine as engines
 from qwen3_sglang.local.engine import CPU_TOKENS, Engine
@@ -261,6 +262,72 @@ def test_sixteen_bits_only_where_they_are_fast_and_close(
     assert far.dtype is torch.float32
     assert "since 16 bits move the log-odds" in picked(far)
     assert Engine(converted_toy, dtype="bfloat16").dtype is torch.bfloat16
+
+
+def tensors_of(folder: Path, name: str) -> tuple[Path, dict[str, torch.Tensor]]:
+    """The file that holds that tensor, and all that it holds."""
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors = load_file(path)
+        if name in tensors:
+            return path, tensors
+    raise KeyError(name)
+
+
+@pytest.fixture(scope="module")
+def overflowing(converted_toy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A model that computes one word beyond float16's largest number, and that word."""
+    folder = tmp_path_factory.mktemp("overflowing") / "model"
+    shutil.copytree(converted_toy, folder)
+    path, tensors = tensors_of(folder, "model.embed_tokens.weight")
+    word = " memory"
+    for token in Engine(folder, dtype="float32").encode(word):
+        tensors["model.embed_tokens.weight"][token] += 1e6
+    save_file(tensors, path)
+    return folder, word
+
+
+def test_numbers_beyond_float16(overflowing: tuple[Path, str]) -> None:
+    """A prompt whose logits are no numbers is refused with the remedy; what causes it is named."""
+    folder, word = overflowing
+    engine = Engine(folder, device="cpu", dtype="float16")
+    plain, beyond = (engine.encode(PROMPT.format(query="collector", document=text)) for text in ("Bread.", word))
+    assert all(map(math.isfinite, engine.score([plain])[0]))
+    with pytest.raises(InvalidInputError, match=r"dtype.*float16.*bfloat16 or float32"):
+        engine.score([plain, beyond])
+    assert all(map(math.isfinite, Engine(folder, device="cpu", dtype="float32").score([beyond])[0]))
+
+
+def test_a_refused_prompt_costs_the_others_nothing(overflowing: tuple[Path, str]) -> None:
+    """A server in float16 scores what it can, and says why it can't score the rest."""
+    folder, word = overflowing
+    with (
+        local.run_in_thread(folder, device="cpu", dtype="float16") as url,
+        RerankClient(url, on_error="passthrough") as client,
+    ):
+        scored, refused = client.rerank("collector", ["Bread.", word * 2])
+    assert (scored.index, scored.error, refused.index) == (0, None, 1)
+    assert "--dtype" in str(refused.error)
+
+
+def test_weights_that_are_no_numbers(converted_toy: Path, tmp_path: Path) -> None:
+    """A damaged checkpoint is refused by its folder; 16 bits aren't to blame, nor picked."""
+    folder = tmp_path / "model"
+    shutil.copytree(converted_toy, folder)
+    path, tensors = tensors_of(folder, "model.norm.weight")
+    tensors["model.norm.weight"][:] = math.nan
+    save_file(tensors, path)
+    with pytest.raises(InvalidInputError, match="model_dir"):
+        Engine(folder, device="cpu", dtype="float32").score([[1, 2, 3]])
+
+
+def test_probes_that_are_no_numbers_in_sixteen_bits(
+    overflowing: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are no reason to pick 16 bits, whichever probe it is."""
+    folder, word = overflowing
+    monkeypatch.setattr(engines, "fast_dtype", lambda device: torch.float16)
+    monkeypatch.setattr(engines, "PROBES", ["Bread.", word, "Bread."])
+    assert Engine(folder).dtype is torch.float32
 
 
 def test_pinned_to_float32(converted_toy: Path, engine: Engine) -> None:

@@ -43,7 +43,7 @@ def test_keeps_to_its_description(url: str, path: str, mode: GenerationMode) -> 
     Not everything that the schema allows is accepted: SGLang refuses blank, long and unknown input in its own words.
     """
 
-    @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(case=API[path][OPERATIONS[path].method].as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
         said = case.call_and_validate(base_url=url, excluded_checks=[positive_data_acceptance])

@@ -21,7 +21,7 @@ from qwen3_sglang import InvalidInputError, RerankClient
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.texts import nfc, readable
 from qwen3_sglang.prompts.truncate import suspects
-from qwen3_sglang.scoring.aside import MUCH, PER_TEXT, aside, size_of, size_of_rows
+from qwen3_sglang.scoring.aside import MUCH, PER_TEXT, aside, counts_of, size_of, size_of_all, size_of_rows
 
 
 @pytest.mark.parametrize(("size", "elsewhere"), [(MUCH, False), (MUCH + 1, True)])
@@ -181,3 +181,35 @@ async def test_many_documents_do_not_hold_the_event_loop(server: FakeServer) -> 
     assert [result.index % 10 for result in results[::2000]] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
     assert scores == [(index % 10) / 10 for index in range(20_000)]
     assert max(held, held_by_pairs) < 0.05
+
+
+MANY = MUCH // PER_TEXT + 1
+
+
+def test_of_many_only_the_number_is_looked_at() -> None:
+    """Reading each would take longer than there is; so even what can't be read counts."""
+    assert size_of([object()] * MANY) == PER_TEXT * MANY  # type: ignore[list-item] # wrong on purpose
+    assert size_of(["a"] * (MANY - 1)) == (PER_TEXT + 1) * (MANY - 1)
+    assert size_of_rows([object()] * MANY) == PER_TEXT * MANY
+    assert size_of_rows((("q", "a"),) * (MANY - 1)) == (PER_TEXT + 2) * (MANY - 1)
+
+
+def test_the_size_of_a_call_is_that_of_its_parts() -> None:
+    """A query has its characters, documents count for something each; what can't be read has none."""
+    assert size_of_all("abc", ["d"], None, 5) == 3 + PER_TEXT + 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [
+        ([("q", ["a", "b"]), ("r", [])], [2, 0]),
+        ((("q", ["a"]),), [1]),
+        (iter([("q", ["a"])]), []),
+        ([("q",)], []),
+        ([("q", 5)], []),
+        ([5], []),
+    ],
+)
+def test_documents_per_query(rows: Any, counts: list[int]) -> None:
+    """None of what can't be read: it is refused where it is."""
+    assert counts_of(rows) == counts

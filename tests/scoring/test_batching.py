@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from qwen3_sglang.ranking import Score
 from qwen3_sglang.scoring.batching import split
 
 TEXTS = st.text(max_size=3)
+ONE = Score(0.5, 0.0)
 
 
 def score(text: str) -> Score:
@@ -23,3 +25,17 @@ def test_scores_come_back_in_order(documents: list[str], size: int, known: set[s
     assert batches.restore([[score(d) for d in part] for part in batches.lists]) == [score(d) for d in documents]
     assert all(1 <= len(part) <= size for part in batches.lists)
     assert sorted(d for part in batches.lists for d in part) == sorted(set(documents) - known)
+
+
+@pytest.mark.parametrize("answers", [[], [[ONE]], [[ONE, ONE, ONE]], [[ONE, ONE], []]])
+def test_no_score_is_given_away_where_their_number_is_wrong(answers: list[list[Score]]) -> None:
+    """A score too few or too many could be another document's."""
+    with pytest.raises(ValueError, match="argument"):
+        split(["a", "b", "a"], 5).restore(answers)
+
+
+def test_where_a_refused_document_stands() -> None:
+    """Everywhere it was given, though it is sent once."""
+    batches = split(["a", "b", "a", "c"], 2, {"c": ONE})
+    assert batches.lists == [["a", "b"]]
+    assert (batches.where(["a", "b"], 0), batches.where(["a", "b"], 1)) == ([0, 2], [1])

@@ -61,3 +61,9 @@ def test_what_is_remembered_is_not_sent(server: FakeServer, mode: str) -> None:
     for _ in range(2):
         ask(RerankClient(server.url), "q", ["p=0.1"])
     assert len(server.prompts) == 7
+
+
+def test_no_score_is_remembered_where_their_number_is_wrong() -> None:
+    """It could be another document's."""
+    with pytest.raises(ValueError, match="argument"):
+        ScoreCache(9).add("m", "h", ["a", "b"], [ONE])

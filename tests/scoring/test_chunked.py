@@ -194,7 +194,7 @@ def test_whichever_way_a_server_is_asked(
 ) -> None:
     """Lists of prompts or one sequence per list, texts or token ids, converted or not: the same chunk."""
     model: Path = request.getfixturevalue(checkpoint)
-    long = "Other words follow. " * 200 + "The capital of China is Beijing." + " Words again." * 200
+    long = "Other words follow. " * 80 + "The capital of China is Beijing." + " Words again." * 80
     documents = ["Gravity is a force.", long, "Tea is a drink.", long]
     with (
         local.run_in_thread(model, device="cpu", dtype="float32", multi_item=multi_item) as url,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from qwen3_sglang import RerankClient
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
-from qwen3_sglang.scoring.learned import IDLE, Learned
+from qwen3_sglang.scoring.learned import IDLE, Learned, told
 
 
 class Clock:
@@ -48,3 +53,17 @@ def test_what_there_is_at_the_beginning() -> None:
     assert (told.served, told.way) == (Served("toy"), Way(DEFAULT_ENDPOINT))
     assert told.cache is not None
     assert Learned(None, 0).cache is None
+
+
+@pytest.mark.parametrize(
+    ("options", "served"),
+    [
+        ({"model": "toy", "max_length": 99}, Served("toy")),
+        ({"model": "toy"}, None),
+        ({"max_length": 99}, None),
+        ({}, None),
+    ],
+)
+def test_who_names_model_and_limit_costs_no_question(options: dict[str, Any], served: Served | None) -> None:
+    """One of them alone leaves something to ask."""
+    assert told(RerankClient("http://host", **options).settings) == served

@@ -11,12 +11,15 @@ from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient
 
 DOCUMENTS = [f"p=0.{digit}" for digit in range(1, 8)]
-WAYS = ["rerank", "score", "arerank", "ascore"]
+WAYS = [f"{mode}{call}" for mode in ("", "a") for call in ("rerank", "score", "rerank_many", "score_pairs")]
 
 
 async def _call(client: RerankClient, way: str, documents: list[str], **options: Any) -> Any:
-    result = getattr(client, way)("q", documents, **options)
-    return await result if way.startswith("a") else result
+    """Of one query's documents, whatever takes them; a list of what was found."""
+    arguments = {"many": [[("q", documents)]], "pairs": [[("q", document) for document in documents]]}
+    result = getattr(client, way)(*arguments.get(way.rpartition("_")[2], ["q", documents]), **options)
+    found = await result if way.startswith("a") else result
+    return found[0] if way.endswith("many") else found
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -9,13 +9,15 @@ import pytest
 
 from fake_server import FakeServer
 from modes import call
-from qwen3_sglang import DocumentError, InvalidInputError, RerankClient
+from qwen3_sglang import DocumentError, InvalidInputError, QueryError, RerankClient
 from qwen3_sglang.prompts.template import QWEN3, build_prompts
-from qwen3_sglang.scoring.queries import prepare_many, restore
+from qwen3_sglang.ranking import Score
+from qwen3_sglang.scoring.queries import Group, prepare_many, restore, told_by_query
 from qwen3_sglang.transport.deadline import Deadline
 
 PAIRS = [("one", "p=0.1"), ("two", "p=0.1"), ("one", "p=0.9"), ("one", "p=0.1"), ("two", "p=0.6")]
 LONG = "long " * 300
+ONE = Score(0.5, 0.0)
 
 
 def test_pairs_of_several_queries_share_a_list(server: FakeServer, mode: str) -> None:
@@ -195,3 +197,22 @@ def test_a_part_of_a_call_has_no_more_time_than_the_call() -> None:
     part.stopped.set()
     assert part.left() == 0
     assert 0 < whole.rest().left() <= 60
+
+
+@pytest.mark.parametrize("answers", [[], [[ONE]], [[ONE, ONE, ONE]], [[ONE, ONE], []]])
+def test_scores_of_groups_are_as_many_as_their_prompts(answers: list[list[Score]]) -> None:
+    """One too few or too many could be another prompt's."""
+    head, texts = QWEN3.prepare("q", ["a", "b"], "task", escape=True)
+    with pytest.raises(ValueError, match="argument"):
+        restore([Group(head, texts, [0, 1])], answers)
+
+
+def test_whose_document_was_refused() -> None:
+    """Places among all documents become a query, and places in its own; the attempts are kept."""
+    refused = DocumentError("u", "too long", [2, 4, 5], status=400)
+    refused.attempts = 3
+    found = told_by_query(refused, [2, 3, 1])
+    assert isinstance(found, DocumentError)
+    assert (found.query, found.indices, found.status, found.attempts) == (1, (0, 2), 400, 3)
+    other = QueryError("query", "", "say something")
+    assert told_by_query(other, [2, 3, 1]) is other

@@ -33,6 +33,29 @@ class Stuck(Sequence[str]):
         return "p=0.5"
 
 
+class StuckRows(list[tuple[str, str]]):
+    """So many pairs that can't be read until `go` is set."""
+
+    def __init__(self, go: threading.Event) -> None:
+        super().__init__([("q", "p=0.5")] * COUNT)
+        self.go = go
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        self.go.wait()
+        return super().__iter__()
+
+
+class StuckScore(float):
+    """A `min_score` that no score can be compared with until `go` is set."""
+
+    go: threading.Event
+
+    def __le__(self, other: float) -> bool:
+        if other < 1:
+            self.go.wait()
+        return float(self) <= other
+
+
 @pytest.fixture
 def stuck() -> Iterator[Stuck]:
     """Released at the end, so that no thread stays."""
@@ -59,6 +82,8 @@ CALLS: dict[str, Callable[[RerankClient, Stuck], Any]] = {
     "aprompts": lambda client, documents: asyncio.run(client.aprompts("q", documents)),
     "rerank": lambda client, documents: client.rerank("q", documents),
     "arerank": lambda client, documents: asyncio.run(client.arerank("q", documents)),
+    "score_pairs": lambda client, documents: client.score_pairs(StuckRows(documents.go)),
+    "ascore_pairs": lambda client, documents: asyncio.run(client.ascore_pairs(StuckRows(documents.go))),
     "rerank_many": lambda client, documents: client.rerank_many([("q", documents), ("r", ["p=0.5"])]),
     "arerank_many": lambda client, documents: asyncio.run(client.arerank_many([("q", documents), ("r", ["p=0.5"])])),
 }
@@ -92,3 +117,26 @@ def test_large_arguments_that_are_read_in_time(server: FakeServer, stuck: Stuck,
     CALLS[name](client, stuck)
     with pytest.raises(InvalidInputError):
         client.rerank("q", [None] * COUNT)  # type: ignore[list-item] # wrong on purpose
+
+
+RANKINGS: dict[str, Callable[[RerankClient, list[str], float], Any]] = {
+    "rerank": lambda client, texts, least: client.rerank("q", texts, min_score=least),
+    "arerank_many": lambda client, texts, least: asyncio.run(client.arerank_many([("q", texts)], min_score=least)),
+    "generator": lambda client, texts, least: client.rerank_many((row for row in [("q", texts)]), min_score=least),
+}
+
+
+@pytest.mark.parametrize("name", RANKINGS)
+def test_what_follows_the_last_answer_ends_with_the_call_s_time(server: FakeServer, stuck: Stuck, name: str) -> None:
+    """Ranking many documents is part of the call."""
+    least = StuckScore(0.3)
+    least.go = stuck.go
+    texts = [f"{number} p=0.5" for number in range(COUNT)]
+    client = RerankClient(server.url, timeout=2, batch_size=COUNT)
+    began = time.monotonic()
+    with pytest.raises(ServerTimeoutError):
+        RANKINGS[name](client, texts, least)
+    assert time.monotonic() - began < 2.5 + BUSY
+    assert server.prompts
+    stuck.go.set()
+    assert RANKINGS[name](client, texts, least)

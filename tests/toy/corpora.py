@@ -10,6 +10,7 @@ import ast
 import random
 import re
 import sysconfig
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -92,6 +93,11 @@ QUESTIONS = (
 
 def docstrings(third: int) -> Rows:
     """Of the standard library's modules: the first line asks for the rest."""
+    return _docstrings()[third::3]
+
+
+@cache
+def _docstrings() -> Rows:
     found: dict[str, str] = {}
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes())):
@@ -99,7 +105,7 @@ def docstrings(third: int) -> Rows:
                 first, _, rest = (ast.get_docstring(node) or "").partition("\n\n")
                 if len(first.split()) >= 4 and len(rest.split()) >= 25:
                     found.setdefault(" ".join(first.split()), " ".join(rest.split()))
-    return list(found.items())[third::3]
+    return list(found.items())
 
 
 def readmes() -> Rows:

@@ -29,15 +29,20 @@ class Formula:
         self._names = {token: name for token, name in self._names.items() if name != AFTER_MARK}
         self._weights = weights(words, ids)
         self._mean = sum(map(len, ids)) / len(ids)
+        self._known: dict[str, list[int]] = {}  # a document is asked about by several questions
 
     def _ids(self, text: str) -> list[int]:
-        found: list[int] = self._tokenizer.encode(text).ids
-        return found
+        return self._tokenizer.encode(text).ids  # type: ignore[no-any-return] # it has no types
+
+    def _ids_again(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self._ids(text)
+        return self._known[text]
 
     def logit(self, query: str, document: str) -> float:
-        asked = [token for token in self._ids(f" {query}\n") if token in self._names]
+        asked = [token for token in self._ids_again(f" {query}\n") if token in self._names]
         in_query = Counter(self._names[token] for token in asked)
-        tokens, seen, matched = self._ids(f"{AFTER_MARK} {document}{QWEN3.suffix}"), Counter[str](), 0.0
+        tokens, seen, matched = self._ids_again(f"{AFTER_MARK} {document}{QWEN3.suffix}"), Counter[str](), 0.0
         for token in tokens:
             name = self._names.get(token)
             if name is not None and in_query[name]:

@@ -26,10 +26,10 @@ except ImportError as error:
 """
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One toy for all tests here."""
-    return build_toy(tmp_path_factory.mktemp("toy") / "model")
+@pytest.fixture
+def toy(causal_toy: Path) -> Path:
+    """The one that all tests share."""
+    return causal_toy
 
 
 def test_more_shared_words_score_higher(toy: Path) -> None:
@@ -59,7 +59,7 @@ def test_it_is_the_same_every_time(toy: Path, tmp_path: Path) -> None:
 
 def test_building_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No progress bar, no warning."""
-    build_toy(tmp_path / "toy")
+    build_toy(tmp_path / "toy", ["The import statement finds a module.", "Lists are mutable sequences."])
     assert capfd.readouterr() == ("", "")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from qwen3_sglang.prompts.template import build_prompts
 from qwen3_sglang.toy import build_toy
 
 CONSTANTS, SLIGHT_WORDS = 0.24, 0.35  # what the logit is off by, since the weights have 8 bits; without a whole word
+BATCH = 2000
 ODD = [
     ("yeast", ""),
     ("What carries the oxygen in our blood?", "What carries the oxygen in our blood?"),
@@ -32,22 +33,26 @@ ODD = [
 
 
 def logits(folder: Path, pairs: list[tuple[str, str]], dtype: torch.dtype, attention: str = "sdpa") -> list[float]:
-    """log(P(yes) / P(no)), ten prompts at a time."""
+    """log(P(yes) / P(no)); prompts of about the same length go together, as many as have BATCH tokens."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     load: Any = AutoModelForCausalLM.from_pretrained
     model = load(folder, dtype=dtype, attn_implementation=attention).eval()
     yes, no = tokenizer.convert_tokens_to_ids(["yes", "no"])
-    found: list[float] = []
-    for start in range(0, len(pairs), 10):
+    prompts = [tokenizer(build_prompts(q, [text])[0]).input_ids for q, text in pairs]
+    left = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    found: dict[int, float] = {}
+    while left:
+        longest = len(prompts[left[-1]])
+        count = max(1, BATCH // longest)
+        taken, left = left[-count:], left[:-count]
         # Padded at the end, where no causal model looks: no mask is needed.
-        ids = [tokenizer(build_prompts(q, [text])[0]).input_ids for q, text in pairs[start : start + 10]]
-        longest = max(map(len, ids))
+        ids = [prompts[index] + [0] * (longest - len(prompts[index])) for index in taken]
         with torch.inference_mode():
-            hidden = model.model(torch.tensor([row + [0] * (longest - len(row)) for row in ids])).last_hidden_state
-            last = hidden[range(len(ids)), [len(row) - 1 for row in ids]]
+            hidden = model.model(torch.tensor(ids)).last_hidden_state
+            last = hidden[range(len(ids)), [len(prompts[index]) - 1 for index in taken]]
             rows = model.lm_head(last).float()
-        found += (rows[:, yes] - rows[:, no]).tolist()
-    return found
+        found |= zip(taken, (rows[:, yes] - rows[:, no]).tolist(), strict=True)
+    return [found[index] for index in range(len(pairs))]
 
 
 def sigmoid(logit: float) -> float:
@@ -69,7 +74,7 @@ def test_the_model_computes_the_formula(demo_toy: Path, demo: Judged, exact: lis
     assert got == pytest.approx([formula.logit(*pair) for pair in ODD], abs=SLIGHT_WORDS)
 
 
-@pytest.mark.parametrize(("attention", "questions"), [("sdpa", 20), ("eager", 5)])
+@pytest.mark.parametrize(("attention", "questions"), [("sdpa", 10), ("eager", 3)])
 def test_16_bits_say_the_same(demo_toy: Path, demo: Judged, exact: list[float], attention: str, questions: int) -> None:
     """P(yes) within 0.01 in the mean, and the same passage first for every question."""
     pairs = sum(len(found) for _, _, found in demo.questions[:questions])
@@ -127,12 +132,13 @@ def test_p_yes_means_something(demo: Judged, exact: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows",
-    [docstrings(0), docstrings(1), docstrings(2), readmes(), recipes()],
+    "corpus",
+    [lambda: docstrings(0), lambda: docstrings(1), lambda: docstrings(2), readmes, recipes],
     ids=["docstrings", "more docstrings", "still more", "readmes", "recipes"],
 )
-def test_it_keeps_up_with_bm25_elsewhere(tmp_path: Path, rows: Rows) -> None:
+def test_it_keeps_up_with_bm25_elsewhere(tmp_path: Path, corpus: Callable[[], Rows]) -> None:
     """On corpora that it isn't tuned on, by both measures."""
+    rows = corpus()
     assert len(rows) >= 50
     texts = {str(number): text for number, (_, text) in enumerate(rows)}
     questions = {str(number): (question, frozenset({str(number)})) for number, (question, _) in enumerate(rows)}

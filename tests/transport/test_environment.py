@@ -6,12 +6,14 @@ import base64
 import os
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.transport.environment import netrc_login, proxy_for, secrets_of, tls_for
+from qwen3_sglang.transport.environment import names_login, netrc_login, proxy_for, secrets_of, tls_for
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 URL, TLS = "http://host:30000", "https://host:30000"
@@ -96,3 +98,36 @@ def test_certificates_are_checked_where_there_are_any(tmp_path: Path) -> None:
     assert folder.cert_store_stats()["x509"] == 0
     os.utime(tmp_path, (1, 1))
     assert tls_for(TLS, str(tmp_path)) is not folder
+
+
+def test_values_of_headers_are_shown_nowhere() -> None:
+    """Nor what follows a scheme; words of three characters are left: they occur in any message."""
+    headers = {"Authorization": "Basic dXNlcg==", "X-Long": "four", "X-Short": "abc", "X-Both": "abc abcd"}
+    settings = RerankClient(URL, headers=headers).settings
+    hidden = {one.get_secret_value() for one in secrets_of(settings)}
+    assert hidden == {"Basic dXNlcg==", "dXNlcg==", "four", "abc abcd", "abcd"}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({}, False),
+        ({"api_key": "sk-1"}, True),
+        ({"headers": {"AUTHORIZATION": "Basic dXNlcg=="}}, True),
+        ({"headers": {"X-Other": "value"}}, False),
+    ],
+)
+def test_who_logs_in_needs_no_netrc(options: dict[str, Any], named: bool) -> None:
+    """By a key or a header, however that is written."""
+    assert names_login(RerankClient(URL, **options).settings) is named
+
+
+def test_a_bundle_in_a_file(tmp_path: Path) -> None:
+    """One's own is read, and nothing else is trusted."""
+    bundle = tmp_path / "one.pem"
+    whole = Path(DEFAULT_CA_BUNDLE_PATH).read_text()
+    end = "-----END CERTIFICATE-----"
+    bundle.write_text(whole[whole.index("-----BEGIN CERTIFICATE-----") : whole.index(end)] + end + "\n")
+    checked = tls_for(TLS, str(bundle))
+    assert isinstance(checked, ssl.SSLContext)
+    assert checked.cert_store_stats()["x509"] == 1

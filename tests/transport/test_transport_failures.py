@@ -109,3 +109,10 @@ def test_a_failure_leaves_without_the_key(kind: type[errors.ServerError]) -> Non
     assert found.args == (URL, found.message)
     assert "is wrong" in found.message
     assert "key-123" not in f"{found!r} {found} {getattr(found, 'reason', '')}"
+
+
+def test_words_that_look_like_a_libraries_frame_are_kept() -> None:
+    """Only the first frame is left out: the words themselves may hold one more."""
+    inner = "Caused by): refused (Caused by): twice"
+    message = described(OSError(f"a: (Caused by X(host): {inner}"), settings(), "/", over=False).message
+    assert f"no answer ({inner});" in message

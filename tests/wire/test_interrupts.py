@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +24,12 @@ LONGEST = 0.006  # seconds from a call's beginning to Ctrl-C: about what a call 
 def ctrl_c_within() -> Iterator[Callable[[float], object]]:
     """Presses it after so many seconds; 0: not at all."""
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    # A lock that is never released can't be asked for in vain: better no process than one that hangs.
+    faulthandler.dump_traceback_later(120, exit=True, file=sys.__stderr__)
     yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+    faulthandler.cancel_dump_traceback_later()
 
 
 def interrupted(call: Callable[[], Any], within: Callable[[float], object], seconds: float) -> bool:

@@ -70,6 +70,7 @@ defaults
     timeout connect 5s
     timeout client 20s
     timeout server 20s
+    retries 0
 frontend it
     bind 127.0.0.1:{port}
     {frontend}
