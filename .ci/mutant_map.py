@@ -113,9 +113,9 @@ class Map:
         or in a fixture, is recorded for one test at most.
         """
         runs = {test for one in _statement(path, line) for test in self._lines[path][one]}
-        near = {test for tests in self._lines[path].values() for test in tests} - runs | self._always
+        near = {test for tests in self._lines[path].values() for test in tests} - runs
         own = Path(path).stem
-        chosen = _affordable(runs, MOST, own) + _affordable(near, ELSEWHERE, own)
+        chosen = [*_affordable(runs, MOST, own), *_affordable(near, ELSEWHERE, own), *self._always]
         first = _affordable([test for test in chosen if test in runs] or chosen, FIRST, own)
         rest = [test for test in chosen if test not in set(first)]
         return [_by_file(tests, own) for tests in (first, rest) if tests]
