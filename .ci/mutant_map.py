@@ -95,12 +95,12 @@ class Map:
     def add(self, made: dict[str, Any]) -> None:
         """Take in what was recorded of one test file; a test that fails without a mutant says nothing."""
         self.modules |= dict.fromkeys(made["loaded"])
+        sound = set(made["seconds"]) - set(made["failed"])
+        # Each of these, also one that runs no line which another hasn't; 0 seconds, once the modules are loaded.
+        self._always |= {Test(name, 0.0) for name in sound if name.startswith(f"{ALWAYS}::")}
         for name, files in made["tests"].items():
             test = Test(name, made["seconds"].get(name, 0.0))
-            if name in made["failed"]:
-                continue
-            if test.file == ALWAYS:
-                self._always.add(Test(name, 0.0))  # once the modules are loaded
+            if name not in sound or test.file == ALWAYS:
                 continue
             for path, lines in files.items():
                 for line in lines:
@@ -113,9 +113,9 @@ class Map:
         or in a fixture, is recorded for one test at most.
         """
         runs = {test for one in _statement(path, line) for test in self._lines[path][one]}
-        near = {test for tests in self._lines[path].values() for test in tests} - runs | self._always
+        near = {test for tests in self._lines[path].values() for test in tests} - runs
         own = Path(path).stem
-        chosen = _affordable(runs, MOST, own) + _affordable(near, ELSEWHERE, own)
+        chosen = [*_affordable(runs, MOST, own), *_affordable(near, ELSEWHERE, own), *self._always]
         first = _affordable([test for test in chosen if test in runs] or chosen, FIRST, own)
         rest = [test for test in chosen if test not in set(first)]
         return [_by_file(tests, own) for tests in (first, rest) if tests]

@@ -7,6 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from cosmic_ray.ast import get_ast
@@ -103,7 +104,18 @@ def draw(room: str, count: int, chance: random.Random) -> list[Mutant]:
     if room == "convert":
         files = [file for file in files if file.name != "head.py"]
     found = [mutants for file in files for _, mutants in sorted(_places(room, file).items())]
-    return [chance.choice(mutants) for mutants in chance.sample(found, min(count, len(found)))]
+    shuffled = (chance.sample(mutants, len(mutants)) for mutants in chance.sample(found, len(found)))
+    valid = (next(filter(_is_python, mutants), None) for mutants in shuffled)
+    return list(islice(filter(None, valid), count))
+
+
+def _is_python(mutant: Mutant) -> bool:
+    """Whether it can be compiled; any test would notice one that can't, so it says nothing of the tests."""
+    try:
+        compile(mutant.broken((ROOT / mutant.path).read_text()), mutant.path, "exec")
+    except (SyntaxError, AttributeError):  # the second is cosmic-ray's, of `except package.Error`
+        return False
+    return True
 
 
 def tests_of(room: str) -> list[str]:

@@ -26,6 +26,7 @@ class FakeServer(ThreadingHTTPServer):
     fault: tuple[int, dict[str, Any]] | None = None
     refuses: str | None = None
     lists_models = True
+    owner: str | None = None  # who made the server, as its list of models says
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -58,7 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.lists_models:
             self._send({"error": {"message": "not found"}}, 404)
             return
-        self._send({"object": "list", "data": [{"id": "toy", "object": "model", "max_model_len": 8192}]})
+        card = {"id": "toy", "object": "model", "max_model_len": 8192}
+        if self.server.owner is not None:
+            card["owned_by"] = self.server.owner
+        self._send({"object": "list", "data": [card]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

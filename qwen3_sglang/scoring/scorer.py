@@ -86,7 +86,7 @@ class Scorer:
     def _within(self, deadline: Deadline | None, decide: Callable[[], Step[T]]) -> Step[T]:
         return decide() if deadline is None else self._transport.drive(computed(decide), deadline)
 
-    async def arun(self, work: Work[T], size: int = 0, deadline: Deadline | None = None) -> T:
+    async def arun(self, work: Work[T], size: int, deadline: Deadline | None) -> T:
         """`run` on the running event loop, which isn't held by work of that `size`. Raises: as `run`."""
         try:
             return await self._transport.within(self._drive(work, size), deadline)

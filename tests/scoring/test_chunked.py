@@ -16,7 +16,11 @@ from fake_server import FakeServer
 from modes import call
 from qwen3_sglang import RerankClient, local
 from qwen3_sglang.errors import DocumentError, QueryError
+from qwen3_sglang.prompts.chunks import Divided
 from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.ranking import Score
+from qwen3_sglang.scoring.chunked import Parted, in_own_text
+from qwen3_sglang.scoring.progress import Progress
 
 QUERY = "which? p=0.05"  # the score of a chunk that says nothing itself
 FILLER = "and many other words "
@@ -207,3 +211,20 @@ def test_whichever_way_a_server_is_asked(
     assert found[0].chunk is not None
     assert "capital of China is Beijing." in long[found[0].chunk.start : found[0].chunk.end]
     assert [(one.chunk, one.truncated) for one in found[2:]] == [(None, False)] * 2
+
+
+@pytest.mark.parametrize(
+    ("owners", "parts"), [([0], [["a"]]), ([0, 0, 0], [["a"]]), ([0, 0], []), ([0, 0], [["a"]] * 2)]
+)
+def test_chunks_owners_and_lists_are_as_many_as_each_other(owners: list[int], parts: list[list[str]]) -> None:
+    """Else a document would be told as done too early, or never."""
+    parted = Parted(["ab"], [Divided([(0, 1), (1, 2)])], ["a", "b"], owners)
+    with pytest.raises(ValueError, match="argument"):
+        parted.watched([iter(())], parts, Progress(lambda *_: None, 1))  # type: ignore[list-item] # never run
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_chunks_are_told_in_the_text_of_their_own_document(count: int) -> None:
+    """There is one document per outcome; else a chunk could be looked for in another's."""
+    with pytest.raises(ValueError, match="argument"):
+        in_own_text([Score(0.5, 0.0)], ["a"] * count, QWEN3)

@@ -93,3 +93,15 @@ def test_no_documents_cost_no_request(server: FakeServer, mode: str) -> None:
     assert call(mode, client, "rerank", "q", []) == []
     assert call(mode, client, "prompts", "q", []) == []
     assert server.asked == []
+
+
+@pytest.mark.parametrize(("owner", "endpoint", "asked"), [("vllm", "classify", False), ("sglang", "v1/classify", True)])
+def test_only_sglang_says_which_way_it_runs(server: FakeServer, owner: str, endpoint: str, asked: bool) -> None:
+    """vLLM isn't asked at addresses that it doesn't have; a named endpoint asks nothing until the way is wanted."""
+    server.owner = owner
+    client = RerankClient(server.url, endpoint=endpoint)
+    if asked:
+        assert client.score("q", ["p=0.4"]) == [0.4]
+        assert server.questions == []
+    assert client.way().endpoint == endpoint
+    assert bool(server.questions) is asked
