@@ -22,6 +22,11 @@ class Slots:
         self._lock = threading.RLock()  # the garbage collector may free a lost slot wherever this is held
 
     @property
+    def free(self) -> int:
+        """How many nobody has."""
+        return self._free
+
+    @property
     def waiting(self) -> int:
         """Threads that wait for one."""
         return len(self._turns)
