@@ -66,10 +66,11 @@ def test_ctrl_c_at_any_place(
 
 
 def _ended() -> bool:
-    """Whether no thread of a call is left."""
+    """Whether no thread of a call is left. One that Ctrl-C kept from being started is enumerated for ever."""
     until = time.monotonic() + 10
-    while any(thread.name == "qwen3-sglang" for thread in threading.enumerate()):
+    while any(thread.name == "qwen3-sglang" and thread.is_alive() for thread in threading.enumerate()):
         if time.monotonic() > until:
+            faulthandler.dump_traceback(all_threads=True)
             return False
         threading.Event().wait(0.01)
     return True
