@@ -23,10 +23,10 @@ How each part is computed::
 
 It is wired to survive bfloat16, which keeps 8 bits: what decides is a power of two; a token's squares sum up to
 WIDTH, so that normalising leaves the values as they are; a word has the same norm in the query and in the document,
-so that both are rounded alike; the terms that must cancel are equal bit by bit.
-
-Real SGLang 0.5.23 in bfloat16 on a CPU moves P(yes) of the demo's 198 pairs by 0.0014 in the mean, by 0.015 at most,
-and no question's first passage."""
+so that both are rounded alike; the terms that must cancel are equal bit by bit. Real SGLang
+0.5.23 in bfloat16 on a CPU moves P(yes) of the demo's 198 pairs by 0.0014 in the mean and by 0.015 at most, and no
+question's first passage.
+"""
 
 from __future__ import annotations
 
