@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -197,7 +198,9 @@ def report(outcomes: Sequence[Outcome]) -> int:
 def cli() -> str:
     """Return what runs `qwen3-sglang` in this shell: its name, or its path where the environment isn't activated."""
     beside = Path(sys.executable).parent / "qwen3-sglang"
-    return "qwen3-sglang" if shutil.which("qwen3-sglang") or not beside.exists() else os.path.relpath(beside)
+    if shutil.which("qwen3-sglang") or not beside.exists():
+        return "qwen3-sglang"
+    return shlex.quote(os.path.relpath(beside))
 
 
 def what_next(options: argparse.Namespace) -> None:

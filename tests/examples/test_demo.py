@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -42,8 +43,11 @@ def demo() -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
-def test_demo_with_the_toy(demo: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_with_the_toy(
+    demo: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A line per step, three questions whole, the others in one table, the verdict, what next."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # else lines hold its path
     assert demo.main([]) == 0
     out = capsys.readouterr().out
     steps = [line.split()[1] for line in out.splitlines() if line.startswith("- ")]

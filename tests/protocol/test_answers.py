@@ -220,6 +220,7 @@ def test_the_edges_of_what_is_a_score(parse: Any, probs: list[float], label: str
         (row(probs=[]), errors.ModelMismatchError, "where a reranker has two"),
         (row(probs="ab"), errors.ProtocolError, "has no probabilities: ab"),
         (row(classes=1), errors.ModelMismatchError, "where a reranker has two"),
+        (row(probs=[0.007, 0.008] * 512, classes=1024), errors.ModelMismatchError, "without --is-embedding"),
         (row(7), errors.ProtocolError, "row 0 is out of place"),
         ({**row(), "index": None}, errors.ProtocolError, "row 0 is out of place"),
     ],
