@@ -116,11 +116,13 @@ class _Reading:
 
     def advance(self, end: int, after: int, most: int) -> bool:
         """Whether there is more to look for, now that in `rest` a chunk ends, and the one after it begins, there."""
-        start, stop, done = self._start, self._start + end, self.spans[-1][1] if self.spans else 0
+        start, stop = self._start, self._start + end
         if end == self._look < self._longest and stop < len(self.text):  # more may fit
             self._look = min(2 * self._look, self._longest)
             return True
-        if self.spans and stop <= done:  # the next character has no room beside the overlap, or none at all
+        if self.spans and stop <= (
+            done := self.spans[-1][1]
+        ):  # the next character has no room beside the overlap, or none at all
             self._start = done
             return start < done
         self.spans.append((start, stop))

@@ -121,6 +121,16 @@ def test_an_overlap_too_large_is_half_of_what_fits(tokenizer: LocalTokenizer) ->
         assert after > start
 
 
+@pytest.mark.parametrize(("overlap", "shared"), [(0, 0), (1, 4), (10, 40), (12, 48), (13, 50), (128, 50)])
+def test_the_overlap_in_bytes(overlap: int, shared: int) -> None:
+    """Four bytes per token that was asked for, and half of what fits at most."""
+    room = 100
+    [found] = divide_bytes(HEAD, ["x" * 1000], len(HEAD.prompt("").text.encode()) + room, Chunking(overlap, MANY))
+    step = room - shared
+    starts = range(0, 1000 - room + step, step)
+    assert found.spans == [(start, min(start + room, 1000)) for start in starts]
+
+
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_what_follows_the_last_chunk_is_not_read(tokenizer: LocalTokenizer, most: int) -> None:
     """Chunks begin at the document's start; by bytes too."""
@@ -203,3 +213,21 @@ def test_offsets_into_escaped_texts() -> None:
         offsets = tokens.unbroken(text, range(len(broken) + 1))
         kept = [broken[:place].replace(" ", "") for place in range(len(broken) + 1)]
         assert [text[:offset] for offset in offsets] == kept
+
+
+def test_offsets_look_at_no_more_than_they_reach() -> None:
+    """Of a long text the start alone, up to the last offset and the longest token that may begin there."""
+
+    class Watched(str):
+        """Notes which slice is taken."""
+
+        __slots__ = ("taken",)
+
+        def __getitem__(self, key: Any) -> str:
+            self.taken = key
+            return str(self)[key]
+
+    tokens = SpecialTokens(("<|im_end|>", "<think>"))
+    text = Watched("<think>" * 100)
+    assert tokens.unbroken(text, [0, 9, 50]) == [0, 8, 43]
+    assert text.taken == slice(None, 50 + len("<|im_end|>"))

@@ -36,6 +36,19 @@ def test_template_is_qwens_own() -> None:
     assert build_prompts("What is the capital of China?", ["Beijing."]) == [EXPECTED]
 
 
+def test_the_models_own_figures() -> None:
+    """The length that Qwen recommends, the longest token of its vocabulary, and its tokens for "no" and "yes"."""
+    assert (QWEN3.max_length, QWEN3.longest_token) == (8192, 128)
+    assert dict(zip(QWEN3.answers, QWEN3.answer_ids or (), strict=True)) == {"no": 2152, "yes": 9693}
+
+
+def test_a_template_of_ones_own_has_the_same_limits() -> None:
+    """Where it names none; the ids of its answers aren't known."""
+    own = Template((Slot.QUERY,), "?")
+    assert (own.max_length, own.longest_token, own.answers, own.answer_ids) == (8192, 128, ("no", "yes"), None)
+    assert (own.joint, own.special_tokens) == ("", ())
+
+
 def test_instruction_is_changeable() -> None:
     """Another task takes the instruction's place and nothing else's."""
     [prompt] = build_prompts("q", ["d"], "Find code")
@@ -198,6 +211,9 @@ def test_parts_are_no_part_of_a_prompts_identity() -> None:
         ({"start": (Slot.QUERY,), "instruction": " "}, "template.instruction"),
         ({"start": (Slot.QUERY,), "max_length": 0}, "template.max_length"),
         ({"start": (Slot.QUERY,), "longest_token": 0}, "template.longest_token"),
+        ({"start": (Slot.QUERY,), "answer_ids": (5, 5)}, "template.answer_ids"),
+        ({"start": (Slot.QUERY,), "answer_ids": (5,)}, "template.answer_ids"),
+        ({"start": (Slot.QUERY,), "answer_ids": (5, 6, 7)}, "template.answer_ids"),
     ],
 )
 def test_a_template_that_cannot_work_is_named(options: dict[str, Any], field: str) -> None:

@@ -43,6 +43,12 @@ def test_a_start_of_nfc(text: str, length: int) -> None:
     assert min(length, len(whole)) <= len(found)
 
 
+@pytest.mark.parametrize(("length", "slices"), [(1, 1), (SLICE, 1), (SLICE + 1, 2), (2 * SLICE + 1, 3), (9 * SLICE, 3)])
+def test_no_more_of_nfc_is_made_than_is_asked_for(length: int, slices: int) -> None:
+    """By whole slices, so that the rest of a huge text costs nothing."""
+    assert len(nfc("ab" * (3 * SLICE // 2), length)) == slices * SLICE
+
+
 def test_every_combining_mark_is_one() -> None:
     """Of whatever Unicode this Python knows; those as well that only their decomposition shows to be one."""
     marks = [c for c in EVERY if unicodedata.combining(unicodedata.normalize("NFD", c)[0])]
@@ -92,6 +98,13 @@ def test_only_a_blank_query_is_run_time_data(field: str, value: object, kind: ty
     with pytest.raises(InvalidInputError) as caught:
         check_text(field, value)
     assert type(caught.value) is kind
+
+
+def test_a_text_that_starts_with_a_million_spaces_is_blank() -> None:
+    """No prompt has room for what follows them; with one space fewer, it is a text."""
+    with pytest.raises(QueryError, match="blank"):
+        check_text("query", " " * 2**20 + "x")
+    check_text("query", " " * (2**20 - 1) + "x")
 
 
 def test_a_subclass_of_str_is_a_string() -> None:

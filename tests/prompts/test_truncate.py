@@ -233,7 +233,7 @@ def test_odd_texts_take_linear_time(tokenizer: LocalTokenizer, name: str) -> Non
     assert time.process_time() - started < 10
 
 
-@pytest.mark.parametrize("counts", [lambda text: 10**4, lambda text: len(text) * 9])
+@pytest.mark.parametrize("counts", [lambda text: 10**4, lambda text: len(text) * 9, lambda text: 401])
 def test_a_tokenizer_that_counts_at_random_comes_to_an_end(counts: Any) -> None:
     """However much it says that a prompt has: no endless cutting."""
 
@@ -283,15 +283,21 @@ def test_a_panic_inside_a_tokenizer(
     assert [(prompt.tokens, prompt.truncated) for prompt in prompts] == [(None, True), (None, False)]
 
 
-def test_ctrl_c_inside_a_tokenizer_is_no_failure_of_it() -> None:
-    """It is the caller's."""
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_what_ends_a_program_is_no_failure_of_a_tokenizer(kind: type[BaseException]) -> None:
+    """Ctrl-C and the like are the caller's."""
 
     class Interrupted:
         def encode_batch(self, texts: list[str], add_special_tokens: bool) -> Any:
-            raise KeyboardInterrupt
+            raise kind
 
-    with pytest.raises(KeyboardInterrupt):
+        def decode_batch(self, ids: list[list[int]], skip_special_tokens: bool) -> Any:
+            raise kind
+
+    with pytest.raises(kind):
         LocalTokenizer(Interrupted()).encode(["d"])
+    with pytest.raises(kind):
+        LocalTokenizer(Interrupted()).decode([[1]])
 
 
 @pytest.mark.parametrize("where", ["", "tokenizer.json"])
