@@ -90,12 +90,14 @@ class Map:
     def __init__(self) -> None:
         self._lines: dict[str, dict[int, set[Test]]] = defaultdict(lambda: defaultdict(set))
         self._always: set[Test] = set()
+        self._all: set[Test] = set()
         self.modules: dict[str, None] = {}  # of others, in the order in which they are loaded
 
     def add(self, made: dict[str, Any]) -> None:
         """Take in what was recorded of one test file; a test that fails without a mutant says nothing."""
         self.modules |= dict.fromkeys(made["loaded"])
         sound = set(made["seconds"]) - set(made["failed"])
+        self._all |= {Test(name, made["seconds"][name]) for name in sound}
         # Each of these, also one that runs no line which another hasn't; 0 seconds, once the modules are loaded.
         self._always |= {Test(name, 0.0) for name in sound if name.startswith(f"{ALWAYS}::")}
         for name, files in made["tests"].items():
@@ -109,12 +111,14 @@ class Map:
     def rounds(self, path: str, line: int) -> list[list[Test]]:
         """The tests to try, in two rounds: a few quick ones, then the others.
 
-        After those that run the line come some that run others of its file: what runs once and is kept, at import
-        or in a fixture, is recorded for one test at most.
+        After those that run the line come some that run others of its file, and those of the test file of that name:
+        what runs once and is kept, at import or in a fixture, is recorded for one test at most, and a test of a table
+        runs no line of it.
         """
         runs = {test for one in _statement(path, line) for test in self._lines[path][one]}
-        near = {test for tests in self._lines[path].values() for test in tests} - runs
         own = Path(path).stem
+        near = {test for tests in self._lines[path].values() for test in tests}
+        near = (near | {test for test in self._all if test.is_of(own)}) - runs
         chosen = [*_affordable(runs, MOST, own), *_affordable(near, ELSEWHERE, own), *self._always]
         first = _affordable([test for test in chosen if test in runs] or chosen, FIRST, own)
         rest = [test for test in chosen if test not in set(first)]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
 from qwen3_sglang.errors import QueryError
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.prompts.truncate import Encode, fit, fit_bytes, fit_with, surely_fit
+from qwen3_sglang.prompts.truncate import Encode, first_bytes, fit, fit_bytes, fit_with, portions, surely_fit
 
 HEAD = QWEN3.head("What is it?")
 LIMIT = 150
@@ -187,6 +188,42 @@ def test_the_second_look_can_cut() -> None:
     [found] = fit_with(Late(), HEAD, ["-" * 12_000], 1000)
     assert found.truncated
     assert len(found.text) == 9000 - len(HEAD.text) - len(QWEN3.suffix)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "most", "starts"),
+    [
+        ([], 40, [0]),
+        ([16, 16, 16], 40, [0, 2]),
+        ([10, 16, 14, 1], 40, [0, 3]),
+        ([10, 16, 15], 40, [0, 2]),
+        ([100, 100, 1, 1], 40, [0]),
+        ([100, 100, 0, 100], 15, [0, 1, 2]),
+    ],
+)
+def test_how_many_documents_are_tokenised_in_one_go(lengths: list[int], most: int, starts: list[int]) -> None:
+    """Of each the 8 characters per token that are looked at count; one document at least, however long."""
+    documents = ["x" * length for length in lengths]
+    found = portions(documents, 2, most)
+    assert found == [slice(start, stop) for start, stop in pairwise([*starts, len(documents)])]
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "kept"),
+    [
+        ("abc", 2, "ab"),
+        ("ab", 2, "ab"),
+        ("aé", 2, "a"),
+        ("aé", 3, "aé"),
+        ("e\u0301e\u0301", 4, "éé"),
+        ("e\u0301e\u0301", 3, "é"),
+        ("\U0001d160", 11, "\U0001d158\U0001d165"),
+        ("x", 0, ""),
+    ],
+)
+def test_the_first_bytes(text: str, room: int, kept: str) -> None:
+    """Of the text's NFC; whole characters."""
+    assert first_bytes(text, room) == kept
 
 
 def test_growth_in_nfc_counts() -> None:
