@@ -49,6 +49,13 @@ def test_no_more_of_nfc_is_made_than_is_asked_for(length: int, slices: int) -> N
     assert len(nfc("ab" * (3 * SLICE // 2), length)) == slices * SLICE
 
 
+def test_the_length_of_nfc_is_counted_piece_by_piece() -> None:
+    """Pieces that compose become shorter: what is asked for is there all the same, and not a piece more."""
+    text = "e\u0301" * (SLICE // 2) + "a" * (4 * SLICE)
+    for length, made in ((SLICE // 2, 1), (SLICE // 2 + 1, 3), (3 * SLICE // 2, 3), (3 * SLICE // 2 + 1, 5)):
+        assert len(nfc(text, length)) == made * SLICE // 2
+
+
 def test_every_combining_mark_is_one() -> None:
     """Of whatever Unicode this Python knows; those as well that only their decomposition shows to be one."""
     marks = [c for c in EVERY if unicodedata.combining(unicodedata.normalize("NFD", c)[0])]
@@ -57,13 +64,19 @@ def test_every_combining_mark_is_one() -> None:
 
 
 def test_nothing_composes_across_a_border() -> None:
-    """Texts are taken apart in front of these characters only."""
+    """Texts are taken apart in front of characters that no other composes with: of many at once, then of all others."""
     pairs = [unicodedata.decomposition(c).split() for c in EVERY]
     second = {chr(int(pair[1], 16)) for pair in pairs if len(pair) == 2 and not pair[0].startswith("<")}
-    second |= {chr(number) for number in [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]}  # jamo, by rule
+    # Jamo compose by rule.
+    second |= {c for c in EVERY[0x1100:0x1200] if 1 in {len(unicodedata.normalize("NFC", s + c)) for s in "\u1100가"}}
+    apart = [unicodedata.normalize("NFD", c)[0] for c in EVERY]
+    joins = {c for c, first in zip(EVERY, apart, strict=True) if unicodedata.combining(first) or first in second}
+    assert len(joins) > 900
     alone = [c for c in EVERY if texts._ALONE.match(c)]
     assert len(alone) > 30_000
-    assert [c for c in alone if c in second or unicodedata.combining(unicodedata.normalize("NFD", c)[0])] == []
+    assert joins.isdisjoint(alone)
+    every = texts._all_alone()
+    assert {c for c in EVERY if not every.match(c)} == joins
 
 
 @given(text=st.text(st.sampled_from(ODD), max_size=60), enough=st.integers(0, 300))

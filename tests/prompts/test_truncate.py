@@ -14,6 +14,7 @@ import time
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from tokenizers import Tokenizer
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
 from qwen3_sglang.errors import QueryError
+from qwen3_sglang.prompts import tokenizer as tokenizer_module
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.prompts.truncate import Encode, first_bytes, fit, fit_bytes, fit_with, portions, surely_fit
@@ -121,9 +123,14 @@ def test_a_huge_query_is_not_tokenised_whole() -> None:
 
 def test_no_room_for_a_document(tokenizer: LocalTokenizer) -> None:
     """A query as long as the limit is refused by name, with both figures."""
-    long = QWEN3.head("why " * 500)
-    for refused in (lambda: fit_with(tokenizer, long, ["d"], LIMIT), lambda: fit_bytes(long, ["d"], LIMIT)):
-        with pytest.raises(InvalidInputError, match=rf"shorten the query.* of {LIMIT} tokens") as caught:
+    long = QWEN3.head("why " * 50)
+    taken = len(tokens(tokenizer, long.bare)) + len(tokens(tokenizer, QWEN3.suffix))
+    in_bytes = len(f"{long.text}{QWEN3.suffix}".encode())
+    for count, refused in (
+        (taken, lambda: fit_with(tokenizer, long, ["d" * 99], 80)),
+        (in_bytes, lambda: fit_bytes(long, ["d"], 80)),
+    ):
+        with pytest.raises(InvalidInputError, match=rf"shorten the query.* they take {count} of 80 tokens") as caught:
             refused()
         assert caught.value.field == "query"
 
@@ -292,6 +299,67 @@ def test_a_tokenizer_that_counts_at_random_comes_to_an_end(counts: Any) -> None:
     with pytest.raises(QueryError):
         fit_with(odd, HEAD, ["x" * 5000], 400)
     assert odd.asked < 20
+
+
+def test_a_document_of_which_nothing_fits() -> None:
+    """Its prompt is as short as can be, and is sent; where even that has a token too many, the query is to blame."""
+
+    class Greedy:
+        """A prompt with a document has 500 tokens, and `bare` without one."""
+
+        def __init__(self, bare: int) -> None:
+            self.bare = bare
+
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            return [[0] * self.count(text) for text in texts]
+
+        def count(self, text: str) -> int:
+            if text.endswith(QWEN3.suffix) and text != QWEN3.suffix:
+                return self.bare if text == HEAD.prompt("").text else 500
+            return 500 * text.startswith(" ")
+
+        def decode(self, ids: list[list[int]]) -> list[str]:
+            return [" " + "x" * len(row) for row in ids]
+
+    for bare in (300, 400):
+        [found] = fit_with(Greedy(bare), HEAD, ["x" * 5000], 400)
+        assert (found.text, found.truncated) == ("", True)
+    with pytest.raises(QueryError, match="they take 401 of 400 tokens"):
+        fit_with(Greedy(401), HEAD, ["x" * 5000], 400)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_only_the_texts_own_tokens_are_counted(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    """Nothing is added in front of a text, and special tokens are given back; in a forked child too."""
+
+    class Watched:
+        def encode(self, text: str, add_special_tokens: bool) -> Any:
+            assert alone
+            assert not add_special_tokens
+            return SimpleNamespace(ids=[len(text)])
+
+        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> list[Any]:
+            assert not alone
+            assert not add_special_tokens
+            return [SimpleNamespace(ids=[len(text)]) for text in texts]
+
+        def decode(self, row: list[int], skip_special_tokens: bool) -> str:
+            assert alone
+            assert not skip_special_tokens
+            return "x" * row[0]
+
+        def decode_batch(self, rows: list[list[int]], skip_special_tokens: bool) -> list[str]:
+            assert not alone
+            assert not skip_special_tokens
+            return ["x" * row[0] for row in rows]
+
+    monkeypatch.setattr(tokenizer_module, "_forked", [True])
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    if alone:  # the user's variable, in a forked child: the library's threads are missing there
+        monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    tokenizer = LocalTokenizer(Watched())
+    assert tokenizer.encode(["ab", "c"]) == [[2], [1]]
+    assert tokenizer.decode([[2], [1]]) == ["xx", "x"]
 
 
 class PanicException(BaseException):
