@@ -22,3 +22,15 @@ def after(steps: Steps[Any], reply: object = None) -> Request | Pause:
 def where(place: int) -> list[int]:
     """Each document stands where it stands in the list."""
     return [place]
+
+
+class Letters:
+    """A tokenizer with one token per character."""
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Code points."""
+        return [list(map(ord, text)) for text in texts]
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """Their characters."""
+        return ["".join(map(chr, row)) for row in ids]

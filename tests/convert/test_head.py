@@ -123,7 +123,7 @@ def test_a_row_that_is_not_there(tmp_path: Path) -> None:
     """The first and the last row are some, those beside them aren't; whichever of the two is asked for."""
     shards = matrix(tmp_path, "lm_head.weight", torch.randn(3, 8))
     assert build_head(shards, Rows("lm_head.weight", 0, 2)).hidden == 8
-    for row in (-1, 3):
+    for row in (-2, -1, 3, 4, 151_936):
         for rows in (Rows("lm_head.weight", 0, row), Rows("lm_head.weight", row, 0)):
             with pytest.raises(ConversionError, match=f"has 3 rows, none for token {row}"):
                 build_head(shards, rows)

@@ -18,11 +18,11 @@ from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run
-from qwen3_sglang.protocol.lists import score_documents
+from qwen3_sglang.protocol.lists import make_ready, score_documents
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.served import Served, ask_served, served_or_named
 from qwen3_sglang.ranking import Outcome, Score
-from steps import PATIENCE, after, where
+from steps import PATIENCE, Letters, after, where
 
 HEAD = QWEN3.head("q")
 
@@ -55,6 +55,22 @@ def test_a_refusal_is_explained_by_what_is_served(info: bytes, error: type[error
     with pytest.raises(errors.ServerError) as caught:
         after(steps, Response("u", 200, info))
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("collect", [True, False])
+def test_a_query_beside_which_nothing_fits(collect: bool) -> None:
+    """Each document has that for its outcome, where the call collects what goes wrong; also in one sequence."""
+    long = QWEN3.head("why " * 200)
+    call = Call("m", long, 300, PATIENCE, tokenizer=Letters(), collect=collect)
+    for steps, several in ((score_documents(call, ["a", "b"], where), True), (make_ready(call, ["a", "b"]), False)):
+        if not collect:
+            with pytest.raises(errors.QueryError, match="of 300 tokens"):
+                after(steps)
+            continue
+        with pytest.raises(StopIteration) as stop:
+            after(steps)
+        found = stop.value.value if several else [stop.value.value] * 2
+        assert [type(one) for one in found] == [errors.QueryError] * 2
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from qwen3_sglang.protocol.exchange import Compute, Request, Run
 from qwen3_sglang.protocol.lists import score_documents
 from qwen3_sglang.protocol.packing import DELIMITER, Packable, make_packable, packed
 from qwen3_sglang.protocol.tokenizing import TokenCounter
-from steps import PATIENCE, where
+from steps import PATIENCE, Letters, where
 
 REAL = "QWEN3_TOKENIZER"  # a folder with Qwen3's own tokenizer.json: no package of the test environment brings it
 LIMIT = 150
@@ -171,18 +171,6 @@ def test_no_list_has_more_than_there_is_room_for(lengths: list[int], room: int, 
         assert len(part) <= most
         total = len("q") + sum(len(text) + len(QWEN3.suffix) + 1 for text in part) + 1
         assert total <= room or len(part) == 1
-
-
-class Letters:
-    """One token per character."""
-
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Code points."""
-        return [list(map(ord, text)) for text in texts]
-
-    def decode(self, ids: list[list[int]]) -> list[str]:
-        """Their characters."""
-        return ["".join(map(chr, row)) for row in ids]
 
 
 def test_a_long_document_is_alone() -> None:
