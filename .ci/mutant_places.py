@@ -47,7 +47,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
             "tests/options",
         ],
     ),
-    "options": (["qwen3_sglang/options"], ["tests/test_settings.py", "tests/options", "tests/adapters"]),
+    "options": (
+        ["qwen3_sglang/options"],
+        ["tests/test_settings.py", "tests/options", "tests/security/test_headers.py", "tests/adapters"],
+    ),
     "check": (["qwen3_sglang/check"], ["tests/check", "tests/cli"]),
     "convert": (["qwen3_sglang/convert"], ["tests/convert", "tests/cli"]),
     "evaluate": (["qwen3_sglang/evaluate"], ["tests/evaluate"]),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from fake_server import FakeServer
 from qwen3_sglang import RerankClient
-from qwen3_sglang.check.known import PUBLISHED, Published, check_answers, compare_answers, find, recognise
+from qwen3_sglang.check.known import PUBLISHED, Answer, Published, check_answers, compare_answers, find, recognise
 from qwen3_sglang.cli.app import app
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.local import run_in_thread
@@ -50,6 +50,50 @@ def test_scores_beyond_a_floats_digits() -> None:
     published = PUBLISHED["0.6B"]
     found = {pair: (tokens, p_yes) for pair, tokens, p_yes in zip(published.pairs, (84, 104), (0.0, 1.0), strict=True)}
     assert [finding.ok for finding in compare_answers(published, found)] == [True, False, True, False, False]
+
+
+LONG = "forty characters are shown, and no more!"
+MADE = Published("me/own", "a page", (Answer("q", LONG, 0.5, 7), Answer("r", LONG + "!", 0.5)), 0.5, "of noise")
+
+
+@pytest.mark.parametrize(
+    ("logit", "tokens", "oks"),
+    [
+        (0.0, 7, [True] * 4),
+        (0.4999, 7, [True] * 4),
+        (-0.4999, 8, [False, True, True, True]),
+        (0.5001, 6, [False, False, False, False]),
+        (-0.5001, 7, [True, False, False, False]),
+    ],
+)
+def test_every_answer_is_compared(logit: float, tokens: int, oks: list[bool]) -> None:
+    """Tokens where they were published, the logit within the tolerance, and the largest distance of all."""
+    p_yes = 1 / (1 + math.exp(-logit))
+    found = list(compare_answers(MADE, {("q", LONG): (tokens, p_yes), ("r", LONG + "!"): (99, p_yes)}))
+    assert [one.ok for one in found] == oks
+    assert not any(one.note for one in found)
+    counted, first, second, verdict = (one.text for one in found)
+    assert counted.startswith(f"'q', '{LONG}': {tokens} tokens")
+    assert counted.endswith("as published" if tokens == 7 else "from the original checkpoint")
+    figures = f"logit {logit:.2f} here, 0.00 published (P(yes) {p_yes:.3g} and 0.5)"
+    assert first == f"'q', '{LONG}': {figures}"
+    assert second == f"'r', '{LONG[:39]}…': {figures}"
+    how = "consistent with" if oks[-1] else "differs from"
+    apart = f"logits up to {abs(logit):.2f} apart, 0.5 allowed, since of noise (a page)"
+    assert verdict == f"{how} the published me/own: {apart}"
+
+
+def test_one_answer_apart_is_enough() -> None:
+    """The verdict is by the largest distance, wherever it is."""
+    for first, second in ((0.5, 0.9), (0.9, 0.5)):
+        *_, verdict = compare_answers(MADE, {("q", LONG): (7, first), ("r", LONG + "!"): (9, second)})
+        assert not verdict.ok
+
+
+def test_where_nobody_counts_tokens(server: FakeServer) -> None:
+    """A gateway without a tokenizer: a note, not a fault."""
+    counted, *_ = answering(server, MADE, 0.0)
+    assert counted == (True, f"'q', '{LONG}': nobody here counts tokens; 7 are expected")
 
 
 def test_an_unknown_one_is_named() -> None:

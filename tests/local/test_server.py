@@ -1,6 +1,6 @@
 """The embedded server: SGLang's routes, its checks and its errors.
 
-Tests of `local/endpoints.py`, `serving/in_thread.py`.
+Tests of `local/endpoints.py`.
 """
 
 from __future__ import annotations

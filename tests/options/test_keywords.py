@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from langchain_qwen3_sglang import Qwen3SGLangRerank as LangChainRerank
 from llama_index_qwen3_sglang import Qwen3SGLangRerank as LlamaIndexRerank
 from qwen3_sglang import InvalidInputError, RerankClient, UnknownOptionError
-from qwen3_sglang.options.keywords import with_known_keywords
+from qwen3_sglang.options.keywords import masked, with_known_keywords
+from qwen3_sglang.secret import Hidden, SecretStr
 
 KEY = "sk-made-up-0123456789"
 URL = "http://127.0.0.1:1"
@@ -152,3 +153,36 @@ def test_known_keywords_pass() -> None:
         return first - second
 
     assert with_known_keywords(add)(None, second=1, first=3) == 2
+
+
+LINES = "x-a: one\nx-b: two"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("model", LINES, LINES),
+        ("api_key", LINES, LINES),
+        ("api_key", SecretStr(LINES), LINES),
+        ("headers", LINES, {"x-a": "one", "x-b": "two"}),
+        ("headers", {"x-a": "one"}, {"x-a": "one"}),
+        ("header", LINES, LINES),
+        ("token", LINES, LINES),
+        ("token", b"one", b"one"),
+        ("token", ["one", 2], ["one", 2]),
+        ("token", ("one", ["two"]), ("one", ["two"])),
+        ("token", {"one"}, {"one"}),
+        ("token", {"a": {"b": "one"}}, {"a": {"b": "one"}}),
+        ("token", {"no name": 1, 2: "one"}, {"no name": 1, 2: "one"}),
+        ("token", 3, 3),
+    ],
+    ids=str,
+)
+def test_what_may_be_a_secret_is_wrapped(name: str, value: Any, wanted: Any) -> None:
+    """The key, headers, and whatever a name that isn't known has; lines are those of headers alone."""
+    known = {"model", "api_key", "headers"}
+    found = masked({name: value}, known, Hidden)
+    assert found == {name: wanted}
+    assert isinstance(found[name], type(wanted))
+    if name != "model":
+        assert "one" not in repr(found) + repr(masked({name: value}, known))

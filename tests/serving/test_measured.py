@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from qwen3_sglang.serving.capacity import PLANNED_CLIENTS
-from qwen3_sglang.serving.measured import DOCUMENT_TOKENS, RATES
+from qwen3_sglang.serving.measured import DOCUMENT_TOKENS, DOCUMENTS, HEAD, RATES, SUFFIX
 from write_measured import PAGE, written
 
 
@@ -27,3 +27,9 @@ def test_no_row_stands_twice() -> None:
     """A measurement that is repeated replaces the older one, or differs in its setup."""
     rows = [(r.model, r.card, r.server, r.way, r.attention, r.setup, r.words, r.clients) for r in RATES]
     assert [row for row, count in Counter(rows).items() if count > 1] == []
+
+
+def test_what_was_counted_with_qwen3s_tokenizer() -> None:
+    """Tokens of the template, of a query of eight words and of the measured documents; documents per query."""
+    assert (HEAD, SUFFIX, DOCUMENTS) == (73, 9, 100)
+    assert DOCUMENT_TOKENS == {60: 76, 250: 316}
