@@ -228,6 +228,7 @@ ROOMS = {
             "rerank",
             "serve",
             "start",
+            "streams",
             "verbose",
         },
     ),

@@ -13,7 +13,6 @@ from typing import Any, TextIO, cast
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.evaluate.formats import LONGEST_MAGIC, binary, instead_of_json
 
-
 _GZIP = b"\x1f\x8b"
 
 

@@ -78,6 +78,20 @@ def test_the_systems_errors_are_one_line(number: int, remedy: str) -> None:
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "disk is full"),
+        (RuntimeError("File too large (os error 27)"), "ulimit"),
+        (MemoryError(), "memory ran out"),
+        (RuntimeError("Could not determine home directory."), "set HOME"),
+    ],
+)
+def test_what_others_raise_in_the_systems_place(error: Exception, said: str) -> None:
+    """safetensors and tokenizers have classes of their own for a full disk; pathlib for a missing home."""
+    assert said in (explain(error) or "")
+
+
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
     """It is nothing that a user can mend."""
     assert explain(KeyError("x")) is None
