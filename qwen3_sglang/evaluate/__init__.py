@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
 from qwen3_sglang.evaluate.files import write_text
+from qwen3_sglang.options.keywords import function_with_known_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ RECALL_AT = (1, 5, 10)
 TARGET_RECALL = 0.95
 
 
+@function_with_known_keywords()
 def load_dataset(
     data: str | PathLike[str],
     run: str | PathLike[str] | None = None,
@@ -89,6 +91,7 @@ def _refuse(options: Mapping[str, object], remedy: str) -> None:
             raise InvalidInputError(name, str(value), remedy)
 
 
+@function_with_known_keywords()
 def evaluate(
     client: RerankClient,
     dataset: Dataset,
@@ -139,6 +142,7 @@ def evaluate(
     return make_report(scored, Goals(target_recall, target_precision, cuts), created)
 
 
+@function_with_known_keywords()
 def write_html(report: Report, path: str | PathLike[str]) -> Path:
     """One file that opens anywhere, without a network.
 
@@ -151,6 +155,7 @@ def write_html(report: Report, path: str | PathLike[str]) -> Path:
     return write_text("html", path, render(report))
 
 
+@function_with_known_keywords()
 def write_json(report: Report, path: str | PathLike[str]) -> Path:
     """All figures, with each query's documents by id; texts are left out.
 
