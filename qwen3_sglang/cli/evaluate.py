@@ -167,12 +167,16 @@ def _progress() -> Iterator[_Progress]:
 def _tell(tables: ModuleType, report: Report, html: Path | None, json: Path | None, out: Console) -> None:
     """Print the report, and write the files that were asked for."""
     tables.print_figures(report, out)
-    try:
-        for path in (html and write_html(report, html), json and write_json(report, json)):
+    refused: list[InvalidInputError] = []
+    for write, path in ((write_html, html), (write_json, json)):
+        try:
             if path is not None:
-                out.print(f"written: {path}", markup=False, soft_wrap=True)
-    finally:  # a disk that is full keeps nobody from reading what was found
-        tables.print_suggestions(report, out)
+                out.print(f"written: {write(report, path)}", markup=False, soft_wrap=True)
+        except InvalidInputError as error:  # such as a full disk, which keeps nobody from reading what was found
+            refused.append(error)
+    tables.print_suggestions(report, out)
+    if refused:
+        raise refused[0]
 
 
 def _open(html: Path, out: Console) -> None:
