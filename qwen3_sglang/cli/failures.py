@@ -101,7 +101,12 @@ def in_words(text: str) -> str:
 
 def hints(error: BaseException) -> list[str]:
     """Further help, such as how to start a server where none listens."""
-    return [f"({START})"] if isinstance(error, ServerUnreachableError) and "refused" in error.message else []
+    return [f"({START})"] if isinstance(error, ServerUnreachableError) and is_refusal(error.message) else []
+
+
+def is_refusal(text: str) -> bool:
+    """Whether nothing listens at the server's address; a proxy that refuses says nothing about that."""
+    return "refused" in text and "NO_PROXY" not in text
 
 
 def _flag(field: str) -> str:
