@@ -12,7 +12,7 @@ import pytest
 
 from qwen3_sglang.check import Finding
 from qwen3_sglang.cli import verbose
-from qwen3_sglang.cli.console import note, print_finding
+from qwen3_sglang.cli.console import err, note, out, print_finding
 from qwen3_sglang.cli.documents import Document
 from qwen3_sglang.cli.rerank import print_table
 from qwen3_sglang.ranking import Chunk, RerankResult
@@ -50,6 +50,13 @@ def test_a_server_that_refuses_gets_a_hint(capsys: pytest.CaptureFixture[str], o
     """How to start one, where that is what is wrong."""
     print_finding(Finding(ok, "connection refused"))
     assert ("qwen3-sglang serve MODEL" in capsys.readouterr().out) is helped
+
+
+def test_lines_are_printed_as_they_are() -> None:
+    """Not wrapped, for whoever copies a command, and no number or path coloured for its own sake."""
+    assert (out.soft_wrap, err.soft_wrap, out.stderr, err.stderr) == (True, True, False, True)
+    for console in (out, err):
+        assert console.render_str("12 of /some/path at http://gpu:1").spans == []
 
 
 def test_a_note_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

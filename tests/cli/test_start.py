@@ -1,6 +1,7 @@
 """How a start of SGLang is prepared, without starting one: what is noted, how the model is called, what is refused.
 
-Tests of `cli/start.py`, `cli/serve.py`, `cli/check.py`, `cli/evaluate.py`, `cli/options.py`.
+Tests of `cli/start.py`, `cli/serve.py`, `cli/check.py`, `cli/evaluate.py`, `cli/options.py`,
+`cli/demo.py`, `cli/playground.py`, `cli/rerank.py`, `cli/convert.py`.
 """
 
 from __future__ import annotations
@@ -104,6 +105,12 @@ def test_the_least_and_the_most_of_a_number(command: list[str], flag: str, least
     assert codes == [2, 1, 1]
     if flag == "--port":
         assert CliRunner().invoke(app, [*command, flag, "65536"]).exit_code == 2
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_ports_of_the_demo(port: str) -> None:
+    """The same; it would take a free one by 0."""
+    assert CliRunner().invoke(app, ["demo", "--port", port]).exit_code == 2
 
 
 @pytest.mark.parametrize("given", [["--target", "x"], ["http://127.0.0.1:9", "--url", "http://127.0.0.1:9"]])
