@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
-# Our word -> what others call it; where two of ours are known that one word may stand for, the first here. Capitals, "_" and "-" don't count: "topK" is read as "top_k".
+# Our word -> what others call it; a word that may stand for two of them is the first one's here. Capitals, "_" and "-"
+# don't count: "topK" is read as "top_k".
 _WORDS = {
     "base_url": "address api_base api_url base base_path base_uri endpoint_url host inference_server_url "
     "openai_api_base openai_base_url server server_url target uri url",
