@@ -54,7 +54,10 @@ class Relevant(StrEnum):
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A JSONL file of judged queries, or a BEIR folder.", show_default=False),
+    ],
     url: Url = None,
     api_key: Key = None,
     header: Header = None,

@@ -36,6 +36,28 @@ _ARGUMENTS = (
     "field",
     "html",
     "json",
+    "scores",
+    "open",
+    "fresh",
+    "relevant",
+    "run",
+    "split",
+    "qrels",
+    "top_k",
+    "target_recall",
+    "target_precision",
+    "recall_at",
+    "expect",
+    "keep_serving",
+    "link",
+    "engine",
+    "device",
+    "dtype",
+    "python",
+    "print",
+    "context_length",
+    "served_model_name",
+    "allow_host",
 )
 _VERIFY = "the environment variable REQUESTS_CA_BUNDLE"
 FLAGS = {name: "--" + name.replace("_", "-") for name in (*OPTIONS, *_ARGUMENTS)}
@@ -88,6 +110,7 @@ def _of_the_system(error: BaseException) -> OSError | None:
 def in_words(text: str) -> str:
     """A library's message, its Python arguments as options of the command."""
     text = text.replace(" (api_key_header=)", "")  # no option of the command
+    text = re.sub(r", or None\b[^;:,]*", ", or leave it out", text)
     text = re.sub(r"\b(?:connect|read)_timeout=(?=\d)", "", text)
     text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?=\d)", lambda found: f"{FLAGS[found[1]]} ", text)
     text = re.sub(rf"(?<![\w.?&-])({_NAMES})=(?!\w)", lambda found: FLAGS[found[1]], text)
@@ -110,7 +133,7 @@ def is_refusal(text: str) -> bool:
 
 
 def _flag(field: str) -> str:
-    name, _, part = field.partition(".")
+    name, _, part = field.replace("-", "_").partition(".")
     return FLAGS.get(name, field) if not part else field
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
-# Our word -> what others call it. Capitals, "_" and "-" don't count: "topK" is read as "top_k".
+# Our word -> what others call it; a word that may stand for two of them is the first one's here. Capitals, "_" and "-"
+# don't count: "topK" is read as "top_k".
 _WORDS = {
     "base_url": "address api_base api_url base base_path base_uri endpoint_url host inference_server_url "
     "openai_api_base openai_base_url server server_url target uri url",
@@ -109,6 +110,9 @@ def _ours(name: str, known: Collection[str]) -> str | None:
     """The one of the known options that the name is another word for, or comes close to."""
     plain = _plain(name)
     for ours in known:
-        if plain == _plain(ours) or plain in _MEANT.get(ours, ()):
+        if plain == _plain(ours):
+            return ours
+    for ours, words in _MEANT.items():
+        if ours in known and plain in words:
             return ours
     return next(iter(get_close_matches(name.lower(), sorted(known), 1)), None)

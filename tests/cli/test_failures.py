@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang import ConversionError, InvalidInputError, ServerTimeoutError, ServerUnreachableError
-from qwen3_sglang.cli.failures import explain, in_words
+from qwen3_sglang.cli.app import COMMANDS, load
+from qwen3_sglang.cli.failures import FLAGS, explain, in_words
 
 URL = "http://gpu:30000"
 
@@ -27,6 +28,8 @@ URL = "http://gpu:30000"
         ("name another folder, or use force to replace it", "name another folder, or use --force to replace it"),
         ("so force won't replace it", "so --force won't replace it"),
         ("pass another --port", "pass another --port"),
+        ("pass an integer of at least 1, or None to keep all", "pass an integer of at least 1, or leave it out"),
+        ("pass a share above 0 and up to 1, or None", "pass a share above 0 and up to 1, or leave it out"),
         ("http://x/?timeout=3 said model=", "http://x/?timeout=3 said --model"),
         ("no timeout, no model, no force of habit", "no timeout, no model, no force of habit"),
     ],
@@ -42,6 +45,8 @@ def test_arguments_become_options(library: str, command: str) -> None:
         (InvalidInputError("base_url", "x", "pass scheme"), "--url 'x': pass scheme"),
         (InvalidInputError("headers", "a", "leave it out"), "--header 'a': leave it out"),
         (InvalidInputError("top_n", 0, "pass 1"), "--top-n 0: pass 1"),
+        (InvalidInputError("context-length", 5, "leave it out"), "--context-length 5: leave it out"),
+        (InvalidInputError("target_recall", 95, "pass a share"), "--target-recall 95: pass a share"),
         (InvalidInputError("line 3", "{", "isn't JSON"), "line 3 '{': isn't JSON"),
         (InvalidInputError("port.low", 0, "pass 1"), "port.low 0: pass 1"),
         (InvalidInputError("FILE", "x" * 78, "no"), f"FILE '{'x' * 78}': no"),
@@ -59,6 +64,13 @@ def test_arguments_become_options(library: str, command: str) -> None:
 def test_the_librarys_errors(error: Exception, line: str) -> None:
     """One line each, whose brackets are no markup."""
     assert explain(error) == line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_its_flag(command: str) -> None:
+    """A message that names it by its Python name is written as the user wrote it."""
+    options = {word for one in load(command).params for word in one.opts if word.startswith("--")}
+    assert options <= {*FLAGS.values(), "--verify", "--verbose", "--help"}
 
 
 def test_a_server_that_refuses_is_answered_with_how_to_start_one() -> None:
