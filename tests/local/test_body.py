@@ -1,4 +1,7 @@
-"""What is read of a config, as transformers 4 and transformers 5 write it; and how the engine's speed is told."""
+"""What is read of a config, as transformers 4 and transformers 5 write it; and how the engine's speed is told.
+
+Tests of `local/batcher.py`, `local/warm_up.py`, `local/device.py`, `local/probe.py`, `local/forward.py`.
+"""
 
 from __future__ import annotations
 
