@@ -15,8 +15,10 @@ from qwen3_sglang.convert.staging import staged
 from qwen3_sglang.convert.verify import verify as verify_files
 from qwen3_sglang.convert.write import Progress, write
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
+from qwen3_sglang.options.keywords import function_with_known_keywords
 
 
+@function_with_known_keywords()
 def convert(
     source: str | Path,
     target: str | Path,

@@ -40,12 +40,24 @@ def test_ids_are_kept() -> None:
     assert read_documents(text) == [Document("a", 7), Document("b", "x"), Document("c")]
 
 
-@pytest.mark.parametrize("text", ['{"text": "a"}\n\nnot json', '{"text": "a"}\n\n{"text": "b"', '{"text": "a"}\n\n3'])
-def test_a_broken_line_is_named(text: str) -> None:
-    """It isn't scored as a text."""
-    with pytest.raises(InvalidInputError) as caught:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"text": "a"}\n\nnot json', "Expecting value, character 1"),
+        ('{"text": "a"}\n\n{"text": "b"', "character 13"),
+        ('{"text": "a"}\n\n3', "has no text"),
+        ('\n\n{"text": "no line is whole', "Unterminated string"),
+        ('\n\n{"text": "a", "id": ' + "9" * 5000 + "}", "thousands of digits"),
+        ('\n\n{"text": ' + "[" * 100_000, "too deep"),
+        ('\n\n[ {"text": "an array"}, {"text": ', "character 34"),
+    ],
+)
+def test_a_broken_line_is_named(text: str, said: str) -> None:
+    """With what is wrong; it isn't scored as a text, also where no other line is JSON."""
+    with pytest.raises(InvalidInputError, match=said) as caught:
         read_documents(text)
     assert caught.value.field == "line 3"
+    assert "int_max_str" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("text", "where"), [('{"body": "a"}', "line 1"), ('["a", {"body": "b"}]', "document 2")])

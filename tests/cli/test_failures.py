@@ -65,7 +65,9 @@ def test_a_server_that_refuses_is_answered_with_how_to_start_one() -> None:
     """Only where nothing listens."""
     refused = ServerUnreachableError(URL, "no answer ([Errno 111] Connection refused)")
     assert "qwen3-sglang serve" in (explain(refused) or "")
-    assert "qwen3-sglang serve" not in (explain(ServerUnreachableError(URL, "unknown host")) or "")
+    proxied = "no answer (refused); the environment names the proxy p:1: is that right? NO_PROXY lists hosts"
+    for other in ("unknown host", proxied):
+        assert "qwen3-sglang serve" not in (explain(ServerUnreachableError(URL, other)) or "")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,20 @@ def test_the_systems_errors_are_one_line(number: int, remedy: str) -> None:
     assert line.startswith("/some/where: ")
     assert remedy in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "disk is full"),
+        (RuntimeError("File too large (os error 27)"), "ulimit"),
+        (MemoryError(), "memory ran out"),
+        (RuntimeError("Could not determine home directory."), "set HOME"),
+    ],
+)
+def test_what_others_raise_in_the_systems_place(error: Exception, said: str) -> None:
+    """safetensors and tokenizers have classes of their own for a full disk; pathlib for a missing home."""
+    assert said in (explain(error) or "")
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
