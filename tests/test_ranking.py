@@ -100,6 +100,7 @@ def test_the_best_of_several_chunks() -> None:
         ("abcdef; abc", "abc", (2, 3)),
         ("abc; abcdef", "abcdef", (0, 1)),
         ("abcdefghij", "ij", (0, 0)),
+        ("xyzaaaa", "aaa", (0, 3)),
     ],
 )
 def test_a_chunk_of_what_was_read(read: str, own: str, place: tuple[int, int]) -> None:

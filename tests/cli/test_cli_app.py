@@ -89,6 +89,13 @@ def test_all_commands_are_listed(option: str) -> None:
     assert [name for name in COMMANDS if f" {name} " not in said.output] == []
 
 
+def test_nothing_asked_for_is_help() -> None:
+    """The list of commands, not an error."""
+    said = CliRunner().invoke(app, []).output
+    assert [name for name in COMMANDS if f" {name} " not in said] == []
+    assert "Missing" not in said
+
+
 def test_the_version() -> None:
     """The package's."""
     assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__

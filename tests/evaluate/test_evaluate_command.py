@@ -125,6 +125,18 @@ def test_open_shows_the_report(server: FakeServer, data: Path, tmp_path: Path) -
     assert server.prompts == []
 
 
+def test_a_report_is_opened_only_where_that_is_asked_for(
+    server: FakeServer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And figures have no colours of their own, so that those that have mean something."""
+    monkeypatch.setattr("webbrowser.open", lambda url: pytest.fail(f"opened {url}"))
+    asked = ["evaluate", str(data), "--url", server.url, "--html", str(tmp_path / "r.html")]
+    said = CliRunner().invoke(app, asked, env={"FORCE_COLOR": "1", "TERM": "xterm-256color"}, color=True)
+    assert said.exit_code == 0, said.output
+    assert "\x1b[1m" in said.stdout
+    assert "\x1b[1;36m" not in said.stdout
+
+
 def test_labels_that_may_be_indices_are_asked_for(server: FakeServer, tmp_path: Path) -> None:
     """And the option answers."""
     rows = [{"query": "q", "documents": ["a p=0.1", "b p=0.9"], "relevant": [0, 1]}]
