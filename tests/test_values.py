@@ -1,7 +1,8 @@
 """House rules of what can be made and called, over every module.
 
 Values stay as they were made: dataclasses are frozen, and have no attributes beside their fields. Every argument may be
-passed by its name, and a switch is off where nothing is passed.
+passed by its name, and a switch is off where nothing is passed. A flag's name stands in each call: `read(True)` says
+nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ KEEPING = {
     "prompts.chunks.Chunking",
     "prompts.special.SpecialTokens",
     "prompts.template.Template",
+}
+# What they are called by passes it by place: frameworks, and a caller that has nothing else to say.
+BY_PLACE = {
+    "cli.app._print_version",
+    "langchain_qwen3_sglang.documents._scored",
+    "langchain_qwen3_sglang.rerank._delivered",
+    "langchain_qwen3_sglang.rerank._one_may_be_to_blame",
+    "llama_index_qwen3_sglang.nodes._scored",
+    "llama_index_qwen3_sglang.progress.progress_bar",
+    "local.engine.Engine.decode",
 }
 
 
@@ -113,3 +124,9 @@ def test_switches_are_off() -> None:
     """But for a few: what isn't asked for doesn't happen."""
     fields = [(name, one) for name, kind in dataclasses() for one in inspect.signature(kind).parameters.values()]
     assert {f"{name}({one.name})" for name, one in [*functions(), *fields] if one.default is True} == ON
+
+
+def test_a_flag_is_passed_by_its_name() -> None:
+    """All but a few can't be passed by place."""
+    flags = [(name, one) for name, one in functions() if one.annotation == "bool"]
+    assert {name for name, one in flags if one.kind is not one.KEYWORD_ONLY} == BY_PLACE

@@ -16,6 +16,7 @@ import pytest
 
 from qwen3_sglang.convert import Parity, Probe, checkpoint, copying, parity
 from qwen3_sglang.convert.checkpoint import Entry, Shard, encode_header, read_any_json, read_shard, without
+from qwen3_sglang.convert.classifier import _template
 from qwen3_sglang.convert.copying import check_space
 from qwen3_sglang.convert.labels import cosine, dot, label_names, minus, said_yes, says_no
 from qwen3_sglang.convert.parity import check_parity, memory_needed, obstacle
@@ -343,3 +344,24 @@ def test_the_largest_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     path.write_text("[" + " " * 9 + "]")
     with pytest.raises(ConversionError, match="more than 10 bytes"):
         read_any_json(path)
+
+
+class Head(NamedTuple):
+    """What a remark on the template is made of."""
+
+    folder: Path
+    config: dict[str, Any]
+    likeness: float | None
+    made_of_tokens: bool | None
+
+
+def test_what_is_said_of_a_template(tmp_path: Path) -> None:
+    """Nothing where the head tells; else that nothing does, and how far a head is from one of tokens."""
+    told: Any = Head(tmp_path, {}, 0.9, True)
+    anew: Any = Head(tmp_path, {}, -0.123, False)
+    gone: Any = Head(tmp_path, {}, None, None)
+    assert list(_template(told)) == []
+    [far] = _template(anew)
+    assert "so it was trained anew (cosine -0.12); nothing in the folder says" in far.text
+    [unknown] = _template(gone)
+    assert unknown.text.startswith("template: nothing in the folder says")

@@ -270,6 +270,15 @@ def test_documents_on_the_page() -> None:
     ]  # fmt: skip
 
 
+def test_scores_that_do_not_fit_the_data() -> None:
+    """One too few, of a query or of all, is a fault that no figure hides."""
+    whole = scored("task")
+    lists = whole.by_instruction["task"]
+    for wrong in (lists[:-1], [*lists[:-1], lists[-1][:-1]]):
+        with pytest.raises(ValueError, match="shorter"):
+            make_report(replace(whole, by_instruction={"task": wrong}), Goals(), "now")
+
+
 def test_a_metric_by_its_name() -> None:
     """An unknown one is nowhere."""
     [variant] = report("task").variants

@@ -1,4 +1,8 @@
-"""What is read of a config, as transformers 4 and transformers 5 write it; and how the engine's speed is told."""
+"""What is read of a config, as transformers 4 and transformers 5 write it; and how the engine's speed is told.
+
+Tests of `local/batcher.py`, `local/warm_up.py`, `local/device.py`, `local/probe.py`, `local/forward.py`,
+`local/engine.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import torch
 from qwen3_sglang.local import batcher, device, warm_up
 from qwen3_sglang.local.batcher import Batcher
 from qwen3_sglang.local.body import Attention, Body, Rotary, head_size, is_plain, rope
+from qwen3_sglang.local.engine import HELD_BYTES
 from qwen3_sglang.local.forward import per_token
 from qwen3_sglang.local.probe import PROBES, SAMPLE_WORDS, sample
 
@@ -113,6 +118,14 @@ def test_the_memory_of_a_token() -> None:
     """Keys and values, of every layer, in that precision."""
     assert per_token(Body(CONFIG), torch.float32) == 2 * 3 * 6 * 4
     assert per_token(Body(CONFIG), torch.bfloat16) == 2 * 3 * 6 * 2
+
+
+def test_how_much_of_a_prefix_is_held() -> None:
+    """Of Qwen3-Reranker-0.6B in float32, the keys and values of 2,340 shared tokens."""
+    sizes = {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8}
+    with torch.device("meta"):
+        model = Body({**CONFIG, **sizes, "head_dim": 128})
+    assert HELD_BYTES // per_token(model, torch.float32) == 2340
 
 
 def test_documents_to_measure_by() -> None:
