@@ -274,6 +274,7 @@ WAYS = {
     "ids-now": _ids("ids made in the call, lists of 100, /v1/score", 100, before=False),
     "sync": ours(waits=False),
     "async": ours(waits=True),
+    "async-items": ours(waits=True, endpoint="v1/score-multi-item"),  # named: a balancer isn't asked
     "sync-score": ours(waits=False, endpoint="v1/score"),
     "async-score": ours(waits=True, endpoint="v1/score"),
     "sync-vllm": ours(waits=False, endpoint="classify"),

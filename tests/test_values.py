@@ -1,6 +1,8 @@
-"""Values stay as they were made: dataclasses are frozen, and have no attributes beside their fields.
+"""House rules of what can be made and called, over every module.
 
-And a flag's name stands in each call: `read(True)` says nothing.
+Values stay as they were made: dataclasses are frozen, and have no attributes beside their fields. Every argument may be
+passed by its name, and a switch is off where nothing is passed. A flag's name stands in each call: `read(True)` says
+nothing.
 """
 
 from __future__ import annotations
@@ -43,31 +45,62 @@ BY_PLACE = {
 }
 
 
+# Switches that are on where nothing is passed.
+ON = {
+    "client.RerankClient.__init__(escape_special_tokens)",
+    "client.RerankClient.__init__(verify)",
+    "evaluate.jsonl._Row(ordered)",
+    "local.engine.Engine.decode(skip_special_tokens)",
+    "options.option.Option(adapters)",
+    "prompts.chunks.Divided(whole)",
+    "prompts.template.Template.head(escape)",
+    "prompts.template.Template.task(escape)",
+    "prompts.template.build_prompts(escape)",
+    "protocol.served.Served(certain)",
+    "transport.bounds.Budget.whole(good)",
+}
+
+
 def modules() -> Iterator[ModuleType]:
-    """Every one."""
+    """Every module of the three packages."""
     for package in PACKAGES:
         root = importlib.import_module(package)
+        yield root
         for found in pkgutil.walk_packages(root.__path__, f"{package}."):
             if not found.name.endswith("__main__"):
                 yield importlib.import_module(found.name)
 
 
-def dataclasses() -> Iterator[tuple[str, type]]:
-    """Every dataclass that is defined here, under its name without the package's."""
+def short(module: ModuleType, name: str) -> str:
+    """The name without the core package's."""
+    return f"{module.__name__}.{name}".removeprefix("qwen3_sglang.")
+
+
+def classes() -> Iterator[tuple[ModuleType, type]]:
+    """Every class, with the module that defines it."""
     for module in modules():
         for value in vars(module).values():
-            if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__:
-                yield f"{module.__name__.removeprefix('qwen3_sglang.')}.{value.__qualname__}", value
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                yield module, value
 
 
-def functions() -> Iterator[tuple[str, FunctionType]]:
-    """Every function and method that is written here, under its name as above."""
-    for module in modules():
-        own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
-        for value in [*vars(module).values(), *(one for kind in own for one in vars(kind).values())]:
+def dataclasses() -> Iterator[tuple[str, type]]:
+    """Every dataclass that is defined here, under its name without the package's."""
+    for module, value in classes():
+        if is_dataclass(value):
+            yield short(module, value.__qualname__), value
+
+
+def functions() -> Iterator[tuple[str, inspect.Parameter]]:
+    """Every parameter of every function and method that is written here, beside its function's name."""
+    owners = [(module, vars(module)) for module in modules()]
+    owners += [(module, vars(one)) for module, one in classes()]
+    for module, names in owners:
+        for value in names.values():
             function = inspect.unwrap(getattr(value, "__func__", value))
             if isinstance(function, FunctionType) and function.__code__.co_filename == module.__file__:
-                yield f"{module.__name__.removeprefix('qwen3_sglang.')}.{function.__qualname__}", function
+                for parameter in inspect.signature(function).parameters.values():
+                    yield short(module, function.__qualname__), parameter
 
 
 def test_all_but_a_few_are_frozen() -> None:
@@ -82,12 +115,18 @@ def test_all_but_a_few_have_their_fields_alone() -> None:
     assert keeping == KEEPING
 
 
+def test_every_argument_has_a_name() -> None:
+    """None can be passed by its place alone."""
+    assert [name for name, parameter in functions() if parameter.kind is parameter.POSITIONAL_ONLY] == []
+
+
+def test_switches_are_off() -> None:
+    """But for a few: what isn't asked for doesn't happen."""
+    fields = [(name, one) for name, kind in dataclasses() for one in inspect.signature(kind).parameters.values()]
+    assert {f"{name}({one.name})" for name, one in [*functions(), *fields] if one.default is True} == ON
+
+
 def test_a_flag_is_passed_by_its_name() -> None:
     """All but a few can't be passed by place."""
-    by_place = {
-        name
-        for name, function in functions()
-        for one in inspect.signature(function).parameters.values()
-        if one.annotation == "bool" and one.kind is not one.KEYWORD_ONLY
-    }
-    assert by_place == BY_PLACE
+    flags = [(name, one) for name, one in functions() if one.annotation == "bool"]
+    assert {name for name, one in flags if one.kind is not one.KEYWORD_ONLY} == BY_PLACE

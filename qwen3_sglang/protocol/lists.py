@@ -78,6 +78,8 @@ def score_documents(
         except errors.ServerError as error:
             failure = error
         else:
+            if len(part) == len(documents):  # the usual case: there is nothing to put together
+                return list[Outcome](scores)
             work.found.update(enumerate(scores, part.start))
             continue
         yield from _refused(work, part, failure)

@@ -29,7 +29,7 @@ class Progress:
     def __init__(self, tell: OnProgress, total: int) -> None:
         """`tell` is called with (documents scored, `total`)."""
         self._tell, self._total, self._done = tell, total, 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # nest_asyncio: the listener runs the loop, where another list comes back
 
     def watch(self, steps: Steps[list[T]], finished: Callable[[], int] | None = None) -> Steps[list[T]]:
         """The same steps; reports to the listener when the list is done.

@@ -7,14 +7,29 @@ is left open then complains on stderr and keeps its sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import ref
 
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.transport.threads import start
 
+_LAST_WAIT = 1.0  # seconds for tasks that were cancelled
 Close = Callable[[], Coroutine[Any, Any, None]]
+
+
+def running() -> asyncio.AbstractEventLoop:
+    """The event loop that runs here.
+
+    Raises:
+        InvalidInputError: none of asyncio does.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        remedy = "call it inside asyncio; under trio, call the sync method in a thread (trio.to_thread.run_sync)"
+        raise InvalidInputError("event loop", None, remedy)
+    return loop
 
 
 class _Closing:
@@ -22,6 +37,7 @@ class _Closing:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.before: set[Close] = set()
+        self.calls: set[asyncio.Task[Any]] = set()
         self._close = vars(loop).get("close")  # somebody else's, instead of the class's
         self._loop = ref(loop)
 
@@ -30,6 +46,8 @@ class _Closing:
         if loop is None:
             return
         if not loop.is_running() and not loop.is_closed():
+            if self.calls:
+                _run(loop, self._cancel)
             for close in list(self.before):
                 _run(loop, close)
         if self._close is None:
@@ -37,17 +55,42 @@ class _Closing:
         else:
             self._close()
 
+    async def _cancel(self) -> None:
+        for task in self.calls:
+            task.cancel()
+        await asyncio.wait(self.calls, timeout=_LAST_WAIT)
+
 
 def close_with(loop: asyncio.AbstractEventLoop, close: Close) -> None:
     """Run `close` in the loop before the loop is closed."""
+    if (hook := _hook(loop)) is not None:
+        hook.before.add(close)
+
+
+@contextmanager
+def cancelled_with(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Inside, the running task is cancelled should the loop be closed: with it go the tasks that it waits for."""
+    hook, task = _hook(loop), asyncio.current_task(loop)
+    if hook is None or task is None:
+        yield
+        return
+    hook.calls.add(task)
+    try:
+        yield
+    finally:
+        hook.calls.discard(task)
+
+
+def _hook(loop: asyncio.AbstractEventLoop) -> _Closing | None:
+    """The loop's `close` as one of ours; None where it can't be."""
     hook = loop.close
     if not isinstance(hook, _Closing):
         hook = _Closing(loop)
         try:
             loop.close = hook  # type: ignore[method-assign] # a loop tells nobody that it is closed
         except AttributeError:  # a loop written in C
-            return
-    hook.before.add(close)
+            return None
+    return hook
 
 
 def keep_open(loop: asyncio.AbstractEventLoop, close: Close) -> None:

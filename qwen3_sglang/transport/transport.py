@@ -21,7 +21,7 @@ from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
-from qwen3_sglang.transport import until
+from qwen3_sglang.transport import loops, until
 from qwen3_sglang.transport.bodies import aread, most, read
 from qwen3_sglang.transport.bounds import Bounds, Budget, bounded
 from qwen3_sglang.transport.deadline import Deadline
@@ -127,7 +127,7 @@ class Transport:
             if len(found) < len(several):  # the caller's on_progress cancelled the task that it ran in
                 raise asyncio.CancelledError
             return [found[place] for place in range(len(several))]
-        except ExceptionGroup as failed:
+        except BaseExceptionGroup as failed:  # a listener may raise what is no Exception
             first = failed.exceptions[0]
         # Outside the except clause on purpose: the group's frames hold the key in their locals.
         raise first
@@ -136,14 +136,21 @@ class Transport:
         """The work's result.
 
         Raises:
+            InvalidInputError: no event loop of asyncio runs here.
             ServerError: one of its subclasses; ServerTimeoutError where the work isn't done at the deadline, or within
                 `timeout` seconds where there is none.
         """
+        try:
+            loop = loops.running()
+        except errors.InvalidInputError:
+            work.close()
+            raise
         limit = asyncio.timeout(self._settings.timeout if deadline is None else deadline.left())
         try:
-            async with limit:
-                until.begin(limit)
-                return await work
+            with loops.cancelled_with(loop):
+                async with limit:
+                    until.begin(limit)
+                    return await work
         except TimeoutError as error:  # the limit's, ours, or one of the caller's own on_progress
             failure: Exception = self.timed_out() if limit.expired() else error
         except errors.ServerError as error:
@@ -156,9 +163,14 @@ class Transport:
         self._session.close()
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop, and the sync side's."""
+        """Close the connections of the running event loop, and the sync side's.
+
+        Raises:
+            InvalidInputError: no event loop of asyncio runs here.
+        """
+        running = loops.running()
         with self._lock:
-            loop = self._loops.pop(asyncio.get_running_loop(), None)
+            loop = self._loops.pop(running, None)
         if loop is not None:
             await loop.close()
         self.close()

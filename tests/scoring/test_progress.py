@@ -45,8 +45,8 @@ async def test_remembered_scores_are_not_counted(server: Any, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("batch_size", [1, 128])
-@pytest.mark.parametrize("error", [RuntimeError("boom"), TimeoutError("mine")])
-async def test_what_a_listener_raises_is_raised(server: Any, way: str, batch_size: int, error: Exception) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("boom"), TimeoutError("mine"), GeneratorExit("base")])
+async def test_what_a_listener_raises_is_raised(server: Any, way: str, batch_size: int, error: BaseException) -> None:
     """As it is: no timeout of the server's, and no group. The client goes on working."""
 
     def fail(done: int, total: int) -> None:

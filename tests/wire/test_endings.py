@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from peer import LATER, Asked, peer, right
@@ -199,3 +202,76 @@ def test_clients_that_are_only_dropped() -> None:
     with peer(right) as server:
         done = run(COLLECTED, server.url, "-W", "default")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+CLOSED_MEANWHILE = """
+import asyncio, sys
+from qwen3_sglang import RerankClient
+client = RerankClient(sys.argv[1], batch_size=1)
+ended = []
+
+async def call():
+    try:
+        await client.ascore("q", ["p=0.1", "p=0.2"])
+    except asyncio.CancelledError:
+        ended.append("cancelled")
+        raise
+
+for size in range(8):
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(call())
+    loop.run_until_complete(asyncio.sleep(0.005 * size))
+    loop.close()
+print(len(ended), client.score("q", ["p=0.1"]))
+"""
+
+
+def test_a_loop_that_is_closed_while_calls_are_in_flight() -> None:
+    """They are cancelled, with all of their lists: no task is left that asyncio complains about."""
+    with peer(lambda asked: LATER.wait(0.2) or right(asked)) as server:
+        done = run(CLOSED_MEANWHILE, server.url, "-W", "default")
+    assert (done.stdout, done.stderr) == ("8 [0.1]\n", "")
+
+
+async def _ask(client: RerankClient) -> list[float]:
+    return await client.ascore("q", TEXTS)
+
+
+async def _ask_for_much(client: RerankClient) -> list[float]:
+    return await client.ascore("q", [*TEXTS, "x" * 2**18])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("call", [_ask, _ask_for_much, RerankClient.aclose])
+def test_another_frameworks_loop(call: Callable[[RerankClient], Coroutine[Any, Any, object]]) -> None:
+    """Trio's, or none: what is wrong is said, and no coroutine is left that was never awaited."""
+    work = call(RerankClient("http://127.0.0.1:1"))
+    with pytest.raises(errors.InvalidInputError, match="inside asyncio; under trio, call the sync method in a thread"):
+        work.send(None)
+    gc.collect()
+
+
+NESTED = """
+import asyncio, sys
+import nest_asyncio
+from qwen3_sglang import RerankClient
+
+nest_asyncio.apply()
+client = RerankClient(sys.argv[1], batch_size=1, timeout=20)
+wanted = [place / 8 for place in range(1, 8)]
+texts = [f"p={p}" for p in wanted]
+told = []
+
+def listener(done, total):
+    asyncio.run(client.ascore("another", texts[:2]))
+    told.append(done)
+
+print(asyncio.run(client.ascore("q", texts, on_progress=listener)) == wanted, len(told))
+"""
+
+
+def test_a_listener_that_calls_again_in_the_same_loop() -> None:
+    """As nest_asyncio allows: while the listener runs the loop, other lists of its own call come back."""
+    with peer(right) as server:
+        done = run(NESTED, server.url)
+    assert (done.stdout, done.stderr) == ("True 7\n", "")
