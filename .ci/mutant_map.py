@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from mutant_places import ALWAYS
@@ -176,29 +178,52 @@ def _statement(path: str, line: int) -> range:
     return range(start, end + 1)
 
 
-def mapped(tests: Mapping[str, set[str]]) -> Map:
+def mapped(tests: Mapping[str, set[str]], workers: int) -> Map:
     """The map of these test files, from what is kept where neither they nor the code they shall notice has changed."""
     found = Map()
     KEPT.mkdir(exist_ok=True)
     hashes = {str(file.relative_to(ROOT)): _hash(file) for name in PACKAGES for file in (ROOT / name).rglob("*.py")}
-    with tempfile.TemporaryDirectory() as folder:
-        worker: Worker | None = None
-        for test, code in tests.items():
-            kept = KEPT / f"{test.replace('/', '.')}.json"
-            wanted = {test: _hash(ROOT / test)} | {path: hashes[path] for path in code}
-            made = json.loads(kept.read_text()) if kept.exists() else {"hashes": {}}
-            if not wanted.items() <= made["hashes"].items():
-                worker = worker or Worker(Path(folder))
-                made = _record(worker, test, Path(folder), list(found.modules)) | {"hashes": hashes | wanted}
-                kept.write_text(json.dumps(made))
+    changed = []
+    for test, code in tests.items():
+        kept = _kept(test)
+        made = json.loads(kept.read_text()) if kept.exists() else {"hashes": {}}
+        if {path: hashes[path] for path in code}.items() | {(test, _hash(ROOT / test))} <= made["hashes"].items():
             found.add(made)
-        if worker:
-            worker.close()
+        else:
+            changed.append(test)
+    for test, made in zip(changed, _recorded(changed, found, workers), strict=True):
+        made |= {"hashes": hashes | {test: _hash(ROOT / test)}}
+        _kept(test).write_text(json.dumps(made))
+        found.add(made)
     return found
 
 
-def _record(worker: Worker, file: str, folder: Path, modules: list[str]) -> dict[str, Any]:
-    lines = folder / "lines"
+def _kept(test: str) -> Path:
+    return KEPT / f"{test.replace('/', '.')}.json"
+
+
+def _recorded(tests: list[str], known: Map, workers: int) -> Iterator[dict[str, Any]]:
+    """What each of them runs, in order; so many are recorded at a time."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
+        ready: SimpleQueue[Worker | None] = SimpleQueue()
+        for _ in range(workers):
+            ready.put(None)
+
+        def one(number: int, test: str) -> dict[str, Any]:
+            worker = ready.get() or Worker(Path(folder) / str(number))
+            try:
+                return _record(worker, test, list(known.modules))
+            finally:
+                ready.put(worker)
+
+        yield from pool.map(one, range(len(tests)), tests)
+        for _ in range(workers):
+            if worker := ready.get():
+                worker.close()
+
+
+def _record(worker: Worker, file: str, modules: list[str]) -> dict[str, Any]:
+    lines = worker.tree.parent / "lines"
     shutil.rmtree(lines, ignore_errors=True)
     lines.mkdir()
     made = worker.run(files=[file], lines=str(lines), limit=MAPPING, load=modules)

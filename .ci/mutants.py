@@ -165,7 +165,7 @@ def main() -> None:
     for mutant in mutants:
         for test in tests_of(mutant.room):
             tests[test].add(mutant.path)
-    known = mapped(tests)
+    known = mapped(tests, asked.workers)
     middle = time.monotonic()
     good = report(run(mutants, known, asked.workers))
     minutes = f"{(middle - start) / 60:.0f} minutes for the map, {(time.monotonic() - middle) / 60:.0f} for the mutants"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,16 +15,21 @@ import pytest
 from fake_server import FakeServer
 from modes import call
 from qwen3_sglang import RerankClient
+from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, PACKED
+from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, LABELS, PACKED
+from qwen3_sglang.protocol.exchange import Request, Run
 from qwen3_sglang.protocol.packing import Item, Packable
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import Score
 from qwen3_sglang.scoring.asked import Asked
+from qwen3_sglang.scoring.finding import find_way
 from qwen3_sglang.scoring.queries import Group
 from qwen3_sglang.scoring.work import Sending, Work
 from qwen3_sglang.transport.deadline import Deadline
+from steps import PATIENCE
 
 HEAD = QWEN3.head("q")
 LONG = "p=0.4 " + "many words " * 200
@@ -178,3 +184,18 @@ def test_outcomes_are_as_many_as_documents() -> None:
     sent(work, [Way(DEFAULT_ENDPOINT)])
     with pytest.raises(ValueError, match="argument"):
         work.send([[Score(0.5, 0.0)]])
+
+
+@pytest.mark.parametrize("ids", [(5, 9), None])
+def test_an_endpoint_that_needs_the_answers_ids(ids: tuple[int, int] | None) -> None:
+    """The template's, where no tokenizer can be asked; without any, nothing can be asked there."""
+    template = replace(QWEN3, answer_ids=ids)
+    settings = RerankClient("http://host", endpoint=LABELS, template=template).settings
+    run = Run(find_way(settings, None, Served("toy"), PATIENCE, None))
+    assert isinstance(run.step(), Request)
+    if ids is None:
+        with pytest.raises(InvalidInputError, match="name the tokens of no and yes"):
+            run.step(Response("u", 404, b"{}"))
+    else:
+        assert run.step(Response("u", 404, b"{}")) is None
+        assert run.result == Way(LABELS, ids)
