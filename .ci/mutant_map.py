@@ -9,6 +9,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from project import ROOT
 
 KEPT = ROOT / ".mutants"
 MAPPING = 1200  # seconds that a test file may take while its lines are recorded
-FIRST, MOST, ELSEWHERE = 4.0, 30.0, 6.0  # seconds of tests: tried first; of those that run the line; of the file's
+FIRST, MOST, ELSEWHERE = 4.0, 30.0, 10.0  # seconds of tests: tried first; of those that run the line; of the file's
 
 
 class Worker:
@@ -80,8 +81,8 @@ class Test:
         return self.name.partition("::")[0]
 
     def is_of(self, module: str) -> bool:
-        """Whether its file is the module's."""
-        return module in Path(self.file).stem
+        """Whether its file is the module's: by its name, or as its docstring says."""
+        return module in Path(self.file).stem or module in _named(self.file)
 
 
 class Map:
@@ -145,14 +146,28 @@ def _by_file(tests: list[Test], own: str) -> list[Test]:
 
 
 @cache
+def _named(file: str) -> list[str]:
+    """The modules that a test file's docstring names."""
+    return re.findall(r"(\w+)\.py`", ast.get_docstring(ast.parse((ROOT / file).read_text())) or "")
+
+
+@cache
 def _spans(path: str) -> list[tuple[int, int]]:
     found = []
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.stmt | ast.ExceptHandler):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            # Decorators and defaults are run once, at import: who calls the function notices what is wrong with them.
+            body = node.body[1:] if ast.get_docstring(node) and node.body[1:] else node.body
+            found.append((min([node, *node.decorator_list], key=_line).lineno, body[0].end_lineno or body[0].lineno))
+        elif isinstance(node, ast.stmt | ast.ExceptHandler):
             body = getattr(node, "body", None)
             end = node.end_lineno or node.lineno
             found.append((node.lineno, max(node.lineno, body[0].lineno - 1) if body else end))
     return found
+
+
+def _line(node: ast.stmt | ast.expr) -> int:
+    return node.lineno
 
 
 def _statement(path: str, line: int) -> range:

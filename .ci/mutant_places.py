@@ -27,7 +27,14 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "protocol": (["qwen3_sglang/protocol"], ["tests/protocol", *_CLIENT]),
     "transport": (
         ["qwen3_sglang/transport"],
-        ["tests/transport", *_CLIENT, "tests/wire/test_answers_of_others.py", "tests/security/test_transport.py"],
+        [
+            "tests/transport",
+            *_CLIENT,
+            "tests/wire/test_answers_of_others.py",
+            "tests/wire/test_tunnels.py",
+            "tests/wire/test_within_bounds.py",
+            "tests/security/test_transport.py",
+        ],
     ),
     "scoring": (["qwen3_sglang/scoring"], ["tests/scoring", *_CLIENT]),
     "convert/head": (

@@ -149,7 +149,8 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
 
         Raises: as `rerank`.
         """
-        return self.batch([input], config, **kwargs)[0]
+        [documents] = self.batch([input], config, **kwargs)
+        return documents
 
     async def ainvoke(
         self,
@@ -158,7 +159,8 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
         **kwargs: Any,
     ) -> list[Document]:
         """`invoke`, on the running event loop, with no thread. Raises: as `rerank`."""
-        return (await self.abatch([input], config, **kwargs))[0]
+        [documents] = await self.abatch([input], config, **kwargs)
+        return documents
 
     def batch(
         self,
@@ -223,7 +225,7 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
         except Exception as error:
             if not _one_may_be_to_blame(error, inputs, apart):
                 return [error] * len(inputs)
-        return [self._outcomes([one], limits, apart=False)[0] for one in inputs]
+        return [outcome for one in inputs for outcome in self._outcomes([one], limits, apart=False)]
 
     async def _aoutcomes(self, inputs: Sequence[object], limits: Overrides, *, apart: bool) -> Sequence[Outcome]:
         try:
@@ -232,18 +234,20 @@ class Qwen3SGLangRerank(RerankOptions, BaseDocumentCompressor, RunnableSerializa
         except Exception as error:
             if not _one_may_be_to_blame(error, inputs, apart):
                 return [error] * len(inputs)
-        return [(await self._aoutcomes([one], limits, apart=False))[0] for one in inputs]
+        return [outcome for one in inputs for outcome in await self._aoutcomes([one], limits, apart=False)]
 
     def _results(self, reads: Sequence[Read], limits: Overrides) -> list[list[RerankResult]]:
         client = self._connect()
         if len(reads) == 1:  # one query alone: errors needn't say which
-            return [client.rerank(reads[0].query, reads[0].texts, **limits)]
+            [read] = reads
+            return [client.rerank(read.query, read.texts, **limits)]
         return client.rerank_many([(read.query, read.texts) for read in reads], **limits)
 
     async def _aresults(self, reads: Sequence[Read], limits: Overrides) -> list[list[RerankResult]]:
         client = self._connect()
         if len(reads) == 1:
-            return [await client.arerank(reads[0].query, reads[0].texts, **limits)]
+            [read] = reads
+            return [await client.arerank(read.query, read.texts, **limits)]
         return await client.arerank_many([(read.query, read.texts) for read in reads], **limits)
 
     def _ranked(self, reads: Sequence[Read], found: list[list[RerankResult]], limits: Overrides) -> list[Ranked]:

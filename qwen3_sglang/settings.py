@@ -78,7 +78,7 @@ class Settings:
         )
     )
     model: str | None = field(
-        metadata=option(None, "Name of the served model; None: asked from the server.", optional(bounds.text))
+        metadata=option(None, "Name of the served model; None: asked from the server.", optional(bounds.sent_name))
     )
     instruction: str = field(
         metadata=option(

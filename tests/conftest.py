@@ -17,7 +17,7 @@ from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
 
 # The models are tiny: a second thread of OpenMP computes nothing sooner, and spins while it waits. Set before torch is
-# loaded, here and in every interpreter that a test starts; two workers share two cores.
+# loaded, here and in every interpreter that a test starts; more workers than cores share them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # An example may take as long as it takes: the machine may be busy.
@@ -43,6 +43,14 @@ LONGEST = (
     "local/test_openapi.py",
     "wire/test_real_proxies.py",
 )
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's: asked where `-n auto` is given
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Three workers for two cores: half of the time a test waits, for a process or for a peer that is silent."""
+    told = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return None if told else (3 * cores + 1) // 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ OPTIONS: dict[str, tuple[Any, list[Any]]] = {
     "api_key": ("sk-another", ["two\nlines", 3]),
     "api_key_header": ("x-api-key", ["", "two words", "Host", 3]),
     "headers": ({"x-tenant": "acme"}, [{"Host": "a"}, {"a b": "c"}, {"a": "two\nlines"}, {"a": ""}, {"a": 3}, 3, "a"]),
-    "model": ("toy", ["", 3]),
+    "model": ("toy", ["", 3, "a\udcff"]),
     "instruction": ("Find the law", [" ", 3]),
     "batch_size": (1, [0, True, "2"]),
     "max_concurrency": (1, [0, 1.5]),

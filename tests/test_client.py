@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -84,6 +85,15 @@ def test_query_and_documents_swapped(server: FakeServer, mode: str, call: str) -
 
     with pytest.raises(InvalidInputError, match="the query comes first"):
         getattr(client, call)(DOCUMENTS, "q") if mode == "sync" else asyncio.run(swapped())
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(("query", "documents"), [("q", "d"), (["q"], DOCUMENTS)])
+def test_one_wrong_argument_is_not_two_swapped(server: FakeServer, mode: str, query: Any, documents: Any) -> None:
+    """The message is about that one."""
+    with pytest.raises(InvalidInputError) as caught:
+        score(mode, RerankClient(server.url), query, documents)
+    assert "comes first" not in str(caught.value)
     assert server.asked == []
 
 

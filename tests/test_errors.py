@@ -93,8 +93,8 @@ def test_a_servers_error_says_where_and_what(kind: type[ServerError]) -> None:
     error = kind(URL, MESSAGE, status=503, retry_after=2.5)
     assert (error.url, error.message, error.status, error.retry_after) == (URL, MESSAGE, 503, 2.5)
     assert str(error) == f"{URL}: {MESSAGE}"
-    error.attempts = 3
-    assert str(error) == f"{URL}: {MESSAGE} (tried 3 times)"
+    error.attempts = 2
+    assert str(error) == f"{URL}: {MESSAGE} (tried 2 times)"
 
 
 def test_a_documents_error_says_which() -> None:
@@ -102,6 +102,28 @@ def test_a_documents_error_says_which() -> None:
     error = DocumentError(URL, MESSAGE, [2, 5], status=400, query=1)
     assert (error.url, error.reason, error.index, error.indices, error.query) == (URL, MESSAGE, 2, (2, 5), 1)
     assert str(error) == f"{URL}: query 1, document 2 (also 5): {MESSAGE}"
+
+
+def test_a_documents_error_without_more() -> None:
+    """One place, or none: nothing is said of others, nor of a query."""
+    assert str(DocumentError(URL, MESSAGE, [2])) == f"{URL}: document 2: {MESSAGE}"
+    assert str(DocumentError(URL, MESSAGE, [0, 3, 4])) == f"{URL}: document 0 (also 3, 4): {MESSAGE}"
+    assert str(DocumentError(URL, MESSAGE, [0], query=0)) == f"{URL}: query 0, document 0: {MESSAGE}"
+    assert str(DocumentError(URL, MESSAGE)) == f"{URL}: {MESSAGE}"
+    assert DocumentError(URL, MESSAGE).attempts == 1
+
+
+def test_a_long_value_is_shown_by_both_ends() -> None:
+    """Eighty characters at most; a path says most at its end. A value that can't be shown is its type."""
+    fits, longer = "x" * 78, "a" * 40 + "b" * 39  # and two quotation marks
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert str(InvalidInputError("path", fits, "no")) == f"path={fits!r}: no"
+    assert str(InvalidInputError("path", longer, "no")) == f"path='{'a' * 38}…{'b' * 39}': no"
+    assert str(InvalidInputError("path", Shy(), "no")) == "path=<Shy>: no"
 
 
 def test_an_unusable_value_says_which_and_what_instead() -> None:

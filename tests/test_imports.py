@@ -117,7 +117,7 @@ ROOMS = {
         },
     ),
     "convert": Room(
-        {"check", "errors", "names", "prompts"},
+        {"check", "errors", "names", "options", "prompts"},
         {
             "cached",
             "checkpoint",
@@ -143,7 +143,7 @@ ROOMS = {
         },
     ),
     "evaluate": Room(
-        {"client", "errors", "prompts", "ranking"},
+        {"client", "errors", "options", "prompts", "ranking"},
         {
             "asking",
             "beir",
@@ -171,9 +171,11 @@ ROOMS = {
             "verdict",
         },
     ),
-    "playground": Room({"client", "errors", "prompts", "ranking", "serving"}, {"answer", "app", "guard", "proxy"}),
+    "playground": Room(
+        {"client", "errors", "options", "prompts", "ranking", "serving"}, {"answer", "app", "guard", "proxy"}
+    ),
     "local": Room(
-        {"errors", "names", "playground", "prompts", "ranking", "serving"},
+        {"errors", "names", "options", "playground", "prompts", "ranking", "serving"},
         {
             "batcher",
             "body",
@@ -228,6 +230,7 @@ ROOMS = {
             "rerank",
             "serve",
             "start",
+            "streams",
             "verbose",
         },
     ),

@@ -100,6 +100,7 @@ def test_the_best_of_several_chunks() -> None:
         ("abcdef; abc", "abc", (2, 3)),
         ("abc; abcdef", "abcdef", (0, 1)),
         ("abcdefghij", "ij", (0, 0)),
+        ("xyzaaaa", "aaa", (0, 3)),
     ],
 )
 def test_a_chunk_of_what_was_read(read: str, own: str, place: tuple[int, int]) -> None:
@@ -125,3 +126,20 @@ def test_a_list_that_nobody_needs_any_more(options: dict[str, Any]) -> None:
     assert outcomes == []
     few: list[Outcome] = [score_of(0.5, 0.5)]
     assert rank_own(few) == rank(few)
+
+
+@pytest.mark.parametrize(("count", "left"), [(9_999, 9_999), (10_000, 0)])
+def test_from_how_many_on_scores_are_let_go(count: int, left: int) -> None:
+    """Fewer stay in the list, which is quicker."""
+    outcomes: list[Outcome] = [score_of(0.5, 0.5)] * count
+    assert len(rank_own(outcomes)) == count
+    assert len(outcomes) == left
+
+
+def test_limits_at_their_edges() -> None:
+    """The least and the most that can be met."""
+    for top_n, min_score in ((1, 0), (None, 1), (10**9, 0.0), (2, 1.0)):
+        check_limits(top_n, min_score)
+    for top_n, min_score in ((None, True), (False, None), ("1", None), (None, -1e-9), (None, 1 + 1e-9)):
+        with pytest.raises(InvalidInputError):
+            check_limits(top_n, min_score)

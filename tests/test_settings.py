@@ -10,11 +10,15 @@ import dataclasses
 import pickle
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import InvalidInputError, ServerUnreachableError
+from qwen3_sglang.prompts.chunks import Chunking
+from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.secret import Bearer, SecretStr
 from qwen3_sglang.settings import make_settings
@@ -110,3 +114,69 @@ def test_a_secret_is_copied_but_never_pickled(kind: Callable[[str], object]) -> 
     assert copy.deepcopy({"Authorization": secret})["Authorization"] is secret
     with pytest.raises(TypeError, match="QWEN3_SGLANG_API_KEY"):
         pickle.dumps(secret)
+
+
+@pytest.mark.parametrize(
+    ("options", "tokens"),
+    [
+        ({}, 8192),
+        ({"max_length": 700}, 700),
+        ({"max_length": 700, "max_chunks": 3}, 700),
+        ({"max_length": 700, "max_chunks": 3, "long_documents": "chunks"}, 2100),
+        ({"long_documents": "chunks"}, 8192 * 32),
+    ],
+)
+def test_how_much_of_a_text_can_count(options: dict[str, Any], tokens: int) -> None:
+    """One prompt's tokens, or those of all its chunks."""
+    assert make_settings(**options, environ={}).readable_tokens == tokens
+
+
+@pytest.mark.parametrize("length", [None, 700])
+def test_chunks_that_overlap_whole(length: int | None) -> None:
+    """An overlap of as much as a chunk holds would never get on; where nothing is divided, it doesn't matter."""
+    limit = length or 8192
+    given: dict[str, Any] = {"max_length": length, "environ": {}}
+    with pytest.raises(InvalidInputError, match=f"chunk_overlap={limit}: pass fewer than the {limit} tokens"):
+        make_settings(chunk_overlap=limit, long_documents="chunks", **given)
+    kept = make_settings(chunk_overlap=limit - 1, max_chunks=7, long_documents="chunks", **given).chunking
+    assert kept == Chunking(limit - 1, 7)
+    assert make_settings(chunk_overlap=limit + 1, **given).chunking is None
+
+
+@pytest.mark.parametrize(
+    ("url", "verify", "environ", "kept"),
+    [
+        ("https://gpu", True, {"REQUESTS_CA_BUNDLE": "."}, "."),
+        ("https://gpu", True, {"CURL_CA_BUNDLE": ".."}, ".."),
+        ("https://gpu", True, {"CURL_CA_BUNDLE": "..", "REQUESTS_CA_BUNDLE": "."}, "."),
+        ("https://gpu", True, {"CURL_CA_BUNDLE": "..", "REQUESTS_CA_BUNDLE": ""}, ".."),
+        ("https://gpu", True, {}, True),
+        ("https://gpu", False, {"REQUESTS_CA_BUNDLE": "."}, False),
+        ("https://gpu", "..", {"REQUESTS_CA_BUNDLE": "."}, ".."),
+        ("http://gpu", True, {"REQUESTS_CA_BUNDLE": "."}, True),
+    ],
+)
+def test_certificates_of_the_environment(url: str, verify: Any, environ: dict[str, str], kept: Any) -> None:
+    """By requests' own variables, where there is something to verify and nothing else is named."""
+    assert make_settings(url, verify=verify, environ=environ).verify == kept
+
+
+def test_an_instruction_is_the_templates_own_unless_given() -> None:
+    """Of whichever template."""
+    law = replace(QWEN3, instruction="Find the law")
+    assert make_settings(environ={}).instruction == QWEN3.instruction
+    assert make_settings(template=law, environ={}).instruction == "Find the law"
+    assert make_settings(template=law, instruction="Find the tea", environ={}).instruction == "Find the tea"
+
+
+def test_a_client_shows_its_address() -> None:
+    """And where it is half made, as a traceback may show it, its name alone."""
+    assert repr(RerankClient("http://gpu:1/")) == "RerankClient('http://gpu:1')"
+    assert repr(RerankClient.__new__(RerankClient)) == "RerankClient()"
+
+
+def test_a_copy_of_a_client_has_its_settings() -> None:
+    """All of them but the secrets."""
+    client = RerankClient("http://gpu:1", timeout=7.0, batch_size=3, headers={"x-a": "b"}, max_length=9)
+    for copied in (copy.copy(client), pickle.loads(pickle.dumps(client))):  # noqa: S301 - ours
+        assert copied.settings == dataclasses.replace(client.settings, headers=None)

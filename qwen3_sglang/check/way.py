@@ -6,7 +6,7 @@ from qwen3_sglang.protocol.endpoints import ENDPOINTS, VLLM
 from qwen3_sglang.protocol.ways import Way
 
 MULTI_ITEM = (
-    "with one address and no gateway, `qwen3-sglang serve MODEL --multi-item` scores about twice as many short "
+    "with one address and no gateway, `qwen3-sglang serve MODEL --multi-item` scores 1.3 to 2 times as many short "
     "documents per second"
 )
 EMBEDDED = "the embedded server, on PyTorch; SGLang on a GPU is faster"

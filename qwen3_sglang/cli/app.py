@@ -16,6 +16,7 @@ try:
 except ModuleNotFoundError as missing:  # installed without its dependencies
     raise MissingDependencyError(missing.name or "typer", "cli") from None
 
+from qwen3_sglang.cli.streams import prepare
 from qwen3_sglang.cli.verbose import Verbose, listen
 
 # Each is a module of this package with a function of the same name, whose docstring begins with this line.
@@ -88,6 +89,7 @@ def _every(
 
 def main() -> None:
     """Entry point: what the library, the system or the terminal refuses is one line with the remedy."""
+    prepare()
     try:
         app()
     except KeyboardInterrupt:

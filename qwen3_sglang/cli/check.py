@@ -20,7 +20,9 @@ EPILOG = "Example: `qwen3-sglang check http://127.0.0.1:30000` or `qwen3-sglang 
 
 
 def check(
-    target: Annotated[str | None, typer.Argument(help="SGLang's address, or a converted checkpoint's folder.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="SGLang's address, or a converted checkpoint's folder.")
+    ] = None,
     url: Annotated[str | None, typer.Option("--url", help="The server's address, as TARGET.")] = None,
     api_key: Key = None,
     header: Header = None,

@@ -21,10 +21,10 @@ def note(text: str) -> None:
 
 def print_finding(finding: Finding) -> None:
     """One line: is it well, and what was found; how to start a server where none listens."""
-    from qwen3_sglang.cli.failures import START, in_words
+    from qwen3_sglang.cli.failures import START, in_words, is_refusal
 
     mark, colour = ("note", "yellow") if finding.note else ("ok", "green") if finding.ok else ("no", "red")
     text = in_words(finding.text)
-    if not finding.ok and "refused" in finding.text:
+    if not finding.ok and is_refusal(finding.text):
         text = f"{text} ({START})"
     out.print(f"[bold {colour}]{mark}[/] {escape(text)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,8 +22,11 @@ EPILOG = "Example: `qwen3-sglang convert Qwen/Qwen3-Reranker-0.6B ./reranker`"
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="A Qwen3-Reranker or a fine-tune: its folder, or its name on the hub.")],
-    target: Annotated[Path, typer.Argument(help="The folder to write.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A Qwen3-Reranker or a fine-tune: its folder, or its name on the hub."),
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The folder to write.")],
     force: Annotated[bool, typer.Option("--force", help="Replace TARGET if it exists.")] = False,
     link: Annotated[
         bool, typer.Option("--link", help="Hard-link unchanged shards (same disk): they are then SHARED with SOURCE.")

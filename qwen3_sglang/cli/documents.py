@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from qwen3_sglang.errors import InvalidInputError
 
-_BROKEN = object()  # a line that isn't JSON
+_OBJECT = re.compile(r'\s*\[?\s*\{\s*"')  # begins one, or an array of them: no prose does
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,18 @@ class Document:
     id: object = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """What isn't JSON, and why."""
+
+    why: str
+
+
 def read_documents(text: str, field: str = "text") -> list[Document]:
     """Documents of a text: a JSON array, JSON strings or objects one per line, else the lines that aren't blank.
 
-    A file with an object on one of its lines is JSON lines; a line that breaks is an error there, not a document.
+    A file with an object on one of its lines, whole or broken, is JSON lines; a line that isn't JSON is an error there,
+    not a document.
 
     Args:
         text: the whole file.
@@ -45,13 +54,11 @@ def read_documents(text: str, field: str = "text") -> list[Document]:
     lines = {number: line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
     rows = {number: _parsed(line) for number, line in lines.items()}
     strings = all(isinstance(row, str) for row in rows.values())
-    if not strings and not any(isinstance(row, dict) for row in rows.values()):
+    if not strings and not any(_OBJECT.match(line) for line in lines.values()):
         return [Document(line) for line in lines.values()]
     for number, row in rows.items():
-        if row is _BROKEN:
-            raise InvalidInputError(
-                f"line {number}", lines[number], "isn't JSON, as other lines are: mend or remove it"
-            )
+        if isinstance(row, _Broken):
+            raise InvalidInputError(f"line {number}", lines[number], f"isn't JSON ({row.why}): mend or remove it")
     return [_document(row, field, f"line {number}") for number, row in rows.items()]
 
 
@@ -67,8 +74,12 @@ def _array(text: str) -> list[Any] | None:
 def _parsed(text: str) -> object:
     try:
         found: object = json.loads(text)
-    except (ValueError, RecursionError):  # a number of thousands of digits, brackets as deep
-        return _BROKEN
+    except json.JSONDecodeError as error:
+        return _Broken(f"{error.msg}, character {error.pos + 1}")
+    except RecursionError:
+        return _Broken("brackets in brackets, too deep")
+    except ValueError:  # Python's words for it name functions
+        return _Broken("a number with thousands of digits")
     return found
 
 

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from qwen3_sglang.cli.failures import in_words
 from qwen3_sglang.cli.options import (
     CHUNK_OVERLAP,
     LONG_DOCUMENTS,
@@ -32,7 +33,7 @@ from qwen3_sglang.cli.options import (
 )
 from qwen3_sglang.cli.verbose import Verbose
 from qwen3_sglang.errors import InvalidInputError, Qwen3SGLangError
-from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, load_dataset, needs_extra, write_html, write_json
+from qwen3_sglang.evaluate import RECALL_AT, TARGET_RECALL, existing, load_dataset, needs_extra, write_html, write_json
 from qwen3_sglang.evaluate import evaluate as run_evaluation
 from qwen3_sglang.prompts.template import DEFAULT_INSTRUCTION
 
@@ -53,7 +54,10 @@ class Relevant(StrEnum):
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="A JSONL file of judged queries, or a BEIR folder.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A JSONL file of judged queries, or a BEIR folder.", show_default=False),
+    ],
     url: Url = None,
     api_key: Key = None,
     header: Header = None,
@@ -95,11 +99,12 @@ def evaluate(
     verbose: Verbose = 0,
 ) -> None:
     """Measure the reranker on judged queries, and see which min_score to take."""
-    with needs_extra():
-        from qwen3_sglang.evaluate import tables
-
     if open_html and html is None:
         raise InvalidInputError("open", True, "name the report that it opens: --html report.html")
+    existing(data)
+    with needs_extra():  # before the data, which may take long to read; it takes two seconds itself
+        from qwen3_sglang.evaluate import tables
+
     dataset = load_dataset(data, run, split=split, top_k=top_k, qrels=qrels, relevant=relevant and relevant.value)
     cuts: dict[str, Any] = {"max_length": max_length, "long_documents": long_documents, "tokenizer": tokenizer}
     cuts |= {"chunk_overlap": chunk_overlap, "max_chunks": max_chunks}
@@ -125,18 +130,18 @@ def evaluate(
 
 
 class _Progress(logging.Handler):
-    """The bar; called with (pairs scored, pairs in all). What the library warns of meanwhile stands beside it."""
+    """The bar; called with (pairs scored, pairs in all). What the library logs meanwhile stands beside it."""
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()  # of every level: -v says from which on the library logs
         self._bar, self._task = bar, task
 
     def __call__(self, done: int, total: int) -> None:
         self._bar.update(self._task, completed=done, total=total, description="scoring")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a warning, such as that a request is sent again."""
-        text = " ".join(record.getMessage().split())
+        """Show a line, such as that a request is sent again."""
+        text = " ".join(in_words(record.getMessage()).split())
         if self._bar.console.is_terminal:
             self._bar.update(self._task, description=text[:_SHOWN])
         else:
@@ -165,12 +170,16 @@ def _progress() -> Iterator[_Progress]:
 def _tell(tables: ModuleType, report: Report, html: Path | None, json: Path | None, out: Console) -> None:
     """Print the report, and write the files that were asked for."""
     tables.print_figures(report, out)
-    try:
-        for path in (html and write_html(report, html), json and write_json(report, json)):
+    refused: list[InvalidInputError] = []
+    for write, path in ((write_html, html), (write_json, json)):
+        try:
             if path is not None:
-                out.print(f"written: {path}", markup=False, soft_wrap=True)
-    finally:  # a disk that is full keeps nobody from reading what was found
-        tables.print_suggestions(report, out)
+                out.print(f"written: {write(report, path)}", markup=False, soft_wrap=True)
+        except InvalidInputError as error:  # such as a full disk, which keeps nobody from reading what was found
+            refused.append(error)
+    tables.print_suggestions(report, out)
+    if refused:
+        raise refused[0]
 
 
 def _open(html: Path, out: Console) -> None:

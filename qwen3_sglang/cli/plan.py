@@ -56,7 +56,7 @@ def _table(found: list[Need]) -> Table:
 
 def _source(need: Need) -> str:
     row = need.rows[0]
-    return f"{'derived, ' * need.derived}{row.card}, {row.server}, {row.attention}"
+    return f"{row.card}, {row.server}, {row.attention}"
 
 
 def _rows(need: Need) -> list[str]:
@@ -71,7 +71,6 @@ def _report(load: Load, margin: float, found: list[Need]) -> dict[str, Any]:
             "gpus": need.gpus,
             "docs_per_second_per_gpu": round(need.docs_per_second, 1),
             "load": round(need.share, 4),
-            "derived": need.derived,
             "extrapolated": need.extrapolated,
             "rows": [asdict(row) | {"tokens": row.tokens} for row in need.rows],
         }

@@ -43,10 +43,12 @@ EPILOG = "Example: `qwen3-sglang rerank 'how tall is Everest' passages.txt --top
 
 
 def rerank(
-    query: Annotated[str, typer.Argument(help="The question.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="The question.")],
     file: Annotated[
         Path | None,
-        typer.Argument(help="One document per line, JSONL, or a JSON array; - or nothing: standard input."),
+        typer.Argument(
+            metavar="FILE", help="One document per line, JSONL, or a JSON array; - or nothing: standard input."
+        ),
     ] = None,
     url: Url = None,
     api_key: Key = None,

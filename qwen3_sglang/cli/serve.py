@@ -44,7 +44,9 @@ COMMAND_CLASS = ServeCommand
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="A converted folder; or a Qwen3-Reranker folder or hub name.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A converted folder; or a Qwen3-Reranker folder or hub name.")
+    ],
     extra: Annotated[
         list[str] | None, typer.Argument(metavar="[-- SGLANG FLAGS]", help="SGLang's own flags, which win over ours.")
     ] = None,

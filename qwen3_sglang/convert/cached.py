@@ -76,7 +76,12 @@ def keep(place: Place, progress: Progress | None = None, note: Callable[[str], N
             raise
     else:
         return True
-    convert(place.source, place.folder, verify=False, progress=progress)
+    try:
+        convert(place.source, place.folder, verify=False, progress=progress)
+    except ConversionError as error:
+        if cache() not in place.folder.parents:
+            raise
+        raise ConversionError(f"{error}; or name another place: --converted FOLDER, or XDG_CACHE_HOME") from error
     return False
 
 

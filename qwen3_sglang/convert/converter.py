@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qwen3_sglang.convert.copying import check_space
-from qwen3_sglang.convert.folder import check_apart, check_target, resolve
+from qwen3_sglang.convert.folder import check_apart, check_target, resolve, target_of
 from qwen3_sglang.convert.hub import download
 from qwen3_sglang.convert.inspect import judge
 from qwen3_sglang.convert.parity import Parity, check_parity, compare, missing_library, obstacle
@@ -15,8 +15,10 @@ from qwen3_sglang.convert.staging import staged
 from qwen3_sglang.convert.verify import verify as verify_files
 from qwen3_sglang.convert.write import Progress, write
 from qwen3_sglang.errors import ConversionError, MissingDependencyError, Qwen3SGLangError
+from qwen3_sglang.options.keywords import function_with_known_keywords
 
 
+@function_with_known_keywords()
 def convert(
     source: str | Path,
     target: str | Path,
@@ -54,11 +56,12 @@ def convert(
         pairs: queries and documents of your own that the comparison asks too.
 
     Raises:
+        InvalidInputError: `source` or `target` is blank.
         ConversionError: the source can't be converted, the target exists or another conversion writes it, the disk or
             memory is too small, or the result is wrong.
         MissingDependencyError: a hub name without huggingface_hub; `verify` without torch and transformers.
     """
-    goal = Path(target).expanduser()
+    goal = target_of(target)
     check_target(goal, force=force)
     if verify and missing_library():  # before a download of gigabytes
         raise MissingDependencyError(missing_library(), "local")

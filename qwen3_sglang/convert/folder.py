@@ -10,7 +10,7 @@ from typing import Any
 
 from qwen3_sglang.convert.checkpoint import INDEX, SINGLE, open_shards, read_json
 from qwen3_sglang.convert.provenance import KNOWN, MARK, UNKNOWN
-from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.errors import ConversionError, InvalidInputError
 from qwen3_sglang.names import LABELS, PAD, SOURCE_CLASS, TARGET_CLASS
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -32,15 +32,36 @@ def resolve(source: str | Path, download: Callable[[str], Path]) -> Path:
     """The local folder of `source`; `download` is asked for a hub name that isn't one.
 
     Raises:
+        InvalidInputError: `source` is blank.
         ConversionError: `source` is neither a folder nor a hub name, or `download` found none.
         MissingDependencyError: as `download`.
     """
-    folder = Path(source).expanduser()
+    folder = _named("source", source)
     if folder.is_dir():
         return folder
     if not isinstance(source, str) or not HUB_NAME.fullmatch(source) or folder.exists():
         raise ConversionError(f"{source}: not a folder; name a checkpoint's folder or a hub model (owner/name)")
     return download(source)
+
+
+def target_of(target: str | Path) -> Path:
+    """The folder that `target` names.
+
+    Raises:
+        InvalidInputError: it is blank.
+        ConversionError: a part of the path is a file.
+    """
+    goal = _named("target", target)
+    above = next((path for path in goal.absolute().parents if path.exists()), None)
+    if above is not None and not above.is_dir():
+        raise ConversionError(f"{goal}: {above.name} is a file; name a folder that may hold another")
+    return goal
+
+
+def _named(field: str, path: str | Path) -> Path:
+    if isinstance(path, str) and not path.strip():  # an unset variable of a shell's, and no way to write "here"
+        raise InvalidInputError(field, path, "name a folder; this is blank")
+    return Path(path).expanduser()
 
 
 def check_target(goal: Path, *, force: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def _ask(name: str, call: Callable[[Any], str]) -> Path:
     except ImportError as error:
         raise MissingDependencyError("huggingface_hub", "convert") from error
     try:
-        return Path(call(huggingface_hub))
+        with warnings.catch_warnings():
+            # With the library's own source line; what comes of it is said below.
+            warnings.filterwarnings("ignore", "Not enough free disk space", UserWarning)
+            return Path(call(huggingface_hub))
     except Exception as error:
         raise ConversionError(f"{name}: no such folder here, and {explain(name, error)}") from error
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from qwen3_sglang.errors import InvalidInputError, MissingDependencyError
 from qwen3_sglang.evaluate.files import write_text
+from qwen3_sglang.options.keywords import function_with_known_keywords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ RECALL_AT = (1, 5, 10)
 TARGET_RECALL = 0.95
 
 
+@function_with_known_keywords()
 def load_dataset(
     data: str | PathLike[str],
     run: str | PathLike[str] | None = None,
@@ -61,21 +63,31 @@ def load_dataset(
         InvalidInputError: an unusable file, line, id or option; the message says where.
         MissingDependencyError: BM25 is needed and bm25s isn't installed.
     """
+    path = existing(data)
     from qwen3_sglang.evaluate.beir import DEPTH, Source, read_beir  # noqa: PLC0415 - see the module's docstring
     from qwen3_sglang.evaluate.jsonl import read_jsonl  # noqa: PLC0415 - the same
 
-    path = Path(data).expanduser()
     if path.is_dir():
         _refuse({"relevant": relevant}, "leave it out: only a JSONL file has such a list")
         depth = DEPTH if top_k is None else top_k
         return read_beir(Source(path, _path(run), split, _path(qrels), depth))
-    if not path.is_file():
-        raise InvalidInputError("data", str(path), "name a JSONL file or a BEIR folder that exists")
     beir = {"run": _path(run), "split": split, "top_k": top_k, "qrels": _path(qrels)}
     _refuse(beir, "leave it out: only a BEIR folder has one; a JSONL file's documents are all reranked")
     if relevant not in {None, *READINGS}:
         raise InvalidInputError("relevant", relevant, f"pass one of {', '.join(READINGS)}, or leave it out")
     return read_jsonl(path, relevant)
+
+
+def existing(data: str | PathLike[str]) -> Path:
+    """The path of judged queries, without a look into it.
+
+    Raises:
+        InvalidInputError: there is neither a file nor a folder.
+    """
+    path = Path(data).expanduser()
+    if not path.is_file() and not path.is_dir():
+        raise InvalidInputError("data", str(path), "name a JSONL file or a BEIR folder that exists")
+    return path
 
 
 def _path(path: str | PathLike[str] | None) -> Path | None:
@@ -89,6 +101,7 @@ def _refuse(options: Mapping[str, object], remedy: str) -> None:
             raise InvalidInputError(name, str(value), remedy)
 
 
+@function_with_known_keywords()
 def evaluate(
     client: RerankClient,
     dataset: Dataset,
@@ -139,6 +152,7 @@ def evaluate(
     return make_report(scored, Goals(target_recall, target_precision, cuts), created)
 
 
+@function_with_known_keywords()
 def write_html(report: Report, path: str | PathLike[str]) -> Path:
     """One file that opens anywhere, without a network.
 
@@ -151,6 +165,7 @@ def write_html(report: Report, path: str | PathLike[str]) -> Path:
     return write_text("html", path, render(report))
 
 
+@function_with_known_keywords()
 def write_json(report: Report, path: str | PathLike[str]) -> Path:
     """All figures, with each query's documents by id; texts are left out.
 

@@ -16,6 +16,10 @@ from qwen3_sglang.evaluate.formats import LONGEST_MAGIC, binary, instead_of_json
 _GZIP = b"\x1f\x8b"
 
 
+class _RepeatedKeyError(ValueError):
+    """An object with two values under one key."""
+
+
 def lines(path: Path) -> Iterator[tuple[str, str]]:
     """(where, line) of each line that isn't blank; gzip is told by the file's first bytes, not by its name.
 
@@ -81,8 +85,14 @@ def _parsed(where: str, text: str, remedy: str) -> Any:
         value = json.loads(text, object_pairs_hook=_object)
         if "\\ud" in text.lower():  # half of a surrogate pair is JSON, but no text: it can't be sent or written
             json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise InvalidInputError(where, text, f"{half} is half of a character: write all of it, or remove it") from None
+    except (json.JSONDecodeError, _RepeatedKeyError, RecursionError) as error:
         raise InvalidInputError(where, text, f"{remedy} ({error})") from None
+    except ValueError:  # Python's words for it name functions
+        remedy = "a number has thousands of digits: write an id in quotes, and a grade as a small number"
+        raise InvalidInputError(where, text, remedy) from None
     return value
 
 
@@ -92,7 +102,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{json.dumps(twice)} is there twice: leave one out")
+        raise _RepeatedKeyError(f"{json.dumps(twice)} is there twice: leave one out")
     return made
 
 

@@ -6,6 +6,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -71,6 +72,7 @@ class ScoreStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        new = not path.exists()
         try:
             # Absolute, since SQLite gives names such as ":memory:" a meaning of their own.
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +83,9 @@ class ScoreStore:
             self._do(self._open)
         except BaseException:
             self._db.close()
+            if new:  # what was begun is no store, and nothing is in it
+                with suppress(OSError):
+                    path.unlink()
             raise
 
     def __enter__(self) -> ScoreStore:

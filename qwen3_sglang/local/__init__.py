@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from qwen3_sglang.errors import MissingDependencyError
+from qwen3_sglang.options.keywords import function_with_known_keywords
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,6 +54,7 @@ class Options(TypedDict, total=False):
     multi_item: bool
 
 
+@function_with_known_keywords(Options)
 def serve(model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]) -> None:
     """Serve `model_dir` until interrupted.
 
@@ -69,6 +71,7 @@ def serve(model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **
     _server().serve(model_dir, options, say)
 
 
+@function_with_known_keywords(Options)
 def run_in_thread(
     model_dir: str | Path, *, say: Callable[[str], object] = _log.info, **options: Unpack[Options]
 ) -> AbstractContextManager[str]:

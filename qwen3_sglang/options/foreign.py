@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
-# Our word -> what others call it. Capitals, "_" and "-" don't count: "topK" is read as "top_k".
+# Our word -> what others call it; a word that may stand for two of them is the first one's here. Capitals, "_" and "-"
+# don't count: "topK" is read as "top_k".
 _WORDS = {
     "base_url": "address api_base api_url base base_path base_uri endpoint_url host inference_server_url "
     "openai_api_base openai_base_url server server_url target uri url",
@@ -28,11 +29,12 @@ _WORDS = {
     "escape_special_tokens": "escape sanitize strip_special_tokens",
     "endpoint": "api endpoint_path path route",
     "cache_size": "cache cache_maxsize max_cache_size",
-    "verify": "ca_bundle insecure ssl ssl_verify tls_verify verify_ssl verify_tls",
+    "verify": "ca_bundle insecure parity ssl ssl_verify tls_verify verify_ssl verify_tls",
     "top_n": "final_k k limit max_documents max_results n num_docs num_results rerank_top_k rerank_top_n "
     "return_top_k similarity_top_k top top_k",
     "min_score": "cutoff min_relevance min_similarity minimum_score relevance_threshold score_cutoff score_threshold "
     "similarity_cutoff similarity_threshold threshold",
+    "progress": "callback on_progress progress_bar show_progress",
     "on_progress": "callback on_batch progress progress_bar progress_callback show_progress show_progress_bar",
     "show_progress": "progress progress_bar show_progress_bar verbose",
     "query": "q query_bundle query_str query_text question search_query",
@@ -48,6 +50,21 @@ _WORDS = {
     "document_prompt": "doc_prompt document_template prompt_template",
     "metadata_keys": "fields metadata_fields metadata_mode rank_fields",
     "metadata_mode": "document_prompt metadata_keys rank_fields",
+    "source": "checkpoint model model_id model_name model_path repo repo_id src",
+    "target": "dest destination dst out out_dir outdir output output_dir output_path save_dir to",
+    "force": "exist_ok overwrite replace",
+    "link": "hardlink links symlink",
+    "model_dir": "checkpoint model model_id model_name model_path path",
+    "allow_hosts": "allowed_hosts hosts trusted_hosts",
+    "dtype": "data_type precision torch_dtype",
+    "threads": "n_threads num_threads",
+    "name": "model_name served_model_name",
+    "scores": "cache cache_file score_file store",
+    "recall_at": "cutoffs k ks k_values",
+    "fresh": "force no_cache overwrite refresh",
+    "client": "model reranker",
+    "dataset": "data queries",
+    "instructions": "instruction prompts tasks",
     "keep_retrieval_score": "keep_original_score keep_score",
 }
 
@@ -93,6 +110,9 @@ def _ours(name: str, known: Collection[str]) -> str | None:
     """The one of the known options that the name is another word for, or comes close to."""
     plain = _plain(name)
     for ours in known:
-        if plain == _plain(ours) or plain in _MEANT.get(ours, ()):
+        if plain == _plain(ours):
+            return ours
+    for ours, words in _MEANT.items():
+        if ours in known and plain in words:
             return ours
     return next(iter(get_close_matches(name.lower(), sorted(known), 1)), None)

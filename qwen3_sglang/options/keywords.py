@@ -13,6 +13,7 @@ from qwen3_sglang.options.headers import is_name, read_headers
 from qwen3_sglang.secret import Hidden, HiddenBytes, SecretStr
 
 SECRETS = ("api_key", "headers")  # options whose values are shown nowhere
+_NAMED = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
 
@@ -60,6 +61,27 @@ def with_known_keywords(function: Function, elsewhere: Mapping[str, str] | None 
 def known_keywords(elsewhere: Mapping[str, str]) -> Callable[[Function], Function]:
     """`with_known_keywords` as a decorator; `elsewhere` says where other options belong."""
     return lambda function: with_known_keywords(function, elsewhere)
+
+
+def function_with_known_keywords(options: type | None = None) -> Callable[[Function], Function]:
+    """`with_known_keywords` for a function, as a decorator; `options` is the TypedDict of its `**options`."""
+
+    def decorate(function: Function) -> Function:
+        keywords = {one.name for one in inspect.signature(function).parameters.values() if one.kind in _NAMED}
+        known = keywords.union(options.__annotations__ if options else ())
+
+        @wraps(function)
+        def call(*args: Any, **given: Any) -> Any:
+            if not known.issuperset(given):
+                given = masked(given, known)
+                refuse_unknown(given, known)
+            return function(*args, **given)
+
+        made: Any = call
+        checked: Function = made
+        return checked
+
+    return decorate
 
 
 def class_with_known_keywords(of: Class) -> Class:
@@ -135,4 +157,4 @@ def _wrapped_name(name: Any) -> Any:
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str]:
     _, *parameters = inspect.signature(function).parameters.values()
-    return frozenset(one.name for one in parameters if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY})
+    return frozenset(one.name for one in parameters if one.kind in _NAMED)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.prompts.template import Template
-from qwen3_sglang.prompts.texts import check_text
+from qwen3_sglang.prompts.texts import check_encodable, check_text
 from qwen3_sglang.protocol.retry import Backoff
 from qwen3_sglang.secret import MASK, SecretLike, SecretStr
 
@@ -106,6 +106,12 @@ def switch(name: str, value: Any) -> None:
 def text(name: str, value: Any) -> None:
     """Check for a text that isn't blank. Raises: InvalidInputError otherwise."""
     check_text(name, value)
+
+
+def sent_name(name: str, value: Any) -> None:
+    """Check for a name that a request can carry. Raises: InvalidInputError otherwise."""
+    text(name, value)
+    check_encodable(name, value)
 
 
 def secret(name: str, value: Any) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from qwen3_sglang.client import RerankClient
 from qwen3_sglang.errors import MissingDependencyError
+from qwen3_sglang.options.keywords import function_with_known_keywords
 from qwen3_sglang.playground.answer import LongDocuments
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["run_in_thread"]
 
 
+@function_with_known_keywords()
 def run_in_thread(
     base_url: str | None = None,
     *,

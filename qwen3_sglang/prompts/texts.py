@@ -179,7 +179,8 @@ def _in_order(run: re.Match[str]) -> str:
     decomposed = "".join([apart[one] for one in run[0]])
     ordered: dict[int, list[str]] = {}
     starters = 0
-    for character, rank in zip(decomposed, map(unicodedata.combining, decomposed), strict=True):
+    for character in decomposed:
+        rank = unicodedata.combining(character)
         starters += rank == 0
         ordered.setdefault(starters * _RANKS + rank, []).append(character)
     return "".join(character for key in sorted(ordered) for character in ordered[key])

@@ -33,7 +33,8 @@ class LocalTokenizer:
         with _failures():
             if _alone():
                 return [self._tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-            return [found.ids for found in self._tokenizer.encode_batch(texts, add_special_tokens=False)]
+            # "fast" leaves out where each token begins and ends, a fifth of the work
+            return [found.ids for found in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Text of each list of ids, special tokens included.

@@ -6,6 +6,7 @@ or it yields a Pause or Compute, and goes on after it. Whoever drives it only ca
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import count
@@ -16,6 +17,7 @@ from qwen3_sglang.protocol.answers import Response, failure_of
 from qwen3_sglang.protocol.retry import RETRIED, Patience
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 _UNAVAILABLE = 503
 _LEAST_LIMIT, _GROWTH = 2**20, 32  # bytes
 
@@ -119,6 +121,7 @@ def ask(
     """
     for attempt in count(tried + 1):
         reply = yield request
+        _tell(request, reply)
         failure = _passing(reply)
         if failure is None:
             break
@@ -133,6 +136,17 @@ def ask(
             yield from before_retry()
     response: Response = reply
     return response
+
+
+def _tell(request: Request, reply: Response | errors.ServerError) -> None:
+    """A line for each request. Not the server's words: they may hold the key, hidden only in what leaves the client."""
+    if not _log.isEnabledFor(logging.DEBUG):
+        return
+    sent = "asked" if request.body is None else f"{len(request.body)} bytes sent"
+    if isinstance(reply, Response):
+        _log.debug("%s: %s, HTTP %d with %d bytes", reply.url, sent, reply.status, len(reply.body))
+    else:
+        _log.debug("%s: %s, %s", reply.url, sent, type(reply).__name__)
 
 
 def _passing(reply: Response | errors.ServerError) -> errors.ServerError | None:

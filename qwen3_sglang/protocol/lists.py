@@ -78,7 +78,9 @@ def score_documents(
         except errors.ServerError as error:
             failure = error
         else:
-            work.found.update(zip(part, scores, strict=True))
+            if len(part) == len(documents):  # the usual case: there is nothing to put together
+                return list[Outcome](scores)
+            work.found.update(enumerate(scores, part.start))
             continue
         yield from _refused(work, part, failure)
     return [work.found[index] for index in range(len(documents))]
@@ -130,7 +132,7 @@ def _score(work: _Work, part: range) -> Steps[list[Score]]:
         yield from check_served(call)
     if not work.cut:
         return scores
-    return [s._replace(truncated=True) if i in work.cut else s for i, s in zip(part, scores, strict=True)]
+    return [s._replace(truncated=True) if i in work.cut else s for i, s in enumerate(scores, part.start)]
 
 
 def _body(work: _Work, part: range) -> dict[str, Any]:

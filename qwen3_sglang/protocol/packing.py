@@ -97,19 +97,18 @@ def _in_ids(
     items: dict[str, Item] = {}
     for part in truncate.portions(documents, limit, _PORTION):
         whole = yield from computed(partial(_bodies, tokenizer, head, documents[part], limit))
-        longer = [document for document, ids in zip(documents[part], whole, strict=True) if not _fits(ids, room)]
-        cut = dict(zip(longer, (yield from _cut(counter, tokenizer, head, longer, limit)), strict=True))
-        for document, ids in zip(documents[part], whole, strict=True):
-            body, truncated = cut.get(document) or (ids or [], False)
+        longer = [document for document in documents[part] if not _fits(whole.get(document), room)]
+        cut = yield from _cut(counter, tokenizer, head, longer, limit)
+        for document in documents[part]:
+            body, truncated = cut.get(document) or (whole[document], False)
             items[document] = Item([*body, *suffix], len(body) + len(suffix) + DELIMITER, truncated)
     return Packable(query, len(query) + DELIMITER, items)
 
 
-def _bodies(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> list[list[int] | None]:
-    """Token ids of joint and document; None where it is too long to look at the whole of it."""
-    short = {i: f"{head.joint}{text}" for i, text in enumerate(documents) if len(text) < limit * _WINDOW}
-    ids = dict(zip(short, tokenizer.encode(list(short.values())), strict=True))
-    return [ids.get(index) for index in range(len(documents))]
+def _bodies(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> dict[str, list[int]]:
+    """Token ids of joint and document, by document; none of one that is too long to look at the whole of it."""
+    short = [text for text in documents if len(text) < limit * _WINDOW]
+    return dict(zip(short, tokenizer.encode([f"{head.joint}{text}" for text in short]), strict=True))
 
 
 def _fits(ids: list[int] | None, room: int) -> bool:
@@ -118,14 +117,14 @@ def _fits(ids: list[int] | None, room: int) -> bool:
 
 def _cut(
     counter: TokenCounter, tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int
-) -> Steps[list[tuple[list[int], bool]]]:
-    """(token ids of joint and document, whether it was cut) of documents that may be too long."""
+) -> Steps[dict[str, tuple[list[int], bool]]]:
+    """Document -> (token ids of joint and document, whether it was cut), of documents that may be too long."""
     if not documents:
-        return []
+        return {}
     fitted: list[Fitted] = yield from counter.fit(head, documents, limit)
     bodies = [f"{head.joint}{one.text}" for one in fitted]
     ids = yield from computed(partial(tokenizer.encode, bodies))
-    return [(found, one.truncated) for found, one in zip(ids, fitted, strict=True)]
+    return {document: (found, one.truncated) for document, found, one in zip(documents, ids, fitted, strict=True)}
 
 
 def packed(documents: Sequence[str], ready: Packable, room: int, most: int) -> list[list[str]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.chunks import Chunking, Divided
@@ -28,36 +28,34 @@ class Parted:
     """Documents in chunks.
 
     Attributes:
-        documents: each once.
         divided: where each document's chunks are, or why it has none.
         chunks: all of them, in the documents' order.
-        owners: the document that each chunk belongs to, as a place in `documents`.
+        owners: the document that each chunk belongs to.
     """
 
-    documents: Sequence[str]
-    divided: Sequence[Divided | errors.QueryError]
+    divided: Mapping[str, Divided | errors.QueryError]
     chunks: list[str]
-    owners: list[int]
+    owners: list[str]
 
     def owners_of(self, chunks: Iterable[int]) -> set[str]:
         """The documents that have these chunks, as places in `chunks`."""
-        return {self.documents[self.owners[chunk]] for chunk in chunks}
+        return {self.owners[chunk] for chunk in chunks}
 
-    def outcomes(self, scores: Sequence[Outcome]) -> list[Outcome]:
+    def outcomes(self, scores: Sequence[Outcome]) -> dict[str, Outcome]:
         """One per document, from one per chunk."""
         left = iter(scores)
-        return [
-            one
+        return {
+            document: one
             if isinstance(one, errors.QueryError)
             else best_chunk(one.spans, list(islice(left, len(one.spans))), whole=one.whole)
-            for one in self.divided
-        ]
+            for document, one in self.divided.items()
+        }
 
     def watched(
         self, steps: Sequence[Steps[list[Outcome]]], parts: Sequence[Sequence[str]], progress: Progress
     ) -> list[Steps[list[Outcome]]]:
         """The same steps, one per list of chunks; each tells how many documents have all their scores with it."""
-        of_chunk: dict[str, list[int]] = {}
+        of_chunk: dict[str, list[str]] = {}
         for chunk, owner in zip(self.chunks, self.owners, strict=True):
             of_chunk.setdefault(chunk, []).append(owner)
         left = Counter(self.owners)
@@ -76,7 +74,7 @@ def needed(call: Call, documents: Sequence[str]) -> bool:
 
 
 def part(call: Call, documents: Sequence[str], how: Chunking, deadline: Deadline) -> Work[Parted]:
-    """The documents in chunks that fit.
+    """The documents, each once, in chunks that fit.
 
     Raises:
         QueryError: no document fits beside the query, unless the call collects that.
@@ -85,13 +83,13 @@ def part(call: Call, documents: Sequence[str], how: Chunking, deadline: Deadline
     """
     starts = range(0, len(documents), _AT_ONCE)
     steps = [_divided(call, documents[start : start + _AT_ONCE], how) for start in starts]
-    divided = [one for found in (yield Sending(steps, deadline)) for one in found]
-    chunks, owners = [], []
-    for place, (document, one) in enumerate(zip(documents, divided, strict=True)):
+    divided = dict(zip(documents, chain.from_iterable((yield Sending(steps, deadline))), strict=True))
+    parted = Parted(divided, [], [])
+    for document, one in divided.items():
         for start, end in () if isinstance(one, errors.QueryError) else one.spans:
-            chunks.append(document[start:end])
-            owners.append(place)
-    return Parted(documents, divided, chunks, owners)
+            parted.chunks.append(document[start:end])
+            parted.owners.append(document)
+    return parted
 
 
 def in_own_text(outcomes: Sequence[Outcome], documents: Sequence[str], template: Template) -> list[Outcome]:

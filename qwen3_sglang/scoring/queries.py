@@ -163,14 +163,14 @@ def told_by_query(failure: Failure, counts: Sequence[int]) -> Failure:
     if not isinstance(failure, DocumentError):
         return failure
     spans = enumerate(_spans(counts))
-    return next(_own(failure, *span, query=query) for query, span in spans if failure.index in range(*span))
+    return next(_own(failure, *span, query) for query, span in spans if failure.index in range(*span))
 
 
 def _spans(counts: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise(accumulate(counts, initial=0)))
 
 
-def _own(error: DocumentError, start: int, stop: int, *, query: int | None = None) -> DocumentError:
+def _own(error: DocumentError, start: int, stop: int, query: int | None = None) -> DocumentError:
     indices = [index - start for index in error.indices if start <= index < stop]
     own = DocumentError(error.url, error.reason, indices, status=error.status, query=query)
     own.attempts = error.attempts

@@ -216,7 +216,7 @@ class Scorer:
         learned.heard()
         if cache is not None:
             fresh = {text: one for text, one in zip(group.texts, outcomes, strict=True) if text not in known}
-            cache.add(call.model, call.head.text, list(fresh), list(fresh.values()))
+            cache.add(call.model, call.head.text, fresh)
         tell(outcomes, group.places, f"{call.max_length} tokens" if chunking is None else str(chunking))
         return outcomes, sent
 

@@ -59,7 +59,6 @@ def score_group(task: Task) -> Work[tuple[list[Outcome], int]]:
         distinct = batching.unknown(task.group.texts, task.known)
         if chunked.needed(task.call, distinct):
             return (yield from _in_chunks(task, distinct, task.chunking))
-        task = replace(task, call=replace(task.call, fits=True))
     plan, ready = yield from _plan(task, task.group.texts, task.known)
 
     def where(part: Sequence[str], place: int) -> list[int]:
@@ -90,7 +89,7 @@ def _in_chunks(task: Task, distinct: list[str], how: Chunking) -> Work[tuple[lis
     if task.on_progress is not None:
         steps = parted.watched(steps, plan.lists, Progress(task.on_progress, len(distinct)))
     scores = plan.restore((yield Sending(steps, task.deadline)))
-    found = {**task.known, **dict(zip(distinct, parted.outcomes(scores), strict=True))}
+    found = {**task.known, **parted.outcomes(scores)}
     return [found[text] for text in texts], len(plan.lists)
 
 

@@ -65,11 +65,6 @@ class Need:
     rows: Sequence[Rate]
     extrapolated: bool
 
-    @property
-    def derived(self) -> bool:
-        """Whether a row was computed, not measured."""
-        return any(row.derived for row in self.rows)
-
 
 def needs(load: Load, model: str, margin: float = MARGIN, rates: Sequence[Rate] = RATES) -> list[Need]:
     """What each measured way of serving `model` needs, the fewest GPUs first.
@@ -101,8 +96,6 @@ def notes(load: Load, found: Sequence[Need]) -> list[str]:
         said.append(f"below {FEW_DOCUMENTS} documents per query nothing was measured: each request's own cost is added")
     missing = [way for way in Way if way not in {need.way for need in found}]
     said += [f"{way} serving wasn't measured with this model and such documents" for way in missing]
-    if any(need.derived for need in found):
-        said.append("a derived row was computed from another model's, not measured")
     if any(need.extrapolated for need in found):
         said.append("documents of that length weren't measured: the line through the measured ones was drawn on")
     if any(need.gpus > 1 for need in found):

@@ -37,7 +37,6 @@ class Rate:
         clients: how many asked at the same time.
         docs_per_second: of all clients together.
         setup: what else differs from `qwen3-sglang serve`; "" for nothing.
-        derived: computed from other rows, not measured.
     """
 
     model: str
@@ -49,7 +48,6 @@ class Rate:
     clients: int
     docs_per_second: float
     setup: str = ""
-    derived: bool = False
 
     @property
     def tokens(self) -> int:
@@ -57,10 +55,11 @@ class Rate:
         return DOCUMENT_TOKENS[self.words]
 
 
-_H100 = "H100 80GB HBM3"
+_H100, _H200 = "H100 80GB HBM3", "H200"
 _GRAPHS_OFF = "prefill CUDA graphs off"
 _FREEZE = "after /freeze_gc"
 _FEWER = "at 250 words 50 documents per query"
+_FEWEST = f"{_FEWER}, with 32 clients half as many"
 
 
 def _rows(base: Rate, *measured: tuple[int, int, float]) -> list[Rate]:
@@ -84,7 +83,17 @@ _ORDINARY = Rate(
 )
 _4B = replace(_ORDINARY, model="4B")
 _4B_ITEMS = replace(_4B, way=Way.multi_item, attention="FlashInfer")
+_H200_ORDINARY = replace(_ORDINARY, card=_H200, attention="FlashAttention 3")
+_H200_ITEMS = replace(_H200_ORDINARY, way=Way.multi_item, attention="FlashInfer", setup="by `ascore` with tokenizer=")
+_8B = replace(_H200_ORDINARY, model="8B")
+# The last rows of a model and a way are those that are planned with.
 RATES = [
+    *_rows(_H200_ORDINARY, (60, 1, 1669), (60, 8, 3472), (60, 32, 3280), (250, 8, 1334)),
+    *_rows(
+        replace(_H200_ORDINARY, setup=f"{_FREEZE}, {_GRAPHS_OFF}"),
+        *((60, 1, 1347), (60, 8, 2796), (60, 32, 2682), (250, 1, 940), (250, 8, 1323)),
+    ),
+    *_rows(_H200_ITEMS, (60, 1, 2013), (60, 8, 4415), (60, 32, 4328), (250, 1, 817), (250, 8, 1141)),
     *_rows(_ORDINARY, (60, 1, 1215), (60, 8, 2300), (60, 32, 2825), (250, 1, 834), (250, 8, 1095), (250, 32, 1100)),
     *_rows(
         replace(_ORDINARY, attention="FlashAttention 3", setup=f"{_FREEZE}, {_GRAPHS_OFF}"),
@@ -107,7 +116,18 @@ RATES = [
         replace(_4B_ITEMS, setup=f"token ids made beforehand, {_FEWER}"),
         *((60, 1, 773), (60, 8, 830), (60, 32, 827), (250, 8, 218), (250, 32, 217)),
     ),
-    # 8B has 6.95 / 3.63 times the parameters of 4B outside the embeddings, and 4B fills the GPU.
-    *_rows(replace(_4B, model="8B", setup="derived from 4B", derived=True), (60, 8, 390), (250, 8, 115)),
-    *_rows(replace(_4B_ITEMS, model="8B", setup="derived from 4B", derived=True), (60, 8, 430), (250, 8, 114)),
+    *_rows(
+        replace(_8B, setup=f"{_FREEZE}, {_GRAPHS_OFF}, {_FEWEST}"),
+        (60, 8, 417),
+        (60, 32, 427),
+        (250, 8, 126),
+        (250, 32, 126),
+    ),
+    *_rows(
+        replace(_8B, way=Way.multi_item, attention="FlashInfer", setup=f"token ids made beforehand, {_FEWEST}"),
+        (60, 8, 494),
+        (60, 32, 488),
+        (250, 8, 128),
+        (250, 32, 128),
+    ),
 ]

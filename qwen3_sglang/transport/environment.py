@@ -40,6 +40,12 @@ def proxy_for(url: str) -> str | None:
     return address
 
 
+def proxy_named(url: str) -> str | None:
+    """Host and port of the proxy that the environment names for the address, for a message; None without one."""
+    found = select_proxy(url, get_environ_proxies(url))
+    return found.rpartition("@")[2].rpartition("//")[2].rstrip("/") if found else None
+
+
 def netrc_login(url: str) -> str | None:
     """The Authorization header by what ~/.netrc, or the file that NETRC names, has for the address's host."""
     found = get_netrc_auth(url)

@@ -13,7 +13,7 @@ from qwen3_sglang import errors
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.bounds import BrokenHTTPError, TooMuchError
-from qwen3_sglang.transport.environment import secrets_of
+from qwen3_sglang.transport.environment import proxy_named, secrets_of
 
 _NO_CONNECTION = (requests.ConnectTimeout, aiohttp.ConnectionTimeoutError)
 _SILENCE = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
@@ -69,17 +69,25 @@ def described(error: Exception, settings: Settings, path: str, *, over: bool) ->
     if over or (silent and not connecting and settings.read_timeout is None):
         return timed_out(settings)
     if connecting:
-        message = f"no connection within connect_timeout={settings.connect_timeout:g} s; is base_url right?"
+        remedy = _remedy(settings, "is base_url right?")
+        message = f"no connection within connect_timeout={settings.connect_timeout:g} s; {remedy}"
         return errors.ServerUnreachableError(url, message)
     if silent:
         message = f"silent for read_timeout={settings.read_timeout:g} s; raise read_timeout= or send fewer"
         return errors.ServerTimeoutError(url, message)
     if isinstance(error, _KNOWN):
-        return errors.ServerUnreachableError(url, _unreachable(error))
+        return errors.ServerUnreachableError(url, _unreachable(error, settings))
     return errors.ProtocolError(url, f"the HTTP library failed over the answer ({type(error).__name__}: {error})")
 
 
-def _unreachable(error: Exception) -> str:
+def _remedy(settings: Settings, otherwise: str) -> str:
+    proxy = proxy_named(settings.base_url)
+    if proxy is None:
+        return otherwise
+    return f"the environment names the proxy {proxy}: is that right? NO_PROXY lists hosts that need none"
+
+
+def _unreachable(error: Exception, settings: Settings) -> str:
     # Without urllib3's "HTTPConnection(host=…): " in front: the address is in the message anyway.
     what = str(error).split("(Caused by", maxsplit=1)[-1].split("): ", maxsplit=1)[-1].strip(" )'\"")
     what = what or type(error).__name__
@@ -88,4 +96,4 @@ def _unreachable(error: Exception) -> str:
         return f"its certificate isn't trusted ({what}); if it is the right one, pass its CA's file as verify="
     if isinstance(error, _NO_HTTP):
         return f"its answer isn't usable HTTP ({what}); what is between the client and the server?"
-    return f"no answer ({what}); is the server running there, and is base_url right?"
+    return f"no answer ({what}); {_remedy(settings, 'is the server running there, and is base_url right?')}"

@@ -130,16 +130,14 @@ class _Shelf:
         """How many there are."""
         return len(self._idle)
 
-    def put(self, connection: Any, block: bool = False) -> None:
+    def put(self, connection: Any, **_: object) -> None:
         """Keep it. Raises: queue.Full."""
-        del block
         if len(self._idle) >= self._most:
             raise Full
         self._idle.append(connection)
 
-    def get(self, block: bool = False, timeout: object = None) -> Any:
+    def get(self, **_: object) -> Any:
         """The last one. Raises: queue.Empty."""
-        del block, timeout
         try:
             return self._idle.pop()
         except IndexError:

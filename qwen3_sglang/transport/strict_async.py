@@ -31,13 +31,17 @@ class UnaskedError(aiohttp.ClientConnectionError):
 class _Protocol(ResponseHandler):
     """aiohttp's, but nothing that comes unasked is kept for the next request."""
 
+    # Set with each request, as is `_answer`: the body, once its headers are there, and how much of it has come.
+    _good: bool
+    _surplus: bool
+    _chunked: bool
+    _size: int
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._budget: Budget | None = None
-        self._answer: Any = None  # the body of the answer, once its headers are there
-        self._carried, self._good, self._surplus = Carried(), False, False
-        self._chunked = False
-        self._size = 0  # bytes of that body, as far as it has come
+        self._answer: Any = None
+        self._carried = Carried()
 
     def is_connected(self) -> bool:
         """Whether another request may be sent: asked by the pool before each."""

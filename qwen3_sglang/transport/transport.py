@@ -207,7 +207,7 @@ class Transport:
     def _send(self, request: Request, deadline: Deadline) -> Response | errors.ServerError:
         slot = self._slots.slot()
         try:
-            if not slot.acquire(deadline) or deadline.left() <= 0:  # while it waited, for a slot or for a retry
+            if not slot.acquire(deadline):
                 return self.timed_out()
             with deadline.within(request.seconds) as part:
                 return self._exchange(request, part)

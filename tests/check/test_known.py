@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,21 @@ def test_every_answer_is_compared(logit: float, tokens: int, oks: list[bool]) ->
     how = "consistent with" if oks[-1] else "differs from"
     apart = f"logits up to {abs(logit):.2f} apart, 0.5 allowed, since of noise (a page)"
     assert verdict == f"{how} the published me/own: {apart}"
+
+
+def test_as_far_apart_as_is_allowed() -> None:
+    """Is consistent; the tolerance is the last that is."""
+    edge = Answer("", "", 0.6).logit
+    for tolerance, same in ((edge, True), (math.nextafter(edge, 0), False)):
+        published = replace(MADE, tolerance=tolerance)
+        found = compare_answers(published, {("q", LONG): (7, 0.6), ("r", LONG + "!"): (9, 0.6)})
+        assert [one.ok for one in found] == [True, same, same, same]
+
+
+def test_certainty_has_no_finite_logit() -> None:
+    """Above or below every other."""
+    logits = [Answer("", "", p).logit for p in (0.0, 0.25, 0.5, 1.0)]
+    assert logits == [-math.inf, pytest.approx(-math.log(3)), 0, math.inf]
 
 
 def test_one_answer_apart_is_enough() -> None:

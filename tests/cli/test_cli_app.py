@@ -89,6 +89,13 @@ def test_all_commands_are_listed(option: str) -> None:
     assert [name for name in COMMANDS if f" {name} " not in said.output] == []
 
 
+def test_nothing_asked_for_is_help() -> None:
+    """The list of commands, not an error."""
+    said = CliRunner().invoke(app, []).output
+    assert [name for name in COMMANDS if f" {name} " not in said] == []
+    assert "Missing" not in said
+
+
 def test_the_version() -> None:
     """The package's."""
     assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__
@@ -116,10 +123,11 @@ def test_verbose_says_more(base_url: str) -> None:
     code = "from qwen3_sglang.cli.app import main; main()"
     document = "The capital of China is Beijing. " * 200
     asked = ["rerank", QUERY, "--url", base_url, "--max-length", "500"]
-    for arguments in (["-v", *asked], [*asked, "-v"], asked):
+    for arguments in (["-v", *asked], [*asked, "-vv"], asked):
         command = [sys.executable, "-c", code, *arguments]
         run = subprocess.run(command, input=document, capture_output=True, text=True, check=True)
-        assert ("1 of 1 documents were cut to" in run.stderr) is ("-v" in arguments)
+        assert ("1 of 1 documents were cut to" in run.stderr) is (arguments != asked)
+        assert (f"{base_url}/v1/classify: " in run.stderr) is ("-vv" in arguments)
 
 
 def test_listing_the_commands_is_quick() -> None:

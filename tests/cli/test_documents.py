@@ -9,6 +9,7 @@ import pytest
 
 from qwen3_sglang import InvalidInputError, RerankResult
 from qwen3_sglang.cli.documents import Document, as_rows, first_lines, read_documents
+from qwen3_sglang.ranking import Chunk
 
 
 @pytest.mark.parametrize(
@@ -39,12 +40,24 @@ def test_ids_are_kept() -> None:
     assert read_documents(text) == [Document("a", 7), Document("b", "x"), Document("c")]
 
 
-@pytest.mark.parametrize("text", ['{"text": "a"}\n\nnot json', '{"text": "a"}\n\n{"text": "b"', '{"text": "a"}\n\n3'])
-def test_a_broken_line_is_named(text: str) -> None:
-    """It isn't scored as a text."""
-    with pytest.raises(InvalidInputError) as caught:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"text": "a"}\n\nnot json', "Expecting value, character 1"),
+        ('{"text": "a"}\n\n{"text": "b"', "character 13"),
+        ('{"text": "a"}\n\n3', "has no text"),
+        ('\n\n{"text": "no line is whole', "Unterminated string"),
+        ('\n\n{"text": "a", "id": ' + "9" * 5000 + "}", "thousands of digits"),
+        ('\n\n{"text": ' + "[" * 100_000, "too deep"),
+        ('\n\n[ {"text": "an array"}, {"text": ', "character 34"),
+    ],
+)
+def test_a_broken_line_is_named(text: str, said: str) -> None:
+    """With what is wrong; it isn't scored as a text, also where no other line is JSON."""
+    with pytest.raises(InvalidInputError, match=said) as caught:
         read_documents(text)
     assert caught.value.field == "line 3"
+    assert "int_max_str" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("text", "where"), [('{"body": "a"}', "line 1"), ('["a", {"body": "b"}]', "document 2")])
@@ -60,7 +73,10 @@ def test_a_long_document_is_shown_by_its_first_lines() -> None:
     assert first_lines("one") == "one"
     assert first_lines("one\n\ntwo") == "one\ntwo"
     assert first_lines("one\ntwo\nthree") == "one\ntwo …"
-    assert len(first_lines("x" * 1000)) == 160
+    assert first_lines("x" * 160) == "x" * 160
+    assert first_lines("x" * 161) == "x" * 159 + "…"
+    assert first_lines(" one \n\t\n two ", lines=1) == "one …"
+    assert first_lines("onward", width=5) == "onwa…"
 
 
 def test_rows_are_json_that_every_parser_reads() -> None:
@@ -78,3 +94,15 @@ def test_rows_are_json_that_every_parser_reads() -> None:
         "document": "a",
         "chunk": None,
     }
+
+
+def test_a_rows_chunk_and_a_logit_below_all_numbers() -> None:
+    """By name, and null."""
+    [row] = as_rows([RerankResult(0, 0.0, -math.inf, chunk=Chunk(3, 9, 2))], [Document("a", 7)])
+    assert (row["logit"], row["id"], row["chunk"]) == (None, 7, {"start": 3, "end": 9, "scored": 2})
+
+
+def test_the_field_with_the_text() -> None:
+    """As named; an id of 0 is one, and "id" goes before "_id"."""
+    text = '{"text": "no", "body": "a", "id": 0, "_id": 1}\n{"body": "b", "_id": 0}'
+    assert read_documents(text, "body") == [Document("a", 0), Document("b", 0)]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang import ConversionError, InvalidInputError, ServerTimeoutError, ServerUnreachableError
-from qwen3_sglang.cli.failures import explain, in_words
+from qwen3_sglang.cli.app import COMMANDS, load
+from qwen3_sglang.cli.failures import FLAGS, explain, in_words
 
 URL = "http://gpu:30000"
 
@@ -27,6 +28,8 @@ URL = "http://gpu:30000"
         ("name another folder, or use force to replace it", "name another folder, or use --force to replace it"),
         ("so force won't replace it", "so --force won't replace it"),
         ("pass another --port", "pass another --port"),
+        ("pass an integer of at least 1, or None to keep all", "pass an integer of at least 1, or leave it out"),
+        ("pass a share above 0 and up to 1, or None", "pass a share above 0 and up to 1, or leave it out"),
         ("http://x/?timeout=3 said model=", "http://x/?timeout=3 said --model"),
         ("no timeout, no model, no force of habit", "no timeout, no model, no force of habit"),
     ],
@@ -42,7 +45,18 @@ def test_arguments_become_options(library: str, command: str) -> None:
         (InvalidInputError("base_url", "x", "pass scheme"), "--url 'x': pass scheme"),
         (InvalidInputError("headers", "a", "leave it out"), "--header 'a': leave it out"),
         (InvalidInputError("top_n", 0, "pass 1"), "--top-n 0: pass 1"),
+        (InvalidInputError("context-length", 5, "leave it out"), "--context-length 5: leave it out"),
+        (InvalidInputError("target_recall", 95, "pass a share"), "--target-recall 95: pass a share"),
         (InvalidInputError("line 3", "{", "isn't JSON"), "line 3 '{': isn't JSON"),
+        (InvalidInputError("port.low", 0, "pass 1"), "port.low 0: pass 1"),
+        (InvalidInputError("FILE", "x" * 78, "no"), f"FILE '{'x' * 78}': no"),
+        (InvalidInputError("FILE", "x" * 79, "no"), f"FILE '{'x' * 78}…: no"),
+        (OSError("no number"), "the system: no number: see what the system says"),
+        (OSError(errno.EACCES, "denied"), "the system: denied: permission is missing; name a place that you may use"),
+        (
+            UnicodeEncodeError("ascii", "é", 0, 1, "x"),
+            "the terminal's encoding, ascii, lacks a character; set PYTHONUTF8=1",
+        ),
         (ServerTimeoutError(URL, "raise timeout="), f"{URL}: raise --timeout"),
         (ConversionError("[bold]x: use force"), r"\[bold]x: use --force"),
     ],
@@ -52,11 +66,20 @@ def test_the_librarys_errors(error: Exception, line: str) -> None:
     assert explain(error) == line
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_its_flag(command: str) -> None:
+    """A message that names it by its Python name is written as the user wrote it."""
+    options = {word for one in load(command).params for word in one.opts if word.startswith("--")}
+    assert options <= {*FLAGS.values(), "--verify", "--verbose", "--help"}
+
+
 def test_a_server_that_refuses_is_answered_with_how_to_start_one() -> None:
     """Only where nothing listens."""
     refused = ServerUnreachableError(URL, "no answer ([Errno 111] Connection refused)")
     assert "qwen3-sglang serve" in (explain(refused) or "")
-    assert "qwen3-sglang serve" not in (explain(ServerUnreachableError(URL, "unknown host")) or "")
+    proxied = "no answer (refused); the environment names the proxy p:1: is that right? NO_PROXY lists hosts"
+    for other in ("unknown host", proxied):
+        assert "qwen3-sglang serve" not in (explain(ServerUnreachableError(URL, other)) or "")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +87,9 @@ def test_a_server_that_refuses_is_answered_with_how_to_start_one() -> None:
     [
         (errno.EADDRINUSE, "another --port"),
         (errno.ENOSPC, "disk is full"),
+        (errno.EDQUOT, "quota is used up"),
+        (errno.ENOTDIR, "a part of that path is a file"),
+        (errno.EROFS, "read-only"),
         (errno.EISDIR, "is a folder"),
         (errno.EACCES, "permission"),
         (errno.EIO, "Input/output"),
@@ -76,6 +102,20 @@ def test_the_systems_errors_are_one_line(number: int, remedy: str) -> None:
     assert line.startswith("/some/where: ")
     assert remedy in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "disk is full"),
+        (RuntimeError("File too large (os error 27)"), "ulimit"),
+        (MemoryError(), "memory ran out"),
+        (RuntimeError("Could not determine home directory."), "set HOME"),
+    ],
+)
+def test_what_others_raise_in_the_systems_place(error: Exception, said: str) -> None:
+    """safetensors and tokenizers have classes of their own for a full disk; pathlib for a missing home."""
+    assert said in (explain(error) or "")
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:

@@ -117,6 +117,34 @@ def test_min_score_of_zero_keeps_all(server: FakeServer) -> None:
     assert [row["index"] for row in json.loads(said.stdout)] == [1, 0]
 
 
+def test_limits_of_the_table(server: FakeServer) -> None:
+    """What reaches the least score exactly is kept; then so many of the best."""
+    asked = ["rerank", "q", "--url", server.url, "--json"]
+    texts = "p=0.1\np=0.9\np=0.5\np=0.6"
+    for limits, kept in ((["--min-score", "0.5"], [1, 3, 2]), (["--min-score", "0.5", "--top-n", "2"], [1, 3])):
+        said = CliRunner().invoke(app, [*asked, *limits], input=texts)
+        assert [row["index"] for row in json.loads(said.stdout)] == kept
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--top-n", "0"), ("--min-score", "1.5"), ("--min-score", "-0.1")])
+def test_limits_that_cannot_be_met(server: FakeServer, flag: str, value: str) -> None:
+    """Refused before the file is read or the server asked."""
+    said = CliRunner().invoke(app, ["rerank", "q", "no/such/file", "--url", server.url, flag, value])
+    assert said.exception is not None
+    assert (explain(said.exception) or "").startswith(f"{flag} ")
+    assert server.asked == []
+
+
+def test_a_field_and_an_instruction(server: FakeServer) -> None:
+    """The text may have another name; the task stands in the prompt."""
+    arguments = ["rerank", "q", "--url", server.url, "--field", "body", "--instruction", "Find the law", "--json"]
+    said = CliRunner().invoke(app, arguments, input='{"body": "Straße p=0.4", "id": "x"}')
+    [row] = json.loads(said.stdout)
+    assert (row["id"], row["document"]) == ("x", "Straße p=0.4")
+    assert "Straße" in said.stdout  # as it is, not escaped
+    assert "<Instruct>: Find the law\n" in server.prompts[0]
+
+
 def test_no_documents(server: FakeServer) -> None:
     """Said; nothing is asked."""
     said = CliRunner().invoke(app, ["rerank", "q", "--url", server.url], input="\n")

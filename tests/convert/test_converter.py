@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from qwen3_sglang.convert import convert
 from qwen3_sglang.convert.folder import resolve
-from qwen3_sglang.errors import ConversionError
+from qwen3_sglang.errors import ConversionError, InvalidInputError
 
 TEMPLATE = (
     "<|im_start|>system\nJudge.<|im_end|>\n<|im_start|>user\n<Instruct>: Find it\n<Query>: import a module\n"
@@ -124,6 +124,22 @@ def test_a_crash_leaves_nothing_behind(toy: Path, tmp_path: Path, failure: type[
         convert(toy, target, force=force, verify=False, progress=crash)
     assert os.listdir(tmp_path) == (["out"] if force else [])
     assert not force or (target / "config.json").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_blank_name_is_no_folder(toy: Path, tmp_path: Path, blank: str) -> None:
+    """Such as that of a shell's variable that isn't set: it is not this folder."""
+    with pytest.raises(InvalidInputError, match=r"target=.*blank"):
+        convert(toy, blank)
+    with pytest.raises(InvalidInputError, match=r"source=.*blank"):
+        convert(blank, tmp_path / "out")
+
+
+def test_a_file_on_the_way_to_the_target(toy: Path, tmp_path: Path) -> None:
+    """It is named."""
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConversionError, match=r"notes\.txt is a file; name a folder"):
+        convert(toy, tmp_path / "notes.txt" / "deep" / "out")
 
 
 def test_an_existing_target_needs_force(toy: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from qwen3_sglang.convert.checkpoint import Shard, open_shards
-from qwen3_sglang.convert.head import Head, Rows, build_head, decode, encode, head_rows, round_to
+from qwen3_sglang.convert.head import Head, Rows, build_head, decode, encode, head_rows, read_values, round_to
 from qwen3_sglang.errors import ConversionError
 
 DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
@@ -55,6 +55,15 @@ def test_rows_of_two_lengths_are_none() -> None:
     """No tail of one is left out."""
     with pytest.raises(ValueError, match="shorter"):
         head_rows([1.0, 2.0], [3.0], "F32")
+
+
+def test_values_of_a_tensor_behind_others(tmp_path: Path) -> None:
+    """Its own bytes alone, wherever they stand."""
+    tensors = {f"layer{number}": torch.arange(number * 10.0, number * 10.0 + 3) for number in range(4)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    shards = open_shards(tmp_path)
+    for name, values in tensors.items():
+        assert read_values(shards, name) == values.tolist()
 
 
 def test_logits_rounded_to_bf16_keep_the_scores() -> None:

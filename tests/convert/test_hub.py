@@ -121,6 +121,27 @@ def test_what_the_hub_refuses(hub: Hub, environment: dict[str, str], causal_toy:
     assert (Path(ask(environment, ["g/broken"])["g/broken"]) / "model.safetensors").is_file()
 
 
+def test_a_disk_that_fills_up_while_downloading(environment: dict[str, str], tmp_path: Path) -> None:
+    """One line with the remedy, no weights by halves; what came is kept, and with room the rest comes too."""
+    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))\n"
+    limit += "sys.argv[0] = 'qwen3-sglang'; runpy.run_module('qwen3_sglang', run_name='__main__')"
+    arguments = ["convert", NAME, str(tmp_path / "out"), "--no-verify"]
+    for start in ([sys.executable, "-c", limit], command()):
+        ran = subprocess.run(
+            [*start, *arguments], env=environment, capture_output=True, text=True, timeout=ENDED, check=False
+        )
+        full = start != command()
+        assert ran.returncode == full, ran.stderr
+        lines = [line for line in ran.stderr.splitlines() if line.startswith("error ")]
+        assert len(lines) == full
+        assert all("no room" in line and "HF_HOME" in line for line in lines)
+        assert "Warning" not in ran.stderr
+        weights = list((tmp_path / "hf").rglob("*/snapshots/*/*.safetensors"))
+        assert bool(weights) is not full
+        assert (tmp_path / "out").exists() is not full
+    assert is_converted(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -125,6 +125,18 @@ def test_open_shows_the_report(server: FakeServer, data: Path, tmp_path: Path) -
     assert server.prompts == []
 
 
+def test_a_report_is_opened_only_where_that_is_asked_for(
+    server: FakeServer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And figures have no colours of their own, so that those that have mean something."""
+    monkeypatch.setattr("webbrowser.open", lambda url: pytest.fail(f"opened {url}"))
+    asked = ["evaluate", str(data), "--url", server.url, "--html", str(tmp_path / "r.html")]
+    said = CliRunner().invoke(app, asked, env={"FORCE_COLOR": "1", "TERM": "xterm-256color"}, color=True)
+    assert said.exit_code == 0, said.output
+    assert "\x1b[1m" in said.stdout
+    assert "\x1b[1;36m" not in said.stdout
+
+
 def test_labels_that_may_be_indices_are_asked_for(server: FakeServer, tmp_path: Path) -> None:
     """And the option answers."""
     rows = [{"query": "q", "documents": ["a p=0.1", "b p=0.9"], "relevant": [0, 1]}]
@@ -147,9 +159,9 @@ def test_warnings_of_the_library_are_shown(capsys: pytest.CaptureFixture[str]) -
     """Such as that a request is sent again: where there is no bar to show them beside, as lines."""
     log = logging.getLogger("qwen3_sglang.transport")
     with _progress() as told:
-        log.warning("status 503,\nsent again in %d s", 2)
+        log.warning("status 503,\nsent again in %d s (timeout=)", 2)
         told(1, 2)
-    assert "status 503, sent again in 2 s" in capsys.readouterr().err
+    assert "status 503, sent again in 2 s (--timeout)" in capsys.readouterr().err
     assert told not in logging.getLogger("qwen3_sglang").handlers
 
 
@@ -163,6 +175,30 @@ def test_bad_input_is_one_line(data: Path) -> None:
     assert done.returncode == 1
     assert "data.jsonl line 4" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_said_at_once() -> None:
+    """Before what takes seconds to import, and in the words of other bad input."""
+    code = "import atexit, sys; from qwen3_sglang.cli.app import main\n"
+    code += "atexit.register(lambda: print({'scipy', 'numpy', 'aiohttp'} & set(sys.modules))); main()"
+    command = [sys.executable, "-c", code, "evaluate", "missing.jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (1, "set()")
+    assert done.stderr.strip() == "error data 'missing.jsonl': name a JSONL file or a BEIR folder that exists"
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "behind"])
+def test_verbose_says_more(server: FakeServer, tmp_path: Path, before: bool) -> None:
+    """What the library logs, beside the bar or as lines; before the command's name or behind it."""
+    data = write_lines(
+        tmp_path / "data.jsonl", [{"query": "q", "documents": ["p=0.4" + " long" * 500, "b p=0.3"], "relevant": [1]}]
+    )
+    command = [sys.executable, "-m", "qwen3_sglang"]
+    asked = ["evaluate", str(data), "--url", server.url, "--max-length", "900", "--fresh"]
+    for arguments in ([*command, "-v", *asked] if before else [*command, *asked, "-v"], [*command, *asked]):
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert ("1 of 2 documents were cut to" in done.stderr) is ("-v" in arguments)
 
 
 def test_a_server_that_is_down_is_said(data: Path, nobody: str) -> None:

@@ -217,7 +217,12 @@ def test_lines_of_one_query_that_contradict_each_other(tmp_path: Path) -> None:
         ("[1]", "line 2.*one JSON object per line"),
         ("[" * 100_000, "line 2.*one JSON object per line"),
         (GOOD | {"id": "n", "relevant": {"1" * 5000: 1}}, "line 2, relevant"),
-        (r'{"query": "\ud800", "documents": ["d"], "relevant": [0]}', "line 2.*surrogates"),
+        (
+            r'{"query": "\ud800", "documents": ["d"], "relevant": [0]}',
+            r"line 2.*\\ud800 is half of a character: write all of it",
+        ),
+        ('{"id": ' + "9" * 5000 + ', "query": "q", "documents": ["d"], "relevant": [0]}', "line 2.*id in quotes"),
+        ('{"query": "q", "query": "p", "documents": ["d"], "relevant": [0]}', 'line 2.*"query" is there twice'),
         (GOOD | {"id": "n", "query": None}, 'line 2.*"query"'),
         (GOOD | {"id": "n", "documents": []}, 'line 2.*"documents"'),
         (GOOD | {"id": "n", "documents": "one text"}, 'line 2.*"documents"'),

@@ -17,7 +17,7 @@ import pytest
 
 from qwen3_sglang import InvalidInputError
 from qwen3_sglang.evaluate.store import ScoreStore, score_key
-from qwen3_sglang.ranking import Score
+from qwen3_sglang.ranking import Chunk, Score
 
 KEY = score_key("one")
 
@@ -225,3 +225,24 @@ def test_names_that_mean_something_to_sqlite_are_files(tmp_path: Path, monkeypat
     with ScoreStore(Path(":memory:")) as store:
         store.add({KEY: Score(0.9, 2.0)})
     assert (tmp_path / ":memory:").stat().st_size > 0
+
+
+def test_a_damaged_score_is_shown_in_short(path: Path) -> None:
+    """Eighty characters of what the row holds."""
+    filled(path, 3)
+    sql(path, f"UPDATE scores SET p_yes = '{'x' * 200}' WHERE key = x'{KEY.hex()}'")  # noqa: S608 - a test's own
+    with ScoreStore(path) as store, pytest.raises(InvalidInputError) as refused:
+        store.find([KEY])
+    assert refused.value.remedy.endswith(f"(it holds ['{'x' * 78})")
+
+
+def test_chunks_are_kept_with_their_scores(path: Path) -> None:
+    """And forgotten with them."""
+    known = {KEY: Score(0.75, 1.5, True, Chunk(3, 9, 4)), score_key("whole"): Score(0.25, -1.5)}
+    with ScoreStore(path) as store:
+        store.add(known)
+    with ScoreStore(path) as store:
+        assert store.find(known) == known
+        store.forget([KEY])
+        store.add({KEY: Score(0.5, 0.0)})
+        assert store.find([KEY]) == {KEY: Score(0.5, 0.0)}

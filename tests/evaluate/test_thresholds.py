@@ -9,13 +9,22 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen3_sglang.evaluate.rounding import rounded, roundest
-from qwen3_sglang.evaluate.statistics import mean, ratio
-from qwen3_sglang.evaluate.thresholds import Judged, Point, Suggestion, Thresholds, calibration_error
+from qwen3_sglang.evaluate.statistics import Estimate, mean, ratio
+from qwen3_sglang.evaluate.thresholds import (
+    GRID,
+    SHORT_GRID,
+    Judged,
+    Point,
+    Suggestion,
+    Thresholds,
+    calibration_error,
+)
 
 FOUR = [Judged(0, 0.9, True), Judged(0, 0.8, False), Judged(1, 0.8, True), Judged(1, 0.1, False)]
 SCORES = st.sampled_from([0.0, 1e-8, 0.1, 0.3, 0.30000001, 0.5, 0.99, 0.9999999, 1.0])
@@ -152,6 +161,9 @@ def test_calibration() -> None:
     bins = Thresholds([Judged(0, 1.0, True), Judged(0, 0.95, False), Judged(0, 0.2, False)], 1).calibration()
     assert [one.count for one in bins] == [0, 0, 1, 0, 0, 0, 0, 0, 0, 2]
     assert (bins[9].p_yes, bins[9].relevant) == (0.975, 0.5)
+    assert (bins[2].p_yes, bins[2].relevant) == (0.2, 0)
+    assert [(one.low, one.high) for one in bins] == [(n / 10, (n + 1) / 10) for n in range(10)]
+    assert {(one.p_yes, one.relevant) for one in bins if not one.count} == {(0, 0)}
     assert calibration_error(bins) == pytest.approx((2 * 0.475 + 0.2) / 3)
 
 
@@ -168,3 +180,57 @@ def test_intervals() -> None:
     assert (mean([0.3]).value, mean([0.3]).low) == (0.3, None)
     assert ratio([0, 0], [0, 0]).value is None
     assert ratio([0, 3], [0, 4]).value == 0.75
+
+
+def test_the_thresholds_of_a_curve() -> None:
+    """Hundredths, and closer ones where rerankers put most scores; a table has some of them, and both ends."""
+    ends = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999]
+    assert sorted({*(n / 100 for n in range(101)), *ends}) == GRID
+    assert list(SHORT_GRID) == [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1]
+    assert set(SHORT_GRID) <= set(GRID)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.95])
+def test_how_far_a_threshold_moves(target: float) -> None:
+    """Over 200 draws of as many queries, with a fixed seed, the middle 95 %; each threshold found by brute force."""
+    queries = 12
+    documents = many(queries)
+    draws = np.random.default_rng(20)
+    found = []
+    for _ in range(200):
+        times = draws.multinomial(queries, [1 / queries] * queries)
+        relevant = [one.p_yes for one in documents for _ in range(times[one.query]) if one.relevant]
+        enough = [p for p in relevant if sum(q >= p for q in relevant) >= target * len(relevant) - 1e-9]
+        found.append(max(enough))
+    exact = Thresholds(documents, queries).for_recall(target).exact
+    low, high = np.quantile(found, [0.025, 0.975])
+    assert (exact.low, exact.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_the_figures_of_a_suggestion() -> None:
+    """Precision and recall of its threshold, per query, with the interval over queries."""
+    suggestion = Thresholds(FOUR, 2).for_recall(0.95)
+    assert suggestion.goal == "recall of at least 0.95"
+    assert suggestion.precision == ratio([1, 1], [2, 1])
+    assert suggestion.recall == ratio([1, 1], [1, 1])
+    assert suggestion.exact.value == 0.8
+    assert Thresholds(FOUR, 2).for_precision(0.9).goal == "precision of at least 0.9"
+    point = Thresholds(FOUR, 2).point(0.8)
+    assert (point.precision, point.recall, point.kept_per_query, point.empty_queries) == (2 / 3, 1, 1.5, 0)
+    assert point.f1 == pytest.approx(0.8)
+
+
+def test_an_interval_is_the_percentiles() -> None:
+    """Of 2,000 draws of whole queries: a share of a share is drawn together, never apart."""
+    above, below = [1.0, 0.0, 2.0, 3.0, 0.0], [1.0, 1.0, 4.0, 3.0, 2.0]
+    estimate = ratio(above, below)
+    assert estimate.value == pytest.approx(6 / 11)
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert 0.1 < estimate.low < 0.35
+    assert 0.75 < estimate.high <= 1
+    assert ratio(below, below) == Estimate(1, 1, 1)
+    assert ratio([1.0], [2.0]) == Estimate(0.5)
+    assert ratio([], []) == Estimate(None)
+    two = ratio([1.0, 3.0], [2.0, 4.0])
+    assert (two.value, two.low, two.high) == (pytest.approx(4 / 6), 0.5, 0.75)

@@ -15,7 +15,7 @@ import pytest
 from judged_data import write_lines
 
 from qwen3_sglang.evaluate import load_dataset, tokens
-from qwen3_sglang.evaluate.bm25 import search
+from qwen3_sglang.evaluate.bm25 import Index, order, search
 
 ZH_CORPUS = {
     "d1": "长城是古代为抵御北方侵扰而修建的防御工程。",
@@ -162,3 +162,45 @@ def test_these_meet(one: str, other: str) -> None:
 def test_these_dont_meet(one: str, other: str) -> None:
     """Stop words, particles and halves of words are no hit."""
     assert not set(tokens.tokens(one)) & set(tokens.tokens(other))
+
+
+def test_the_best_are_the_first_of_all() -> None:
+    """However few are asked for; texts without a word of the query aren't among them."""
+    texts = ["fish swim", *(f"cats {'purr ' * count}" + "dogs bark " * (7 - count) for count in range(7)), "birds sing"]
+    index = Index(texts)
+    scores = list(index.scores("cats that purr"))
+    whole = sorted((place for place in range(len(texts)) if scores[place] > 0), key=lambda place: -scores[place])
+    assert len({scores[place] for place in whole}) == len(whole) == 7
+    for depth in (1, 2, 6, 7, 8, 100):
+        assert index.best("cats that purr", depth) == whole[:depth]
+    assert index.best("the whales", 3) == []
+    assert index.scores("whales") is None
+    assert Index(["", "the"]).best("the", 3) == []
+
+
+def test_documents_of_a_query_in_their_order() -> None:
+    """By their score over all rows' words; without a hit, last, by neither their place nor their text alone."""
+    rows = [("cats purr", ["fish", "cats purr", "cats"]), ("fish", ["fish swim", "fish"]), ("whales", list("abcdef"))]
+    first, second, none = order(rows)
+    assert first == [1, 2, 0]
+    assert second == [1, 0]
+    assert sorted(none) == list(range(6))
+    turned = [(query, documents[::-1]) for query, documents in rows]
+    for (_, documents), (_, other), places, others in zip(rows, turned, order(rows), order(turned), strict=True):
+        assert [documents[place] for place in places] == [other[place] for place in others]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The cats, it's said, don't purr", ["cats", "said", "don", "purr"]),
+        ("maxLength2", ["maxlength2", "max", "length", "2"]),
+        ("HTTPServer", ["httpserver", "http", "server"]),
+        ("snake_case", ["snakecase", "snake", "case"]),
+        ("_", []),
+        ("42", ["42"]),
+    ],
+)
+def test_words_of_a_text(text: str, found: list[str]) -> None:
+    """Identifiers whole and in parts, without stop words; in the text's order."""
+    assert tokens.tokens(text) == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -78,6 +79,31 @@ def test_the_balancer_knows_the_scorers() -> None:
     assert (COMPOSE.parent / "haproxy.cfg").is_file()
     gpus = [SERVICES[name]["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for name in MULTI_ITEM]
     assert sorted(gpus) == [["0"], ["1"]]
+
+
+@pytest.mark.parametrize("text", [COMPOSE, ROOT / "docs" / "serving.md"], ids=["the file", "the page"])
+def test_the_commands_name_what_is_there(text: Path) -> None:
+    """Profiles and services; what stops one profile stops the others too, since all take one port."""
+    commands = re.findall(r"docker compose ((?:--profile \S+ )*)(up|down)( -d)?((?: [\w-]+)*)", text.read_text("utf-8"))
+    assert {what for _, what, *_ in commands} == {"up", "down"}
+    known = {profile for service in SERVICES.values() for profile in service.get("profiles", [])}
+    for profiles, what, _, services in commands:
+        named = set(profiles.replace("--profile", "").split())
+        if what == "down":
+            assert named == {'"*"'}
+            continue
+        assert named <= known
+        for service in services.split():
+            assert named.intersection(SERVICES[service].get("profiles", named))
+
+
+def test_every_image_is_a_setting() -> None:
+    """Listed in the file's head and on the page."""
+    settings = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text("utf-8")))
+    head = COMPOSE.read_text("utf-8").partition("\nname:")[0]
+    page = (ROOT / "docs" / "serving.md").read_text("utf-8")
+    assert settings == set(re.findall(r"^#   ([A-Z3_0-9]+) ", head, re.MULTILINE))
+    assert all(f"| `{name}` |" in page for name in settings)
 
 
 def test_only_this_machine_reaches_the_ports() -> None:

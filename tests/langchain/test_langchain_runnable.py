@@ -1,4 +1,7 @@
-"""The compressor as a Runnable: in chains, in batches, with settings of a call's own."""
+"""The compressor as a Runnable: in chains, in batches, with settings of a call's own.
+
+Tests of `rerank.py`, `configurable.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One call's own limits and instruction, prompts, progress, cancelling; sync and async by the same tests."""
+"""One call's own limits and instruction, prompts, progress, cancelling; sync and async by the same tests.
+
+Tests of `rerank.py`, `query.py`, `progress.py`.
+"""
 
 from __future__ import annotations
 

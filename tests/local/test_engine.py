@@ -348,3 +348,12 @@ def test_refuses_what_torch_cannot_use(converted_toy: Path, options: dict[str, s
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
+
+
+@pytest.mark.parametrize(("sizes", "first"), [((1024, 1024), {0, 1}), ((1024, 1025), {1})])
+def test_how_many_tokens_a_pass_computes(engine: Engine, sizes: tuple[int, int], first: set[int]) -> None:
+    """2,048 on a CPU; the longest prompts come first."""
+    scoring = engine.begin([[place + 1] * size for place, size in enumerate(sizes)])
+    assert scoring.tokens == sum(sizes)
+    assert set(scoring.step(lambda prompt: True) or ()) == first
+    assert scoring.tokens == sum(size for place, size in enumerate(sizes) if place not in first)

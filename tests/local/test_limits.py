@@ -29,6 +29,7 @@ from qwen3_sglang.local.encoding import PIECE, Encoder
 from qwen3_sglang.local.engine import Engine
 from qwen3_sglang.local.items import prompts_apart, read_score
 from qwen3_sglang.local.server import create_app
+from qwen3_sglang.serving import limits
 from qwen3_sglang.serving.in_thread import run_app
 from qwen3_sglang.serving.limits import MAX_BODIES, BodyError, Limits, PatientProtocol
 
@@ -294,3 +295,20 @@ def test_an_answer_that_nobody_reads_ends(engine: Engine) -> None:
         head = "POST /detokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         assert lost.wait(30)
+
+
+def test_the_documented_limits_are_the_servers() -> None:
+    """docs/reliability.md names each with its figure."""
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("## The embedded server")
+    cells = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    rows = {cell[0].removeprefix("| "): cell[1] for cell in cells}
+    each, together = f"{limits.MAX_BODY / 2**20:g} MiB", f"{MAX_BODIES / 2**20:g} MiB"
+    assert rows["body"] == f"{each}, declared or counted while it comes; {together} in all requests together"
+    assert rows["list"] == f"{MAX_ITEMS:,} items and {checks.MAX_TOKENS:,} tokens"
+    assert f"({PIECE:,} characters each)" in rows["text that can't fit"]
+    assert rows["text for `/tokenize`"] == f"{checks.MAX_TOKENIZED:,} characters"
+    assert rows["time for a body"] == f"{limits.BODY_SECONDS:g} s"
+    seconds = PatientProtocol.header_seconds
+    assert rows["time for a request's headers"].startswith(f"{seconds:g} s, at most {2 * seconds:g} s")
+    assert rows["time for reading an answer"] == f"{PatientProtocol.write_seconds:g} s without progress"

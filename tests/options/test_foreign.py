@@ -44,6 +44,12 @@ def test_a_word_means_what_is_there() -> None:
     assert unknown_options(["texts"], ["documents"]) == "unknown option texts: it is called documents here"
 
 
+@pytest.mark.parametrize("known", [["name", "model"], ["model", "name"]])
+def test_of_two_the_first_in_the_table(known: list[str]) -> None:
+    """In whatever order the options come."""
+    assert unknown_options(["served_model_name"], known) == "unknown option served_model_name: it is called model here"
+
+
 def test_no_option_is_another_ones_foreign_word() -> None:
     """Within one of our own signatures a known name is never taken for another word."""
     assert all(ours.replace("_", "") not in words for ours, words in foreign._MEANT.items())

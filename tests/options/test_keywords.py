@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import traceback
 from typing import Any
@@ -144,6 +145,56 @@ def test_signatures_stay() -> None:
     assert "api_key" in inspect.signature(RerankClient).parameters
     assert inspect.iscoroutinefunction(RerankClient.arerank)
     assert not inspect.iscoroutinefunction(RerankClient.rerank)
+
+
+PUBLIC = ("convert", "evaluate", "local", "playground")  # packages whose functions users call, besides the client
+FUNCTIONS = {
+    f"{package}.{name}": value
+    for package in PUBLIC
+    for found in [importlib.import_module(f"qwen3_sglang.{package}")]
+    for name in found.__all__
+    if inspect.isfunction(value := getattr(found, name))
+}
+
+
+def test_there_are_functions() -> None:
+    """Those that have names of their own for what a call is given."""
+    assert {"convert.convert", "evaluate.evaluate", "local.run_in_thread"} < set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_names_what_it_takes(name: str) -> None:
+    """Before anything is done or asked for; its signature stays."""
+    given: dict[str, Any] = {"colour": KEY}
+    with pytest.raises(UnknownOptionError, match=r"unknown option colour \(there are ") as caught:
+        FUNCTIONS[name](**given)
+    assert KEY not in shown(caught.value)
+    assert "given" not in inspect.signature(FUNCTIONS[name]).parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "foreign", "ours"),
+    [
+        ("convert.convert", "overwrite", "force"),
+        ("convert.convert", "model_path", "source"),
+        ("convert.convert", "output_dir", "target"),
+        ("convert.convert", "hardlink", "link"),
+        ("evaluate.evaluate", "cache", "scores"),
+        ("evaluate.evaluate", "instruction", "instructions"),
+        ("evaluate.evaluate", "show_progress", "progress"),
+        ("evaluate.load_dataset", "topk", "top_k"),
+        ("local.run_in_thread", "torch_dtype", "dtype"),
+        ("local.run_in_thread", "num_threads", "threads"),
+        ("local.serve", "served_model_name", "name"),
+        ("playground.run_in_thread", "url", "base_url"),
+        ("playground.run_in_thread", "token", "api_key"),
+    ],
+)
+def test_a_function_names_the_right_argument(name: str, foreign: str, ours: str) -> None:
+    """Another library's word, or a slip of the pen."""
+    given: dict[str, Any] = {foreign: KEY}
+    with pytest.raises(UnknownOptionError, match=f"unknown option {foreign}: it is called {ours} here"):
+        FUNCTIONS[name](**given)
 
 
 def test_known_keywords_pass() -> None:

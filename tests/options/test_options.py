@@ -1,6 +1,6 @@
 """The table of options: whatever repeats it is written from it.
 
-Tests of `connection.py`.
+Tests of `connection.py`, `settings.py`.
 """
 
 from __future__ import annotations

@@ -63,6 +63,15 @@ def test_every_combining_mark_is_one() -> None:
     assert [c for c in marks if not texts._LONG_RUN.fullmatch(c * 32)] == []
 
 
+@pytest.mark.parametrize("mark", ["\u0300", "\u0301", "\u0344", "\u0345", "\u3099", "\u0f71"])
+def test_a_mark_stays_with_its_letter(mark: str) -> None:
+    """Though a slice ends between them, and nothing but letters of one script follows."""
+    text = "a" * (SLICE - 1) + "e" + mark + "\u05d0" * (3 * SLICE)
+    assert nfc(text, len(text)) == unicodedata.normalize("NFC", text)
+    shifted = "a" * (SLICE - 2) + "e" + mark + "\u05d0" * (3 * SLICE)
+    assert nfc(shifted, len(shifted)) == unicodedata.normalize("NFC", shifted)
+
+
 def test_nothing_composes_across_a_border() -> None:
     """Texts are taken apart in front of characters that no other composes with: of many at once, then of all others."""
     pairs = [unicodedata.decomposition(c).split() for c in EVERY]

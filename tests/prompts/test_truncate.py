@@ -338,7 +338,7 @@ def test_only_the_texts_own_tokens_are_counted(monkeypatch: pytest.MonkeyPatch, 
             assert not add_special_tokens
             return SimpleNamespace(ids=[len(text)])
 
-        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> list[Any]:
+        def encode_batch_fast(self, texts: list[str], add_special_tokens: bool) -> list[Any]:
             assert not alone
             assert not add_special_tokens
             return [SimpleNamespace(ids=[len(text)]) for text in texts]
@@ -374,7 +374,7 @@ def test_a_panic_inside_a_tokenizer(
     """Costs no score: documents are cut by bytes, and a warning says why."""
 
     class Broken:
-        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> Any:
+        def encode_batch_fast(self, texts: list[str], add_special_tokens: bool) -> Any:
             raise failure
 
     client = RerankClient(server.url, tokenizer=causal_toy, max_length=600)
@@ -393,7 +393,7 @@ def test_what_ends_a_program_is_no_failure_of_a_tokenizer(kind: type[BaseExcepti
     """Ctrl-C and the like are the caller's."""
 
     class Interrupted:
-        def encode_batch(self, texts: list[str], add_special_tokens: bool) -> Any:
+        def encode_batch_fast(self, texts: list[str], add_special_tokens: bool) -> Any:
             raise kind
 
         def decode_batch(self, ids: list[list[int]], skip_special_tokens: bool) -> Any:

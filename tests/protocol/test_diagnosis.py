@@ -148,3 +148,4 @@ def test_a_full_queue_is_an_overload() -> None:
 def test_how_long_an_answer_may_be() -> None:
     """A mebibyte, and 32 bytes more for each that was sent."""
     assert [Request("/x").limit, Request("/x", b"").limit, Request("/x", b"ab").limit] == [2**20, 2**20, 2**20 + 64]
+    assert Request("/x", bytes(2**16 - 1)).limit == 3 * 2**20 - 32

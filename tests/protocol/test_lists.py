@@ -137,6 +137,32 @@ def test_a_gateway_that_lists_several_models(rows: dict[str, int], served: Serve
     assert stop.value.value == served
 
 
+def test_of_several_models_the_first_is_meant() -> None:
+    """Where none is named."""
+    steps = served_or_named(PATIENCE, None)
+    after(steps)
+    data = [{"id": name, "max_model_len": limit} for name, limit in (("a", 512), ("b", 4096), ("c", 2048))]
+    with pytest.raises(StopIteration) as stop:
+        after(steps, Response("u", 200, json.dumps({"data": data}).encode()))
+    assert stop.value.value == Served("a", 511)
+
+
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [(Response("u", 418, b""), "(418)"), (errors.ServerUnreachableError("u", "x"), "(ServerUnreachableError)")],
+)
+def test_why_a_list_is_done_without(
+    failure: errors.ServerError | Response, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says the status, or what kind of failure there was instead of an answer."""
+    caplog.set_level(logging.INFO)
+    steps = served_or_named(replace(PATIENCE, max_retries=0), "toy")
+    after(steps)
+    with pytest.raises(StopIteration):
+        after(steps, failure)
+    assert f"no usable model list {why}" in caplog.text
+
+
 def test_a_servers_words_are_not_logged_before_the_key_is_hidden(caplog: pytest.LogCaptureFixture) -> None:
     """They may repeat it; what leaves the transport is without it, this doesn't leave."""
     caplog.set_level(logging.DEBUG)

@@ -173,6 +173,16 @@ def test_no_list_has_more_than_there_is_room_for(lengths: list[int], room: int, 
         assert total <= room or len(part) == 1
 
 
+@pytest.mark.parametrize(("most", "found"), [(1, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (4, [4, 1]), (9, [5])])
+def test_no_more_lists_than_are_needed(most: int, found: list[int]) -> None:
+    """Each is filled before the next is begun, by their number and by the room."""
+    documents = list("abcde")
+    ready = made(here(Letters()), Head(QWEN3, (), "q"), documents, 8192)
+    assert sizes(packed(documents, ready, 8192, most)) == found
+    each = ready.items["a"].tokens
+    assert sizes(packed(documents, ready, ready.tokens + each * most, 100)) == found
+
+
 def test_a_long_document_is_alone() -> None:
     """It would be most of the sequence that the others wait for."""
     documents = ["a", "b" * 500, "c"]

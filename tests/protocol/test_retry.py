@@ -67,6 +67,12 @@ def test_no_retry_outlives_the_call(left: float, attempt: int) -> None:
     assert delay < left
 
 
+def test_a_wait_doubles_thirty_times_at_most() -> None:
+    """However high its cap, no power of two gets too large for a number."""
+    high = Backoff(base=1.0, cap=1e300)
+    assert [high.ceiling(attempt) for attempt in (1, 30, 31, 32, 10**6)] == [1.0, 2.0**29, 2.0**30, 2.0**30, 2.0**30]
+
+
 def test_no_time_left() -> None:
     """Gives up instead of a wait of zero, and where an answer could hardly come in time."""
     assert patience(0.0).delay(UNREACHABLE, 1) is None

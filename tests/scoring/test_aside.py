@@ -24,9 +24,9 @@ from qwen3_sglang.prompts.truncate import suspects
 from qwen3_sglang.scoring.aside import MUCH, PER_TEXT, aside, counts_of, size_of, size_of_all, size_of_rows
 
 
-@pytest.mark.parametrize(("size", "elsewhere"), [(MUCH, False), (MUCH + 1, True)])
+@pytest.mark.parametrize(("size", "elsewhere"), [(262_144, False), (262_145, True)])
 async def test_much_is_done_in_a_thread(size: int, elsewhere: bool) -> None:
-    """And what it raises is raised."""
+    """More characters than the documentation says; what it raises is raised."""
 
     def refuse() -> None:
         raise InvalidInputError("field", 1, "remedy")
@@ -199,8 +199,8 @@ def test_of_many_only_the_number_is_looked_at() -> None:
 
 
 def test_the_size_of_a_call_is_that_of_its_parts() -> None:
-    """A query has its characters, documents count for something each; what can't be read has none."""
-    assert size_of_all("abc", ["d"], None, 5) == 3 + PER_TEXT + 1
+    """A query has its characters, documents count for 100 more each; what can't be read has none."""
+    assert size_of_all("abc", ["d"], None, 5) == 3 + 100 + 1
 
 
 @pytest.mark.parametrize(

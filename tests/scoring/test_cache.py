@@ -19,23 +19,23 @@ ONE, TWO = Score(0.1, -1.0), Score(0.2, -0.5, truncated=True)
 def test_least_recently_used_goes_first() -> None:
     """Looking one up keeps it."""
     cache = ScoreCache(2)
-    cache.add("m", "h", ["a", "b"], [ONE, TWO])
+    cache.add("m", "h", {"a": ONE, "b": TWO})
     assert cache.find("m", "h", ["a"]) == {"a": ONE}
-    cache.add("m", "h", ["c"], [ONE])
+    cache.add("m", "h", {"c": ONE})
     assert cache.find("m", "h", ["a", "b", "c"]) == {"a": ONE, "c": ONE}
 
 
 def test_what_has_no_score_is_not_remembered() -> None:
     """The server may take it next time."""
     cache = ScoreCache(9)
-    cache.add("m", "h", ["a", "b"], [DocumentError("u", "too long", [0]), TWO])
+    cache.add("m", "h", {"a": DocumentError("u", "too long", [0]), "b": TWO})
     assert cache.find("m", "h", ["a", "b"]) == {"b": TWO}
 
 
 def test_model_and_prompt_are_the_key() -> None:
     """The prompt is the same wherever its head is said to end; a model's name can't run into it."""
     cache = ScoreCache(9)
-    cache.add("m", "head", ["a"], [ONE])
+    cache.add("m", "head", {"a": ONE})
     for model, head, document in (("n", "head", "a"), ("mh", "ead", "a"), ("m", "head", "b"), ("m", "heads", "a")):
         assert cache.find(model, head, [document]) == {}
     assert cache.find("m", "hea", ["da"]) == {"da": ONE}
@@ -63,7 +63,10 @@ def test_what_is_remembered_is_not_sent(server: FakeServer, mode: str) -> None:
     assert len(server.prompts) == 7
 
 
-def test_no_score_is_remembered_where_their_number_is_wrong() -> None:
-    """It could be another document's."""
-    with pytest.raises(ValueError, match="argument"):
-        ScoreCache(9).add("m", "h", ["a", "b"], [ONE])
+def test_what_is_scored_again_is_the_latest() -> None:
+    """It takes the place of what was known, and counts as used."""
+    cache = ScoreCache(2)
+    cache.add("m", "h", {"a": ONE, "b": ONE})
+    cache.add("m", "h", {"a": TWO})
+    cache.add("m", "h", {"c": ONE})
+    assert cache.find("m", "h", ["a", "b", "c"]) == {"a": TWO, "c": ONE}

@@ -16,16 +16,21 @@ from fake_server import FakeServer
 from modes import call
 from qwen3_sglang import RerankClient, local
 from qwen3_sglang.errors import DocumentError, QueryError
-from qwen3_sglang.prompts.chunks import Divided
+from qwen3_sglang.prompts.chunks import Chunking, Divided
 from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.prompts.tokenizer import LocalTokenizer
+from qwen3_sglang.protocol.call import Call
+from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.ranking import Score
-from qwen3_sglang.scoring.chunked import Parted, in_own_text
+from qwen3_sglang.scoring.chunked import Parted, in_own_text, part
 from qwen3_sglang.scoring.progress import Progress
+from qwen3_sglang.transport.deadline import Deadline
 
 QUERY = "which? p=0.05"  # the score of a chunk that says nothing itself
 FILLER = "and many other words "
 LONG = FILLER * 100 + "p=0.9 " + FILLER * 100
 LIMIT = 300
+CALL = Call("toy", QWEN3.head(QUERY), LIMIT, Patience(left=lambda: 9.0, random=lambda: 0.0, met=lambda: True))
 
 
 @pytest.fixture
@@ -213,14 +218,49 @@ def test_whichever_way_a_server_is_asked(
     assert [(one.chunk, one.truncated) for one in found[2:]] == [(None, False)] * 2
 
 
+def test_what_was_divided_is_not_measured_again(
+    server: FakeServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokenizer sees a long document while it is divided, and none of its chunks afterwards."""
+    seen: list[str] = []
+    encode = LocalTokenizer.encode
+
+    def seeing(tokenizer: LocalTokenizer, texts: list[str]) -> list[list[int]]:
+        seen.extend(texts)
+        return encode(tokenizer, texts)
+
+    monkeypatch.setattr(LocalTokenizer, "encode", seeing)
+    RerankClient(**options).score(QUERY, [LONG])
+    head = QWEN3.head(QUERY)
+    chunks = [f"{head.joint}{prompt.removeprefix(head.text).removesuffix(QWEN3.suffix)}" for prompt in server.prompts]
+    assert len(chunks) > 2
+    assert len(seen) > 1
+    assert set(chunks[:-1]).isdisjoint(seen)  # the last one is what was left, and seen to fit
+
+
 @pytest.mark.parametrize(
-    ("owners", "parts"), [([0], [["a"]]), ([0, 0, 0], [["a"]]), ([0, 0], []), ([0, 0], [["a"]] * 2)]
+    ("owners", "parts"), [(["ab"], [["a"]]), (["ab"] * 3, [["a"]]), (["ab"] * 2, []), (["ab"] * 2, [["a"]] * 2)]
 )
-def test_chunks_owners_and_lists_are_as_many_as_each_other(owners: list[int], parts: list[list[str]]) -> None:
+def test_chunks_owners_and_lists_are_as_many_as_each_other(owners: list[str], parts: list[list[str]]) -> None:
     """Else a document would be told as done too early, or never."""
-    parted = Parted(["ab"], [Divided([(0, 1), (1, 2)])], ["a", "b"], owners)
+    parted = Parted({"ab": Divided([(0, 1), (1, 2)])}, ["a", "b"], owners)
     with pytest.raises(ValueError, match="argument"):
         parted.watched([iter(())], parts, Progress(lambda *_: None, 1))  # type: ignore[list-item] # never run
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_document_has_its_own_chunks(count: int) -> None:
+    """Else the chunks of one could be taken for another's."""
+    work = part(CALL, ["a", "b"], Chunking(), Deadline(9.0))
+    next(work)
+    with pytest.raises(ValueError, match="argument"):
+        work.send([[Divided([(0, 1)])] * count])
+
+
+@pytest.mark.parametrize(("count", "questions"), [(0, 0), (1, 1), (32, 1), (33, 2)])
+def test_how_many_documents_are_divided_together(count: int, questions: int) -> None:
+    """32: what a tokenizer says of all of them is one answer, which has to fit within its limit."""
+    assert len(next(part(CALL, ["a"] * count, Chunking(), Deadline(9.0))).steps) == questions
 
 
 @pytest.mark.parametrize("count", [0, 2])

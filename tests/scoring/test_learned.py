@@ -10,7 +10,7 @@ from qwen3_sglang import RerankClient
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
-from qwen3_sglang.scoring.learned import IDLE, Learned, told
+from qwen3_sglang.scoring.learned import Learned, told
 
 
 class Clock:
@@ -23,10 +23,10 @@ class Clock:
 
 
 def test_a_server_that_was_silent_for_long_is_in_doubt() -> None:
-    """Until it answers again: another may have taken its place meanwhile."""
+    """For more than 30 s, until it answers again: another may have taken its place meanwhile."""
     clock = Clock()
     learned = Learned(None, 0, clock)
-    clock.now += IDLE
+    clock.now += 30.0
     assert not learned.in_doubt
     clock.now += 0.001
     assert learned.in_doubt
@@ -41,7 +41,7 @@ def test_a_new_connection_leaves_doubt() -> None:
     learned.renewed.set()
     learned.heard()
     assert learned.in_doubt
-    clock.now += IDLE + 1
+    clock.now += 31.0
     learned.way = Way(DEFAULT_ENDPOINT)
     assert not learned.in_doubt
     assert learned.way == Way(DEFAULT_ENDPOINT)

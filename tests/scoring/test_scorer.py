@@ -6,20 +6,33 @@ Tests of `scoring/telling.py`.
 from __future__ import annotations
 
 import logging
+import threading
+from typing import Any
 
 import pytest
 
 from fake_server import FakeServer
 from modes import call
 from qwen3_sglang import RerankClient
+from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, PACKED
+from qwen3_sglang.protocol.packing import Item, Packable
+from qwen3_sglang.protocol.served import Served
+from qwen3_sglang.protocol.ways import Way
+from qwen3_sglang.ranking import Score
+from qwen3_sglang.scoring.asked import Asked
+from qwen3_sglang.scoring.queries import Group
+from qwen3_sglang.scoring.work import Sending, Work
+from qwen3_sglang.transport.deadline import Deadline
 
+HEAD = QWEN3.head("q")
 LONG = "p=0.4 " + "many words " * 200
 
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """All that the library logs."""
-    caplog.set_level(logging.DEBUG, "qwen3_sglang")
+    """All that the library logs, but for the line of each request."""
+    caplog.set_level(logging.INFO, "qwen3_sglang")
     return caplog
 
 
@@ -105,3 +118,63 @@ def test_only_sglang_says_which_way_it_runs(server: FakeServer, owner: str, endp
         assert server.questions == []
     assert client.way().endpoint == endpoint
     assert bool(server.questions) is asked
+
+
+def test_connections_of_the_first_call_leave_no_doubt(server: FakeServer, mode: str) -> None:
+    """They are as new as what it learned of the server, so that the next call asks nothing."""
+    server.barrier = threading.Barrier(2)  # two lists in flight: one of them needs a connection of its own
+    client = RerankClient(server.url, batch_size=1)
+    assert call(mode, client, "score", "q", ["p=0.1", "p=0.2"]) == [0.1, 0.2]
+    asked = list(server.questions)
+    assert asked
+    assert not client._scorer._learned.in_doubt
+    server.barrier = None
+    if mode == "sync":  # asyncio.run closes the loop's connections
+        assert client.score("q", ["p=0.3"]) == [0.3]
+        assert server.questions == asked
+
+
+def test_a_new_connection_of_a_later_call_leaves_doubt(server: FakeServer) -> None:
+    """Another server may listen there: the call after it asks which way it runs."""
+    client = RerankClient(server.url)
+    for p, questions in ((0.1, 1), (0.2, 1), (0.3, 2)):
+        assert client.score("q", [f"p={p}"]) == [p]
+        assert len(server.questions) == questions
+        client.close()  # the next one has to connect
+
+
+def sent(work: Work[Any], *replies: list[Any]) -> Sending:
+    """What work sends after these replies, which nobody has carried."""
+    sending = next(work)
+    for reply in replies:
+        sending = work.send(reply)
+    return sending
+
+
+@pytest.mark.parametrize(("count", "questions"), [(1, 1), (32, 1), (33, 2)])
+def test_how_many_prompts_are_described_together(count: int, questions: int) -> None:
+    """32: a tokenizer's answer about all of them has to fit within its limit."""
+    scorer = RerankClient("http://host", model="toy", max_length=300)._scorer
+    group = Group(HEAD, [f"d{number}" for number in range(count)], range(count))
+    assert len(sent(scorer.prompts(group), [Way(DEFAULT_ENDPOINT)]).steps) == questions
+
+
+@pytest.mark.parametrize(("limit", "room"), [(None, 8192), (2000, 2000), (9000, 9000)])
+def test_a_list_that_is_one_sequence_has_the_servers_room(limit: int | None, room: int) -> None:
+    """All that the server takes, not what a prompt may have; where it says nothing, what the model takes."""
+    scorer = RerankClient("http://host", max_length=300)._scorer
+    group = Group(HEAD, [f"d{number}" for number in range(30)], range(30))
+    ready = Packable("q", 92, {text: Item(text, 100, truncated=False) for text in group.texts})
+    work = scorer._outcomes(Asked([30], lambda _: [group]), Deadline(9.0))
+    lists = sent(work, [Served("toy", limit)], [Way(PACKED)], [ready]).steps
+    assert len(lists) == -(-30 // ((room - 92) // 100))
+
+
+def test_outcomes_are_as_many_as_documents() -> None:
+    """Else another's score would be remembered for one."""
+    client = RerankClient("http://host", model="toy", max_length=300, cache_size=9)
+    asked = Asked([2], lambda _: [Group(HEAD, ["a", "b"], range(2))])
+    work = client._scorer._outcomes(asked, Deadline(9.0))
+    sent(work, [Way(DEFAULT_ENDPOINT)])
+    with pytest.raises(ValueError, match="argument"):
+        work.send([[Score(0.5, 0.0)]])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import string
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import Qwen3SGLangError
-from qwen3_sglang.secret import MASK, SecretStr, hide
+from qwen3_sglang.secret import MASK, Bearer, Hidden, HiddenBytes, SecretStr, hide
 from ways import Answer, Server, use
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation
@@ -155,3 +156,68 @@ def test_a_long_answer_shows_no_part_of_a_key(origin: Server, mode: str, before:
     with pytest.raises(Qwen3SGLangError) as caught:
         use(mode, base_url=origin.url, api_key=KEY, max_retries=0).call()
     assert KEY[:5] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "hidden"),
+    [
+        ("key", "6b6579", False),
+        ("keys", "6b657973", True),
+        ("keys5", "a2V5czU", False),
+        ("keys56", "a2V5czU2", True),
+    ],
+)
+def test_a_code_that_may_be_a_word_stays(key: str, said: str, hidden: bool) -> None:
+    """Hexadecimal or base64 of fewer than eight characters occurs by chance."""
+    assert hide(f"<{said}>", [SecretStr(key)]) == (f"<{MASK}>" if hidden else f"<{said}>")
+
+
+@pytest.mark.parametrize("before", range(6))
+@pytest.mark.parametrize("after", range(4))
+def test_a_login_in_base64_shows_the_name_alone(before: int, after: int) -> None:
+    """However many bytes stand around the key: of the others only those characters are left that hold them too."""
+    size = before + len(KEY) + after
+    encoded = b64encode(b"<" * before + KEY.encode() + b">" * after).decode()
+    front, mask, rest = hide(encoded, [SecretStr(KEY)]).partition(MASK)
+    assert mask
+    assert encoded.startswith(front)
+    assert encoded.endswith(rest)
+    assert len(front) == math.ceil(before * 8 / 6)
+    assert len(rest.rstrip("=")) <= math.ceil(size * 8 / 6) - (before + len(KEY)) * 8 // 6
+
+
+@pytest.mark.parametrize(
+    ("end", "left"),
+    [
+        (KEY[:3], KEY[:3]),
+        (KEY[:4], MASK),
+        (KEY[:4] + "…", MASK + "…"),
+        (KEY[:4] + ", it says", KEY[:4] + ", it says"),
+        (KEY[:6] + "\\u002", MASK),
+        (KEY[:6] + "%2", MASK),
+        (KEY[:6] + "%252", MASK),
+        (KEY[:6] + "&#x0002", MASK),
+        (KEY[:6] + "&lowba…", MASK + "…"),
+        (KEY[:6] + "\\", MASK),
+        (KEY + "%", MASK + "%"),
+    ],
+)
+def test_where_a_quotation_ends_within_the_key(end: str, left: str) -> None:
+    """Four characters of it are enough, and an escape that was begun goes with them; what goes on is no such end."""
+    assert hide(f"he said {end}", [SecretStr(KEY)]) == f"he said {left}"
+
+
+def test_secrets_of_a_call_are_all_hidden() -> None:
+    """Each of them, the empty one aside, in every place."""
+    secrets = [SecretStr(""), SecretStr("first-key"), SecretStr("other-key")]
+    assert hide("other-key, first-key, other-key", secrets) == f"{MASK}, {MASK}, {MASK}"
+    assert hide("nothing", []) == "nothing"
+
+
+def test_what_stands_for_a_secret() -> None:
+    """In a repr; the value is still there for whoever sends it."""
+    assert repr(SecretStr(KEY)) == f"SecretStr('{MASK}')"
+    bearer = Bearer(SecretStr(KEY))
+    assert (repr(bearer), str(bearer)) == (f"'Bearer {MASK}'", f"Bearer {KEY}")
+    assert (repr(Hidden(KEY)), str(Hidden(KEY))) == (f"'{MASK}'", KEY)
+    assert (repr(HiddenBytes(b"key")), bytes(HiddenBytes(b"key"))) == (f"b'{MASK}'", b"key")

@@ -132,11 +132,10 @@ def test_one_length_tells_nothing() -> None:
 
 
 def test_what_limits_the_answer_is_said() -> None:
-    """Derived rows, lengths that weren't measured, few documents, more GPUs than were tried, a way without a row."""
+    """Lengths that weren't measured, few documents, more GPUs than were tried, a way without a row."""
     load = Load(500, 5, 600)
-    derived = [replace(row, derived=True) for row in LINE]
-    said = " ".join(notes(load, needs(load, "1B", rates=derived)))
-    for part in ("derived row", "of that length", "below 20 documents", "one server per GPU", "multi-item serving"):
+    said = " ".join(notes(load, needs(load, "1B", rates=LINE)))
+    for part in ("of that length", "below 20 documents", "one server per GPU", "multi-item serving"):
         assert part in said
     plain = Load(1, 100, 76)
     both = [*LINE, *(replace(row, way=Way.multi_item) for row in LINE)]

@@ -6,17 +6,20 @@ Tests of `transport/layers.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from qwen3_sglang.transport import addresses
 from qwen3_sglang.transport.addresses import connect, find
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.layers import pending, shut_down, speaks
-from qwen3_sglang.transport.threads import outcome
+from qwen3_sglang.transport.threads import Finding, outcome
 
 LONG = 60.0  # seconds; no test waits for them to pass
 
@@ -67,6 +70,67 @@ def test_no_time_is_left(listening: socket.socket, host: str) -> None:
     """Nothing is begun."""
     with pytest.raises(TimeoutError):
         at(listening, host, 0)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A port where connections are neither taken nor refused: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(server.getsockname())
+        yield server
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_the_next_address_waits_for_its_turn(
+    silent: socket.socket, listening: socket.socket, monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    """A while beside one that is silent; whichever accepts first is taken."""
+    known: Finding[list[Any]] = Finding()
+    tcp = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    known.settle(lambda: [(*tcp, server.getsockname()) for server in (silent, listening)])
+    monkeypatch.setattr(addresses, "find", lambda *_: known)
+    monkeypatch.setattr(addresses, "_NEXT_AFTER", LONG if patient else 0.0)
+    if patient:
+        with pytest.raises(TimeoutError):
+            at(listening, "name", 0.5)
+    else:
+        with at(listening, "name") as sock:
+            assert sock.getpeername() == listening.getsockname()
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_an_address_that_refuses_costs_no_wait(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    """The next one is tried at once."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()
+    known: Finding[list[Any]] = Finding()
+    tcp = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    known.settle(lambda: [*[(*tcp, nobody)] * refused, (*tcp, listening.getsockname())])
+    monkeypatch.setattr(addresses, "find", lambda *_: known)
+    monkeypatch.setattr(addresses, "_NEXT_AFTER", LONG)
+    with at(listening, "name", LONG / 2) as sock:
+        assert sock.getpeername() == listening.getsockname()
+
+
+def test_a_name_without_addresses(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing to try, which the message says."""
+    known: Finding[list[Any]] = Finding()
+    known.settle(list)
+    monkeypatch.setattr(addresses, "find", lambda *_: known)
+    with pytest.raises(OSError, match="the name has no address"):
+        at(listening, "name")
+
+
+def test_a_name_server_that_is_silent(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call ends all the same."""
+    monkeypatch.setattr(addresses, "find", lambda *_: Finding())
+    with pytest.raises(TimeoutError, match="the name server is silent"):
+        at(listening, "name", 0.01)
 
 
 def test_a_name_that_is_unknown() -> None:

@@ -52,6 +52,18 @@ def test_each_has_its_kind(error: Exception, kind: type[errors.ServerError], wor
         raise found
 
 
+@pytest.mark.parametrize("error", [requests.ConnectTimeout(), requests.ConnectionError("refused"), OSError("refused")])
+def test_a_proxy_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """It is what wasn't reached; a server on this machine behind it is a common slip. Its login isn't shown."""
+    monkeypatch.setenv("http_proxy", "http://me:pass@proxy:3128/")
+    monkeypatch.setenv("no_proxy", "")
+    said = described(error, settings(), "/", over=False).message
+    assert "the environment names the proxy proxy:3128: is that right? NO_PROXY lists" in said
+    assert "pass" not in said
+    monkeypatch.setenv("no_proxy", "host")
+    assert "NO_PROXY" not in described(error, settings(), "/", over=False).message
+
+
 @pytest.mark.parametrize("error", [requests.ReadTimeout(), TimeoutError(), OSError("gone"), requests.ConnectTimeout()])
 def test_once_the_time_is_up_nothing_else_counts(error: Exception) -> None:
     """The call took too long: which wait it was that was cut short says nothing."""
