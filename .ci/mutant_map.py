@@ -118,9 +118,10 @@ class Map:
         what runs once and is kept, at import or in a fixture, is recorded for one test at most, and a test of a table
         runs no line of it.
         """
-        runs = {test for one in _statement(path, line) for test in self._lines[path][one]}
+        lines = self._lines.get(path, {})  # read alone: several workers ask at once
+        runs = {test for one in _statement(path, line) for test in lines.get(one, ())}
         own = Path(path).stem
-        near = {test for tests in self._lines[path].values() for test in tests}
+        near = {test for tests in lines.values() for test in tests}
         near = (near | {test for test in self._all if test.is_of(own)}) - runs
         chosen = [*_affordable(runs, MOST, own), *_affordable(near, ELSEWHERE, own), *self._always]
         first = _affordable([test for test in chosen if test in runs] or chosen, FIRST, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b32encode, b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from html.entities import html5
 from typing import Protocol, runtime_checkable
@@ -118,19 +118,26 @@ def _without_a_part(text: str, secret: SecretStr) -> str:
 
 
 def _forms(secret: SecretStr) -> str:
-    """A pattern for the secret: plain, escaped as in JSON, as in an address, as in HTML, in base64 or hexadecimal."""
+    """A pattern for the secret: plain (in any case where it is long), escaped as in JSON or HTML, and encoded."""
     plain = secret.get_secret_value()
+    spelt = f"(?i:{_spelt(plain)})" if len(plain) >= _UNMISTAKABLE else _spelt(plain)
     longest_first = sorted(_encoded(plain), key=len, reverse=True)
-    return "|".join([_spelt(plain), *(f"{_spelt_code(form)}=*" for form in longest_first)])
+    return "|".join([spelt, *(f"{_spelt_code(form)}=*" for form in longest_first)])
 
 
 def _encoded(plain: str) -> set[str]:
+    """It in hexadecimal, base64 and base32."""
     secret = plain.encode("utf-8", "surrogatepass")
     forms = {secret.hex(), secret.hex().upper()}
     for before in range(3):  # bytes in front of it, which decide where its bits lie
         padded = bytes(before) + secret
         first, last = -(-before * 8 // 6), len(padded) * 8 // 6  # characters that hold nothing else
         forms |= {encode(padded).decode()[first:last] for encode in (b64encode, urlsafe_b64encode)}
+    for before in range(5):
+        padded = bytes(before) + secret
+        inside = b32encode(padded).decode()[-(-before * 8 // 5) : len(padded) * 8 // 5]
+        forms |= {inside, inside.lower()}
+    forms |= {b32encode(secret).decode().rstrip("="), b32encode(secret).decode().rstrip("=").lower()}
     forms |= {encode(secret).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode)}  # it alone
     return {form for form in forms if len(form) >= _UNMISTAKABLE}
 

@@ -2,11 +2,12 @@
 
 Values stay as they were made: dataclasses are frozen, and have no attributes beside their fields. Every argument may be
 passed by its name, and a switch is off where nothing is passed. A flag's name stands in each call: `read(True)` says
-nothing.
+nothing. What is walked through side by side is equally long.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -130,3 +131,11 @@ def test_a_flag_is_passed_by_its_name() -> None:
     """All but a few can't be passed by place."""
     flags = [(name, one) for name, one in functions() if one.annotation == "bool"]
     assert {name for name, one in flags if one.kind is not one.KEYWORD_ONLY} == BY_PLACE
+
+
+def test_what_is_zipped_is_equally_long() -> None:
+    """And if a mistake makes it otherwise, that is an error: nothing is left out without a word."""
+    trees = [ast.parse(inspect.getsource(module)) for module in modules()]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    zips = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "zip"]
+    assert [ast.unparse(one) for one in zips if "strict=True" not in map(ast.unparse, one.keywords)] == []

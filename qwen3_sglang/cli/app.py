@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 from qwen3_sglang import __version__
@@ -16,7 +17,7 @@ try:
 except ModuleNotFoundError as missing:  # installed without its dependencies
     raise MissingDependencyError(missing.name or "typer", "cli") from None
 
-from qwen3_sglang.cli.streams import prepare
+from qwen3_sglang.cli.streams import finish, prepare
 from qwen3_sglang.cli.verbose import Verbose, listen
 
 # Each is a module of this package with a function of the same name, whose docstring begins with this line.
@@ -91,7 +92,11 @@ def main() -> None:
     """Entry point: what the library, the system or the terminal refuses is one line with the remedy."""
     prepare()
     try:
-        app()
+        try:
+            app()
+        except SystemExit:
+            finish()
+            raise
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -102,5 +107,7 @@ def main() -> None:
             raise
         from qwen3_sglang.cli.console import err
 
+        with suppress(OSError):  # it may be the error
+            finish()
         err.print(f"[bold red]error[/] {line}", emoji=False)
         sys.exit(1)

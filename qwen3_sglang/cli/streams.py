@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from io import TextIOWrapper
+from io import BufferedWriter, RawIOBase, TextIOWrapper
+from typing import Any
 
 _NAMES = range(0xDC80, 0xDD00)  # a file name's byte that is no UTF-8, as Python reads it
 _OTHERS = "\ufffd".encode()
@@ -20,9 +21,36 @@ def prepare() -> None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - open as long as the process
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the same
+    if isinstance(sys.stdout, TextIOWrapper) and isinstance(sys.stdout.buffer, RawIOBase):
+        sys.stdout = _buffered(sys.stdout)
     if isinstance(sys.stdout, TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name == "utf-8":
         codecs.register_error("qwen3-sglang", _halves)
         sys.stdout.reconfigure(errors="qwen3-sglang")
+
+
+def _buffered(stream: TextIOWrapper) -> TextIOWrapper:
+    """The same for a stream without a buffer (PYTHONUNBUFFERED): Python drops what a disk doesn't take of a write."""
+    encoding, errors = stream.encoding, stream.errors
+    raw: Any = stream.detach()
+    return TextIOWrapper(BufferedWriter(raw), encoding, errors, line_buffering=True)
+
+
+def finish() -> None:
+    """Write out what is still in standard output's buffer: Python itself says nothing where that fails at the end.
+
+    A reader that has gone, as `| head` does, is no failure.
+
+    Raises:
+        OSError: the disk is full, for example.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # Python will try once more
+        os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def _halves(error: UnicodeError) -> tuple[bytes, int]:

@@ -15,7 +15,7 @@ from typing import Any
 from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, blocking, under_way
 from qwen3_sglang.transport.layers import pending, shut_down
 
-_MOST_LINE = 2**16
+MOST_LINE = 2**16  # bytes of one line of headers, as http.client has it
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _SWITCHING, _FIRST_FINAL = 101, 200
 _SUCCESSES = range(200, 300)
@@ -103,11 +103,11 @@ class StrictResponse(HTTPResponse):
             """A trailer says nothing that is needed."""
 
     def _line(self) -> bytes:
-        line: bytes = self.fp.readline(_MOST_LINE)
+        line: bytes = self.fp.readline(MOST_LINE)
         if not line:
             raise RemoteDisconnected("the connection was closed within the answer")
         if not line.endswith(b"\n"):
-            raise IncompleteRead(b"") if len(line) < _MOST_LINE else BrokenHTTPError("a line has no end")
+            raise IncompleteRead(b"") if len(line) < MOST_LINE else BrokenHTTPError("a line has no end")
         return line
 
     def read(self, amt: int | None = None) -> bytes:

@@ -19,14 +19,19 @@ _LAST_WAIT = 1.0  # seconds for tasks that were cancelled
 Close = Callable[[], Coroutine[Any, Any, None]]
 
 
-def running() -> asyncio.AbstractEventLoop:
+def running(work: Coroutine[Any, Any, Any] | None = None) -> asyncio.AbstractEventLoop:
     """The event loop that runs here.
+
+    Args:
+        work: what was to run in it; closed where none does.
 
     Raises:
         InvalidInputError: none of asyncio does.
     """
     loop = asyncio._get_running_loop()
     if loop is None:
+        if work is not None:
+            work.close()
         remedy = "call it inside asyncio; under trio, call the sync method in a thread (trio.to_thread.run_sync)"
         raise InvalidInputError("event loop", None, remedy)
     return loop

@@ -14,6 +14,7 @@ from qwen3_sglang.options.headers import AUTHORIZATION
 from qwen3_sglang.secret import Bearer, Hidden
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.environment import names_login, netrc_login, proxy_for, tls_for
+from qwen3_sglang.transport.framing import MOST_LINE
 from qwen3_sglang.transport.loops import close_with, keep_open
 from qwen3_sglang.transport.strict import StrictAdapter
 from qwen3_sglang.transport.strict_async import StrictConnector
@@ -104,6 +105,8 @@ def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
         # No total: the call as a whole has one.
         timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_timeout, sock_read=settings.read_timeout),
         auto_decompress=False,
+        max_line_size=MOST_LINE,
+        max_field_size=MOST_LINE,
         connector=StrictConnector(limit=settings.max_concurrency, ssl=tls_for(settings.base_url, settings.verify)),
         cookie_jar=aiohttp.DummyCookieJar(),
         # Not trust_env: it chooses proxies by other rules than requests does, in a thread before every request, which

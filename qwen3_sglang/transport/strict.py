@@ -39,7 +39,7 @@ class _Strict:
         bounds, began = blocking(), time.monotonic()
 
         def left() -> float:
-            return float(min(bounds.deadline.left(), self.timeout - (time.monotonic() - began)))
+            return max(0.0, float(min(bounds.deadline.left(), self.timeout - (time.monotonic() - began))))
 
         try:
             sock = connect(self._dns_host, self.port, self.socket_options or (), bounds.deadline, left)
@@ -57,7 +57,11 @@ class _Strict:
         bounds.fresh = True
         if isinstance(self, HTTPSConnection):
             self._twin = socket.socket(fileno=os.dup(sock.fileno()))
-        bounds.hold(self._twin or sock, self.carried)
+        try:
+            bounds.hold(self._twin or sock, self.carried)
+        except TimeoutError:
+            sock.close()
+            raise
         return sock
 
     def connect(self) -> None:

@@ -161,6 +161,11 @@ class StrictConnector(aiohttp.TCPConnector):
         super().__init__(resolver=Resolver(), use_dns_cache=False, **options)
         self._factory: Any = partial(_Protocol, loop=asyncio.get_running_loop())
 
+    @property
+    def closed(self) -> bool:
+        """Also where its loop doesn't run: the session would complain that a loop which nobody closes was left open."""
+        return super().closed or not self._loop.is_running()
+
     async def connect(self, *args: Any, **options: Any) -> Connection:
         """A connection on which nothing came before it was asked for.
 

@@ -140,11 +140,7 @@ class Transport:
             ServerError: one of its subclasses; ServerTimeoutError where the work isn't done at the deadline, or within
                 `timeout` seconds where there is none.
         """
-        try:
-            loop = loops.running()
-        except errors.InvalidInputError:
-            work.close()
-            raise
+        loop = loops.running(work)
         limit = asyncio.timeout(self._settings.timeout if deadline is None else deadline.left())
         try:
             with loops.cancelled_with(loop):
@@ -163,11 +159,7 @@ class Transport:
         self._session.close()
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop, and the sync side's.
-
-        Raises:
-            InvalidInputError: no event loop of asyncio runs here.
-        """
+        """Close the running event loop's connections and the sync ones. Raises: InvalidInputError: no loop runs."""
         running = loops.running()
         with self._lock:
             loop = self._loops.pop(running, None)

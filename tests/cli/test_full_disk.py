@@ -99,6 +99,28 @@ def test_evaluate(tmp_path: Path, report: tuple[object, ...], size: int, option:
     assert b"an earlier one" not in content(tmp_path).values()
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_is_cut_short(server: FakeServer, tmp_path: Path, unbuffered: str) -> None:
+    """The disk takes the first of it, and the rest is lost when the process ends: that is no success."""
+    (tmp_path / "docs.txt").write_text("".join(f"document {number} p=0.5\n" for number in range(300)))
+    command = [sys.executable, "-c", MAIN, "20000", "rerank", "q", str(tmp_path / "docs.txt"), "--url", server.url]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with (tmp_path / "out.json").open("w") as out:
+        done = subprocess.run(
+            [*command, "--json"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=300,
+            env=environment,
+        )
+    assert (tmp_path / "out.json").stat().st_size == 20_000
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "ulimit" in line
+
+
 def test_demo(tmp_path: Path) -> None:
     """The toy is written by safetensors, which has an error of its own for it."""
     line = said(main(100_000, "demo", TMPDIR=str(tmp_path)))

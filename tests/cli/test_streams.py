@@ -64,24 +64,26 @@ def test_a_file_name_that_is_no_text(converted_toy: Path, tmp_path: Path) -> Non
     assert b"fi\xffle" in said.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["--help"], ["plan", "--qps", "9", "--documents", "9", "--tokens", "9"]])
-def test_a_reader_that_has_gone(arguments: list[str]) -> None:
+def test_a_reader_that_has_gone(arguments: list[str], unbuffered: str) -> None:
     """As `| head` does: no word about it."""
     read, write = os.pipe()
     os.close(read)
     try:
-        said = main(*arguments, out=write)
+        said = main(*arguments, out=write, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
     finally:
         os.close(write)
     assert said.stderr == b""
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["plan", "--qps", "9", "--documents", "9", "--tokens", "9"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_output_to_a_full_disk(arguments: list[str]) -> None:
+def test_output_to_a_full_disk(arguments: list[str], unbuffered: str) -> None:
     """One line that says so."""
     with open("/dev/full", "wb") as full:
-        said = main(*arguments, out=full)
+        said = main(*arguments, out=full, env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
     assert said.returncode == 1
     [line] = said.stderr.decode().splitlines()
     assert "the disk is full" in line

@@ -11,6 +11,7 @@ import gc
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -18,6 +19,9 @@ import pytest
 from peer import LATER, Asked, peer, right
 
 from qwen3_sglang import RerankClient, errors
+from qwen3_sglang.transport.bounds import Bounds, bounded
+from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.strict import StrictAdapter
 
 WANTED = [n / 32 for n in range(1, 20)]
 TEXTS = [f"p={p}" for p in WANTED]
@@ -181,6 +185,27 @@ def test_loops_that_are_closed_without_ceremony(way: str) -> None:
     assert abs(int(done.stdout)) <= (2 if keeps else 0)
 
 
+NEVER_CLOSED = """
+import asyncio, gc, sys
+from qwen3_sglang import RerankClient
+client = RerankClient(sys.argv[1])
+loop = asyncio.new_event_loop()
+print(loop.run_until_complete(client.ascore("q", ["p=0.1"])))
+if sys.argv[2:]:
+    del loop, client
+    gc.collect()
+"""
+
+
+@pytest.mark.parametrize("dropped", [(), ("dropped",)], ids=["kept", "dropped"])
+def test_a_loop_that_nobody_closes(dropped: tuple[str, ...]) -> None:
+    """Not even where the process ends with it."""
+    with peer(right) as server:
+        command = [sys.executable, "-c", NEVER_CLOSED, server.url, *dropped]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("[0.1]\n", "")
+
+
 COLLECTED = """
 import asyncio, gc, sys
 from qwen3_sglang import RerankClient
@@ -275,3 +300,18 @@ def test_a_listener_that_calls_again_in_the_same_loop() -> None:
     with peer(right) as server:
         done = run(NESTED, server.url)
     assert (done.stdout, done.stderr) == ("True 7\n", "")
+
+
+def test_a_call_that_is_stopped_while_it_connects() -> None:
+    """The connection that nobody takes any more is closed, not left to the garbage collector."""
+    with peer(right) as server:
+        bounds = Bounds(100, None, deadline=Deadline(5))
+        bounds.end()
+        with bounded(bounds):
+            adapter = StrictAdapter()
+            pool: Any = adapter.poolmanager.connection_from_url(server.url)
+            connection = pool.ConnectionCls("127.0.0.1", pool.port, timeout=5)
+            with pytest.raises(TimeoutError) as caught:
+                connection.connect()
+        opened = next(frame.f_locals["sock"] for frame, _ in traceback.walk_tb(caught.tb) if "sock" in frame.f_locals)
+        assert opened.fileno() == -1

@@ -111,6 +111,14 @@ def test_silent_addresses_and_connect_timeout(ask: Ask, silent_addresses: str) -
     assert seconds < 0.3 + BUSY
 
 
+def test_a_connect_timeout_that_is_over_at_once(ask: Ask) -> None:
+    """No connection within it: sync and async say the same."""
+    with peer(right) as server:
+        [found] = ask(RerankClient(server.url, connect_timeout=1e-9, max_retries=0), [0.25])
+    assert isinstance(found, errors.ServerUnreachableError), found
+    assert "no connection within connect_timeout=1e-09 s" in str(found)
+
+
 def test_one_silent_address_of_two(ask: Ask, silent_addresses: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one is tried while the first is silent."""
     with peer(right) as server:

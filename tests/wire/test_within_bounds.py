@@ -142,3 +142,9 @@ def test_no_context_length_brings_it_down(ask: Ask, limit: bytes) -> None:
     with peer(lambda asked: asked.say(framed(asked.good if asked.body else models))) as server:
         [outcome] = ask(RerankClient(server.url, timeout=30), [0.1])
         assert outcome == [0.1] or isinstance(outcome, errors.ServerError)
+
+
+def test_a_header_as_long_as_a_line_may_be(ask: Ask) -> None:
+    """Gateways send policies and cookies of many kilobytes."""
+    with peer(lambda asked: asked.say(framed(asked.good, b"X-Policy: " + b"x" * 60_000))) as server:
+        assert ask(RerankClient(server.url, max_retries=0), [0.25]) == [[0.25]]
