@@ -52,6 +52,7 @@ class Head:
         joint: stands between `bare` and the document.
         own: what the prompts of this query have between the start of their task and the document.
         query: the query as it is sent; None in the start of a task, which several queries share.
+        field: what errors call the query.
     """
 
     template: Template
@@ -60,6 +61,7 @@ class Head:
     joint: str = ""
     own: str = ""
     query: str | None = None
+    field: str = "query"
 
     @property
     def text(self) -> str:

@@ -287,4 +287,4 @@ def first_bytes(text: str, room: int) -> str:
 def no_room(head: Head, tokens: int | str, limit: int) -> QueryError:
     """The error of a query beside which no document fits; the query and the instruction take `tokens`."""
     remedy = f"shorten the query or the instruction, or raise max_length: they take {tokens} of {limit} tokens"
-    return QueryError("query", head.query, remedy)
+    return QueryError(head.field, head.query, remedy)

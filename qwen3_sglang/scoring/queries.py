@@ -127,7 +127,7 @@ def prepare_many(
                 raise failure from None
             failed.append(Group(shared, list(own), list(islice(places, len(own))), failure))
         else:
-            prompts.heads.extend([head] * len(texts))
+            prompts.heads.extend([replace(head, field=f"{field}[{number}]: {head.field}")] * len(texts))
             prompts.documents.extend(texts)
             prompts.places.extend(islice(places, len(texts)))
     return replace(prompts, failed=failed)

@@ -19,6 +19,7 @@ from qwen3_sglang.errors import QueryError
 
 DOCUMENTS = ["p=0.1", "p=0.9", "p=0.5"]
 LONG = "why " * 3000
+PAIRS = [("q", "p=0.1"), ("r", "p=0.2")]
 
 
 def test_lone_surrogates_are_scored(server: FakeServer, mode: str) -> None:
@@ -64,9 +65,12 @@ def test_of_several_queries_only_that_one(server: FakeServer, mode: str, query: 
 def test_raised_where_nobody_passes_through(server: FakeServer, mode: str, query: str) -> None:
     """A typed error by default, and from what has no place for a mark."""
     client = RerankClient(server.url, max_length=2000)
-    for name, args in (("rerank", (query, DOCUMENTS)), ("rerank_many", ([("q", ["p=0.1"]), (query, DOCUMENTS)],))):
-        with pytest.raises(QueryError):
-            call(mode, client, name, *args)
+    with pytest.raises(QueryError, match=r"^query"):
+        call(mode, client, "rerank", query, DOCUMENTS)
+    for name, args in (("rerank_many", [("q", []), ("q", ["p=0.1"]), (query, DOCUMENTS)]), ("score_pairs", PAIRS)):
+        several = [*args, (query, "d")] if name == "score_pairs" else args
+        with pytest.raises(QueryError, match=r"^(queries|pairs)\[2\]: query"):  # which one
+            call(mode, client, name, several)
     client = RerankClient(server.url, max_length=2000, on_error="passthrough")
     for name, args in (("score", (query, DOCUMENTS)), ("score_pairs", ([(query, "d")],)), ("prompts", (query, ["d"]))):
         with pytest.raises(QueryError):
