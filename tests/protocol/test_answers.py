@@ -10,6 +10,7 @@ import pytest
 from qwen3_sglang import errors
 from qwen3_sglang.names import API_KEY_VARIABLE
 from qwen3_sglang.protocol.answers import (
+    CONVERT_REMEDY,
     MOST_OF_A_FAILURE,
     Names,
     Response,
@@ -227,7 +228,7 @@ def test_the_edges_of_what_is_a_score(parse: Any, probs: list[float], label: str
         (row(probs=["0.5", 0.5]), errors.ProtocolError, "no usable probabilities"),
         (row(probs=[0.49, 0.51], label="NO"), errors.SwappedLabelsError, "upside down"),
         (row(probs=[0.51, 0.49], label="Yes"), errors.SwappedLabelsError, "upside down"),
-        (row(probs=[]), errors.ModelMismatchError, "where a reranker has two"),
+        (row(probs=[]), errors.ModelMismatchError, rf"labels \[\] where a reranker has two: {CONVERT_REMEDY}$"),
         (row(probs="ab"), errors.ProtocolError, "has no probabilities: ab"),
         (row(classes=1), errors.ModelMismatchError, "where a reranker has two"),
         (row(probs=[0.007, 0.008] * 512, classes=1024), errors.ModelMismatchError, "without --is-embedding"),

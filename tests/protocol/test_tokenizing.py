@@ -123,6 +123,20 @@ def test_without_a_tokenizer_bytes_decide(status: int, caplog: pytest.LogCapture
     assert server.run(COUNTER.count(["a", "b"])) == [None, None]
 
 
+@pytest.mark.parametrize("status", [400, 422])
+def test_who_takes_no_lists_counts_none(status: int) -> None:
+    """vLLM takes one text at a time."""
+    refuse = Response("u", status, b'{"error": "prompt: a string, please"}')
+    assert Server(faults=(refuse,) * 2).run(COUNTER.count(["a", "b"])) == [None, None]
+
+
+@pytest.mark.parametrize("status", [401, 403, 423])
+def test_another_refusal_is_raised(status: int) -> None:
+    """It is about more than lists."""
+    with pytest.raises(errors.ServerError):
+        Server(faults=(Response("u", status, b"{}"),) * 9).run(COUNTER.count(["a"]))
+
+
 @pytest.mark.parametrize(
     "text", ["", "something else", "\ufffd" * 9, "a" * 10_000, " 0 word wor\ufffd\ufffd\ufffd\ufffd"]
 )

@@ -159,3 +159,23 @@ def test_whether_a_connection_speaks() -> None:
         assert speaks(ours)
         shut_down(ours)
     shut_down(ours)  # once more, and closed: it is over already
+
+
+def test_a_family_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch, listening: socket.socket) -> None:
+    """Is no reason to give up: the next address is tried."""
+
+    class OnlyIPv4(socket.socket):
+        def __init__(self, family: int = -1, *args: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *args)
+
+    monkeypatch.setattr(addresses.socket, "socket", OnlyIPv4)
+    stream, port = socket.SOCK_STREAM, listening.getsockname()[1]
+    found = [(socket.AF_INET6, stream, 0, "", ("::1", port)), (socket.AF_INET, stream, 0, "", ("127.0.0.1", port))]
+    settled: Finding[Any] = Finding()
+    settled.settle(lambda: found)
+    monkeypatch.setattr(addresses, "find", lambda *_: settled)
+    deadline = Deadline(LONG)
+    with connect("localhost", port, (), deadline, deadline.left) as connected:
+        assert connected.getpeername()[1] == port

@@ -81,6 +81,7 @@ def test_what_is_plain(sent: bytes, body: bytes) -> None:
         (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", BrokenHTTPError),
         (OK + b"Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n", BrokenHTTPError),
         (OK + b"no header\r\nContent-Length: 2\r\n\r\nhi", BrokenHTTPError),
+        (OK + b" the rest of no line\r\nContent-Length: 2\r\n\r\nhi", BrokenHTTPError),
         (CHUNKED + b"-5\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"1_0\r\n0123456789abcdef\r\n0\r\n\r\n", BrokenHTTPError),

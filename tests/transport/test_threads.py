@@ -24,6 +24,12 @@ def test_results_in_order_with_the_callers_context() -> None:
     assert run_all(works, 2, Deadline(30)) == [1, "somebody"]
 
 
+def test_nobody_waits_for_them_at_the_end() -> None:
+    """A thread that a silent server holds doesn't keep the interpreter."""
+    [daemon] = run_all([lambda: threading.current_thread().daemon], 1, Deadline(30))
+    assert daemon
+
+
 def test_ctrl_c_while_threads_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that run already are stopped: nobody would wait for them, or end what they do."""
     deadline, started = Deadline(30), list[object]()
