@@ -125,20 +125,24 @@ def _forms(secret: SecretStr) -> str:
     return "|".join([spelt, *(f"{_spelt_code(form)}=*" for form in longest_first)])
 
 
+def _b32encode_in_small(secret: bytes) -> bytes:
+    return b32encode(secret).lower()
+
+
+# (bits per character, bytes after which a code begins anew, its alphabets)
+_CODES = ((6, 3, (b64encode, urlsafe_b64encode)), (5, 5, (b32encode, _b32encode_in_small)))
+
+
 def _encoded(plain: str) -> set[str]:
     """It in hexadecimal, base64 and base32."""
     secret = plain.encode("utf-8", "surrogatepass")
     forms = {secret.hex(), secret.hex().upper()}
-    for before in range(3):  # bytes in front of it, which decide where its bits lie
-        padded = bytes(before) + secret
-        first, last = -(-before * 8 // 6), len(padded) * 8 // 6  # characters that hold nothing else
-        forms |= {encode(padded).decode()[first:last] for encode in (b64encode, urlsafe_b64encode)}
-    for before in range(5):
-        padded = bytes(before) + secret
-        inside = b32encode(padded).decode()[-(-before * 8 // 5) : len(padded) * 8 // 5]
-        forms |= {inside, inside.lower()}
-    forms |= {b32encode(secret).decode().rstrip("="), b32encode(secret).decode().rstrip("=").lower()}
-    forms |= {encode(secret).decode().rstrip("=") for encode in (b64encode, urlsafe_b64encode)}  # it alone
+    for bits, group, encoders in _CODES:
+        for before in range(group):  # bytes in front of it, which decide where its bits lie
+            padded = bytes(before) + secret
+            first, last = -(-before * 8 // bits), len(padded) * 8 // bits  # characters that hold nothing else
+            forms |= {encode(padded).decode()[first:last] for encode in encoders}
+        forms |= {encode(secret).decode().rstrip("=") for encode in encoders}  # it alone
     return {form for form in forms if len(form) >= _UNMISTAKABLE}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -67,8 +67,9 @@ def function_with_known_keywords(options: type | None = None) -> Callable[[Funct
     """`with_known_keywords` for a function, as a decorator; `options` is the TypedDict of its `**options`."""
 
     def decorate(function: Function) -> Function:
-        keywords = {one.name for one in inspect.signature(function).parameters.values() if one.kind in _NAMED}
-        known = keywords.union(options.__annotations__ if options else ())
+        known = _named(inspect.signature(function).parameters.values()).union(
+            options.__annotations__ if options else ()
+        )
 
         @wraps(function)
         def call(*args: Any, **given: Any) -> Any:
@@ -157,4 +158,8 @@ def _wrapped_name(name: Any) -> Any:
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str]:
     _, *parameters = inspect.signature(function).parameters.values()
+    return _named(parameters)
+
+
+def _named(parameters: Iterable[inspect.Parameter]) -> frozenset[str]:
     return frozenset(one.name for one in parameters if one.kind in _NAMED)

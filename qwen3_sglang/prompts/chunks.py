@@ -120,9 +120,8 @@ class _Reading:
         if end == self._look < self._longest and stop < len(self.text):  # more may fit
             self._look = min(2 * self._look, self._longest)
             return True
-        if self.spans and stop <= (
-            done := self.spans[-1][1]
-        ):  # the next character has no room beside the overlap, or none at all
+        done = self.spans[-1][1] if self.spans else None
+        if done is not None and stop <= done:  # the next character has no room beside the overlap, or none at all
             self._start = done
             return start < done
         self.spans.append((start, stop))

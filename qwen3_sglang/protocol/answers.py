@@ -222,10 +222,9 @@ def _pair_score(url: str, index: int, probs: object, label: object, classes: obj
 
 def _wrong_classes(url: str, index: int, probs: list[Any], label: object) -> errors.ServerError:
     if len(probs) != 1:
-        message = f"labels {short(probs)} where a reranker has two: {CONVERT_REMEDY}"
-        if len(probs) > 2:  # noqa: PLR2004 - "no" and "yes"
-            message += f"; {len(probs)} numbers may also be an embedding: then start SGLang without --is-embedding"
-        return errors.ModelMismatchError(url, message)
+        many = f"; {len(probs)} numbers may also be an embedding: then start SGLang without --is-embedding"
+        more = many if len(probs) > 2 else ""  # noqa: PLR2004 - "no" and "yes"
+        return errors.ModelMismatchError(url, f"labels {short(probs)} where a reranker has two: {CONVERT_REMEDY}{more}")
     if label == "Default":  # what SGLang writes when it fails on an item after the forward pass
         return errors.ServerFailureError(url, f"the server failed on row {index} and filled in a default; see its log")
     return errors.OneLabelModelError(url, f"the model has one label, every document scores 1.0: {CONVERT_REMEDY}")
