@@ -3,8 +3,8 @@
 Every row sends texts that the server hasn't seen, and its prefix cache is flushed first; all ways of a block send the
 same texts, so that their scores can be compared. Each client asks one query after another until --seconds are over,
 and at least once. With --rounds the ways of a block take turns that often, so that what passes on the server meets
-all of them. All clients live in this one process. --sweep measures our own client instead, over batch_size,
-max_concurrency and endpoint.
+all of them. All clients live in this one process, or in several (--processes), which several GPUs need. --sweep
+measures our own client instead, over batch_size, max_concurrency and endpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import requests
 from load import WAYS, Load, Target, Way, ours, run
+from processes import Part, spread
 
 from ways import Texts, machine
 
@@ -56,17 +57,23 @@ class Bench:
         loads: dict[str, Load] = {}
         for turn in range(self.options.rounds):
             seed = f"{self.options.seed}-{documents}-{words}-{clients}-{turn}"
-            count = math.ceil(max(clients, self.options.seconds * MOST_A_SECOND / documents))
+            most = MOST_A_SECOND * self.options.processes
+            count = math.ceil(max(clients, self.options.seconds * most / documents))
             queries = Texts(seed).several(count, documents, words)
             for name, way in ways.items():
                 if self._skips(name, way, sizes):
                     continue
                 warm = Texts(f"{seed}-{name}").rerank(2, words)[1]
                 target = Target(self.url, self.model, clients, self.options.tokenizer)
-                load = run(way, target, warm, queries, self.options.seconds, before=self.flush)
+                load = self._row(way, Part(name, target, warm, queries, self.options.seconds))
                 loads[name] = loads[name].then(load) if name in loads else load
                 if turn == self.options.rounds - 1:
                     self._add(name, way, sizes, loads[name], difference(next(iter(loads.values())), loads[name]))
+
+    def _row(self, way: Way, part: Part) -> Load:
+        if self.options.processes > 1:
+            return spread(part, self.options.processes, before=self.flush)
+        return run(way, part.target, part.warm, part.queries, part.seconds, before=self.flush)
 
     def _skips(self, name: str, way: Way, sizes: Block) -> bool:
         documents, words, clients = sizes
@@ -178,13 +185,17 @@ def parse() -> argparse.Namespace:
     add("--most", type=int, default=3200, help="leave out blocks with more documents at once, over all clients")
     add("--stop-after", type=float, default=math.inf, help="seconds after which no further row is begun")
     add("--tokenizer", metavar="FOLDER", help="the model's tokenizer: our clients count by it, and others send its ids")
+    add("--processes", type=int, default=1, help="spread the clients over that many; not with --sweep")
     add("--seed", type=int, default=1)
     add("--json", metavar="FILE", help="write all rows there")
     add("--label", default="", help="what to call this run in the JSON, such as the server's flags")
     add("--sweep", action="store_true", help="our client's settings instead of the ways")
     add("--batch-size", type=numbers, default=list(BATCH_SIZES), help="for --sweep, comma-separated")
     add("--max-concurrency", type=numbers, default=list(CONCURRENCIES), help="for --sweep, comma-separated")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.sweep and options.processes > 1:
+        parser.error("--sweep measures in one process")
+    return options
 
 
 def main() -> None:
