@@ -198,7 +198,9 @@ def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
         QueryError: the query and the instruction leave no room for a document.
     """
     unsure = set(suspects(head, documents, limit))
-    room = room_in_bytes(head, limit) if unsure else 0
+    if not unsure:
+        return [Fitted(document) for document in documents]
+    room = room_in_bytes(head, limit)
     return [
         Fitted(first_bytes(text, room), truncated=True) if index in unsure else Fitted(text)
         for index, text in enumerate(documents)
