@@ -26,7 +26,9 @@ from tokenizers import Tokenizer
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
 from qwen3_sglang.errors import QueryError
+from qwen3_sglang.prompts import texts as texts_module
 from qwen3_sglang.prompts import tokenizer as tokenizer_module
+from qwen3_sglang.prompts import truncate
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.prompts.truncate import Encode, first_bytes, fit, fit_bytes, fit_with, portions, surely_fit
@@ -265,6 +267,22 @@ def test_what_is_far_too_long_is_not_even_encoded() -> None:
     assert not surely_fit(HEAD, [Watched("é" * (3 * room + 1))], limit)
     with pytest.raises(AssertionError):
         surely_fit(HEAD, [Watched("é" * (3 * room))], limit)
+
+
+def test_what_is_surely_short_is_not_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFC makes three bytes of one at most: a text with a third of the room fits, whatever it holds."""
+    normalised: list[str] = []
+
+    def bytes_in_nfc(text: str, enough: int) -> int:
+        normalised.append(text)
+        return texts_module.bytes_in_nfc(text, enough)
+
+    head = QWEN3.head("What is it?")
+    limit = 600 + len(head.text) + len(QWEN3.suffix)
+    monkeypatch.setattr(truncate, "bytes_in_nfc", bytes_in_nfc)
+    short, longer = "é" * 100, "é" * 100 + "x"
+    assert surely_fit(head, [short, longer], limit)
+    assert normalised == [head.text, longer]
 
 
 def test_growth_in_nfc_counts() -> None:
