@@ -100,7 +100,7 @@ def readable(text: str, most: int) -> str:
 
 def all_readable(texts: Sequence[str], most: int) -> list[str]:
     """`readable` of each text."""
-    if set(map(type, texts)) <= {str} and all(map(str.isascii, texts)) and max(map(len, texts), default=0) <= most:
+    if set(map(type, texts)) <= {str} and all(map(str.isascii, texts)) and len(max(texts, key=len, default="")) <= most:
         return list(texts)  # the usual case, in a fraction of the time
     return [readable(text, most) for text in texts]
 

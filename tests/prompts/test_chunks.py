@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forgetful import Forgetful
+from forgetful import Even, Forgetful
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -178,22 +179,6 @@ def test_little_more_is_looked_at_than_the_last_chunk_had(tokenizer: LocalTokeni
     assert sum(asked) < 3 * len(document)
 
 
-class Even:
-    """A tokenizer of dashes that makes a token of every `per` characters, and notes how many of a text it is given."""
-
-    def __init__(self, per: int) -> None:
-        self.per, self.seen = per, list[int]()
-
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of each text."""
-        self.seen += [len(text) - 1 for text in texts if text.startswith(" -")]  # the head's joint is a space
-        return [[0] * -(-len(text) // self.per) for text in texts]
-
-    def decode(self, ids: list[list[int]]) -> list[str]:
-        """As many characters of the last text."""
-        return [(" " + "-" * self.seen[-1])[: len(row) * self.per] for row in ids]
-
-
 def test_how_far_is_looked_for_a_chunk() -> None:
     """6 characters per token at first, then twice as many, as long as all of them fit: 32 per token at most."""
     limit, even = 40, Even(1000)
@@ -223,6 +208,24 @@ def test_how_far_is_looked_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     [found] = divide_bytes(HEAD, ["u\u0308\u0304" * 100], limit, Chunking(0, MANY))  # two bytes in NFC
     assert found.spans == [(0, 120), (120, 240), (240, 300)]
     assert seen == [80, 160, 156, 60]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize(
+    "wanted", [lambda: divide(HEAD, ["-" * 9000], 500, Chunking(0, 2)), lambda: truncate.fit(HEAD, ["-" * 9000], 500)]
+)
+def test_an_answer_for_fewer_texts_is_an_error(wanted: Callable[[], Any], at: int) -> None:
+    """No document is left out, and none gets the tokens of another."""
+
+    class Fewer(Even):
+        calls = 0
+
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            self.calls += 1
+            return super().encode(texts)[: -1 if self.calls == at else None]
+
+    with pytest.raises(ValueError, match=r"shorter|not enough"):
+        answered(Fewer(10), wanted())
 
 
 def test_documents_that_fit_need_no_room_for_another() -> None:

@@ -91,7 +91,7 @@ def test_common_texts_do_without_the_table_of_what_composes(monkeypatch: pytest.
 
 
 def test_how_far_is_looked_for_a_common_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the slice behind each piece, and no further: where a script has none, that would be the whole rest each time."""
+    """In the slice behind each piece, and no further: a script without any would be read to its end each time."""
     looked: list[tuple[int, int]] = []
 
     def search(_: str, begin: int, end: int) -> None:
@@ -245,6 +245,7 @@ def test_every_text_is_cut_and_mended_alike(whole: str, most: int) -> None:
     for texts_ in ([whole], ["x", whole], [_Other(whole), "x"]):
         assert wanted in all_readable(texts_, most)
         assert len(all_readable(texts_, most)) == len(texts_)
+        assert set(map(type, all_readable(texts_, most))) == {str}
     assert all_readable([], most) == []
 
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from forgetful import Forgetful
+from forgetful import Even, Forgetful
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -167,6 +167,17 @@ def test_how_much_of_a_cut_may_be_lost(lost: int, refused: bool) -> None:
     assert (caught.value.field, caught.value.value) == ("tokenizer", "0123456789abcdefghij")
 
 
+@pytest.mark.parametrize(("more", "cut"), [(0, False), (1, True)])
+def test_a_document_that_just_fits(more: int, cut: bool) -> None:
+    """All the tokens that have room are kept, and it isn't called truncated; with one more, it is."""
+    limit = 1000
+    room = limit - -(-len(HEAD.bare) // 2) - -(-len(QWEN3.suffix) // 2)
+    whole = "-" * (2 * room - 1 + more)  # with the space in front, a token for each two
+    [found] = fit_with(Even(2), HEAD, [whole], limit)
+    assert found.truncated is cut
+    assert cut or found.text == whole
+
+
 @pytest.mark.parametrize(("more", "looks"), [(-1, 1), (0, 2)])
 def test_the_second_look(more: int, looks: int) -> None:
     """Only a document that the first look, of 8 characters per token, didn't see whole is tokenised again."""
@@ -182,6 +193,14 @@ def test_the_second_look(more: int, looks: int) -> None:
         [found] = stop.value
     assert seen == [limit * 8, limit * 8 + 1][:looks]
     assert (len(found.text), found.truncated) == (limit * 8 + more, False)
+
+
+def test_what_the_first_look_shows_to_be_too_long_gets_no_second() -> None:
+    """The rest of a huge document isn't tokenised to see how much too long it is."""
+    even = Even(2)
+    [found] = fit_with(even, HEAD, ["-" * 100_000], 1000)
+    assert found.truncated
+    assert even.seen == [8 * 1000 - 1]  # a space stands in front
 
 
 def test_the_second_look_can_cut() -> None:
