@@ -44,7 +44,9 @@ class Response:
     fresh: bool = False
 
 
-def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float) -> Response:
+def received(
+    url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float, fresh: bool = False
+) -> Response:
     """The response, if it is one that was asked for.
 
     Args:
@@ -54,6 +56,7 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
         body: the content, of which `limit` + 1 bytes are enough.
         limit: bytes that a successful answer may have.
         now: seconds since the epoch.
+        fresh: whether a connection was opened for it.
 
     Raises:
         ProtocolError: a successful answer is longer, or compressed. Nothing compressed was asked for, so that a few
@@ -69,7 +72,7 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
     if coding:
         body = f"compressed ({coding})".encode()
     wait = retry_after_seconds(headers.get("Retry-After"), now)
-    return Response(url, status, body[:limit], _header(headers, "Location"), wait)
+    return Response(url, status, body[:limit], _header(headers, "Location"), wait, fresh)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
@@ -83,7 +86,9 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 def _coding(header: str | None) -> str:
     """How the content is compressed; "" where it isn't."""
-    codings = (coding.strip() for coding in (header or "").split(","))
+    if not header:
+        return ""
+    codings = (coding.strip() for coding in header.split(","))
     return ", ".join(coding for coding in codings if coding.lower() not in {"", "identity"})
 
 
