@@ -234,14 +234,11 @@ class Transport:
 
     def _once(self, request: Request, bounds: Bounds) -> Response:
         settings, left = self._settings, bounds.seconds()
-        asked = self._session.request(
-            "GET" if request.body is None else "POST",
+        asked = self._session.ask(
             settings.base_url + request.path,
-            data=request.body,
+            request.body,
             headers=waits(left),
             timeout=(min(settings.connect_timeout, left), left),
-            allow_redirects=False,
-            stream=True,
             verify=settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
