@@ -86,6 +86,7 @@ _4B_ITEMS = replace(_4B, way=Way.multi_item, attention="FlashInfer")
 _H200_ORDINARY = replace(_ORDINARY, card=_H200, attention="FlashAttention 3")
 _H200_ITEMS = replace(_H200_ORDINARY, way=Way.multi_item, attention="FlashInfer", setup="by `ascore` with tokenizer=")
 _8B = replace(_H200_ORDINARY, model="8B")
+_HALF = "50 documents per query, with 32 clients half as many"
 # The last rows of a model and a way are those that are planned with.
 RATES = [
     *_rows(_H200_ORDINARY, (60, 1, 1669), (60, 8, 3472), (60, 32, 3280), (250, 8, 1334)),
@@ -106,6 +107,14 @@ RATES = [
     *_rows(
         replace(_ORDINARY, way=Way.multi_item, attention="FlashInfer", setup="by `ascore` with tokenizer="),
         *((60, 1, 1937), (60, 8, 4290), (60, 32, 4307), (250, 1, 821), (250, 8, 1094)),
+    ),
+    *_rows(
+        replace(_H200_ORDINARY, model="4B", setup=f"{_FREEZE}, {_GRAPHS_OFF}, {_HALF}"),
+        *((60, 8, 751), (60, 32, 744), (250, 8, 224)),
+    ),
+    *_rows(
+        replace(_H200_ITEMS, model="4B", setup=f"token ids made beforehand, {_HALF}"),
+        *((60, 8, 812), (60, 32, 796), (250, 8, 221)),
     ),
     *_rows(replace(_ORDINARY, model="4B", setup=_GRAPHS_OFF), (60, 8, 719), (250, 8, 211)),
     *_rows(

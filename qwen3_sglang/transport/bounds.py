@@ -13,6 +13,7 @@ from qwen3_sglang.transport.layers import shut_down
 
 LEAST_TIMEOUT = 0.001  # seconds: 0 would make a socket non-blocking
 MOST_HEAD = 2**18  # bytes of status lines and headers, those of interim answers included
+CODED = "its transfer encoding isn't plainly chunked"
 _FRAMING = 6  # a chunk of one byte takes six
 _REMEMBERED = 16  # answers per connection
 

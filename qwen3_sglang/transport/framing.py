@@ -12,7 +12,7 @@ import socket
 from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
 from typing import Any
 
-from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, blocking, under_way
+from qwen3_sglang.transport.bounds import CODED, Bounds, BrokenHTTPError, blocking, under_way
 from qwen3_sglang.transport.layers import pending, shut_down
 
 MOST_LINE = 2**16  # bytes of one line of headers, as http.client has it
@@ -79,7 +79,7 @@ class StrictResponse(HTTPResponse):
             raise BrokenHTTPError("a line among its headers is none")
         codings, lengths = headers.get_all("Transfer-Encoding", []), headers.get_all("Content-Length", [])
         if codings and (lengths or [coding.strip().lower() for coding in codings] != ["chunked"]):
-            raise BrokenHTTPError("its transfer encoding isn't plainly chunked")
+            raise BrokenHTTPError(CODED)
         if codings and not self.chunked:  # http.client looks for the word without the spaces that may be around it
             self.chunked, self.chunk_left, self.will_close = True, None, self._check_close()  # type: ignore[attr-defined] # typeshed leaves it out
         if lengths and not (len(lengths) == 1 and re.fullmatch(r"[0-9]{1,18}", lengths[0].strip(), re.ASCII)):

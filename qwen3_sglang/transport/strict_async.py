@@ -16,7 +16,7 @@ from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.transport.addresses import find
-from qwen3_sglang.transport.bounds import BrokenHTTPError, Budget, Carried, TooMuchError, under_way
+from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carried, TooMuchError, under_way
 from qwen3_sglang.transport.threads import outcome
 
 _SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
@@ -110,6 +110,8 @@ class _Protocol(ResponseHandler):
             self._surplus = True
         elif status >= _FIRST_FINAL:
             self._answer, self._good, self._chunked = data[1], status < _REDIRECTS, data[0].chunked
+            if not self._chunked and "Transfer-Encoding" in data[0].headers:  # aiohttp would wait for the end
+                self._fail(BrokenHTTPError(CODED))
         super().feed_data(data, *size)
 
     def _fail(self, error: Exception) -> None:

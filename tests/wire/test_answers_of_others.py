@@ -59,6 +59,7 @@ BROKEN: dict[str, bytes] = {
     "chunk of nothing": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n",
     "chunk longer than it says": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}{}\r\n0\r\n\r\n",
     "both lengths": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "coded in another way": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n{}",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     "length of -2": b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
     "length of words": b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n{}",
@@ -229,6 +230,19 @@ def test_answers_that_are_alike(ask: Ask) -> None:
         alike = ["0.25"], ["0.250"], ["0.2500"], ["0.25000"]
         assert ask(RerankClient(server.url, endpoint="v1/classify", timeout=20), *alike) == [[0.25]] * 4
         assert server.paths == ["/v1/models"] + ["/v1/classify"] * 7
+
+
+def test_tabs_around_a_header_cost_no_time(ask: Ask) -> None:
+    """HTTP allows them. aiohttp's parser doesn't find the chunks then, and would wait for the connection's end."""
+
+    def behave(asked: Asked) -> None:
+        asked.say(chunked(asked.good).replace(b"Encoding: chunked", b"Encoding:\tchunked\t"))
+
+    with peer(behave) as server:
+        for wanted, outcome in zip(
+            CALLS, ask(RerankClient(server.url, endpoint="v1/classify", max_retries=1), *CALLS), strict=True
+        ):
+            assert outcome == wanted or "plainly chunked" in str(outcome)
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
