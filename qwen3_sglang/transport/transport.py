@@ -32,7 +32,6 @@ from qwen3_sglang.transport.forks import restart_in_child
 from qwen3_sglang.transport.sessions import LoopSession, abandon_all, make_session
 from qwen3_sglang.transport.slots import Slots
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
-from qwen3_sglang.transport.until import waits
 
 T = TypeVar("T")
 _PAUSED = retry_if_result(lambda pause: pause is not None)
@@ -237,13 +236,13 @@ class Transport:
         asked = self._session.ask(
             settings.base_url + request.path,
             request.body,
-            headers=waits(left),
+            headers=until.waits(left),
             timeout=(min(settings.connect_timeout, left), left),
             verify=settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
             body = read(got.raw, most(request, got.status_code))
-            return self._answer(request, got.status_code, got.headers, body, fresh=bounds.fresh)
+            return self._answer(request, got.status_code, got.headers, body, bounds)
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
         loop = self._loop()
@@ -265,20 +264,18 @@ class Transport:
     async def _aexchange(self, request: Request, session: aiohttp.ClientSession) -> Response:
         url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
         while True:
-            options: dict[str, Any] = {"data": request.body, "headers": waits(until.left(request.seconds))}
+            options: dict[str, Any] = {"data": request.body, "headers": until.waits(until.left(request.seconds))}
             with Budget(request.limit, request.body) as budget:
                 async with session.request(method, url, allow_redirects=False, **options) as got:
                     body = await aread(got.content, most(request, got.status))
             if not budget.doubted:  # else on another connection
-                return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
+                return self._answer(request, got.status, got.headers, body, budget)
 
-    def _answer(
-        self, request: Request, status: int, headers: Mapping[str, str], body: bytes, *, fresh: bool
-    ) -> Response:
+    def _answer(self, request: Request, status: int, headers: Mapping[str, str], body: bytes, of: Budget) -> Response:
         """What came back; a refusal without the key, which the server, or a proxy, may repeat."""
         self._met = True
         url = self._settings.base_url + request.path
-        response = received(url, status, headers, body, limit=request.limit, now=time.time(), fresh=fresh)
+        response = received(url, status, headers, body, limit=request.limit, now=time.time(), fresh=of.fresh)
         if is_success(status):
             return response
         secrets = secrets_of(self._settings)
