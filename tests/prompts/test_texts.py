@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ def test_a_long_text_is_normalised_in_slices(unit: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(texts, "SLICE", 64)
     seen: list[int] = []
 
-    def normalize(form: str, text: str) -> str:
+    def normalize(form: Literal["NFC", "NFD"], text: str) -> str:
         seen.append(len(text))
         return unicodedata.normalize(form, text)
 
