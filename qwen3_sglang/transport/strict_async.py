@@ -33,10 +33,11 @@ class _Protocol(ResponseHandler):
     """aiohttp's, but nothing that comes unasked is kept for the next request."""
 
     # Set with each request, as is `_answer`: the body, once its headers are there, and how much of it has come.
-    _good: bool  # with its headers
     _surplus: bool
-    _chunked: bool
     _size: int
+    # Set with an answer's headers.
+    _good: bool
+    _chunked: bool
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -51,7 +52,7 @@ class _Protocol(ResponseHandler):
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent; that for a tunnel was sent just now."""
         budget = under_way.get()
-        self._answer, self._surplus, self._chunked, self._size = None, False, False, 0
+        self._answer, self._surplus, self._size = None, False, 0
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget
@@ -72,9 +73,9 @@ class _Protocol(ResponseHandler):
             self._fail(error)
             return
         super().data_received(data)
-        if self._chunked and _HUGE_CHUNK.search(data):
-            self._fail(BrokenHTTPError("a chunk has no usable size"))
         if self._answer is not None:
+            if self._chunked and _HUGE_CHUNK.search(data):
+                self._fail(BrokenHTTPError("a chunk has no usable size"))
             for part in self._fed():
                 budget.read(part)
             if self._whole():
