@@ -168,6 +168,7 @@ async def test_a_body_is_compared_as_a_whole(data: tuple[bytes, ...], body: byte
     """However it comes: its size and its checksum tell whether the connection carried it before."""
     async with connected() as (protocol, _):
         receiving(protocol, *data)
+        assert protocol.exception() is None
         assert protocol._carried.add(b"a", len(body), crc32(body)) is True
 
 
