@@ -149,6 +149,8 @@ def test_closing_a_client_closes_its_connections_now(
     origin: Server, monkeypatch: pytest.MonkeyPatch, proxied: bool
 ) -> None:
     """Though something still refers to their pool, as a past error's frames do."""
+    for name in ("http_proxy", "no_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     if proxied:
         monkeypatch.setenv("HTTP_PROXY", origin.url)
         monkeypatch.setenv("NO_PROXY", "")
