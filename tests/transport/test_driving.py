@@ -28,6 +28,7 @@ from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Steps
 from qwen3_sglang.transport import transport as module
 from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.strict_async import _Protocol
 from qwen3_sglang.transport.transport import Transport
 from ways import Server, Silent
 
@@ -271,6 +272,42 @@ def test_an_answer_that_is_too_long_is_told_to_the_protocol(
     carrier = RerankClient(origin.url)._transport
     assert isinstance(sent(mode, carrier, Request("/v1/classify", b"{}")), ProtocolError)
     carrier.close()
+
+
+def test_a_request_may_have_less_time_than_its_call(mode: str, silent: Silent) -> None:
+    """The protocol is told that it was too long, and goes on."""
+    carrier = RerankClient(silent.url)._transport
+    assert isinstance(sent(mode, carrier, Request("/v1/classify", b"{}", seconds=0.01)), ServerError)
+    carrier.close()
+
+
+def test_a_connection_is_listened_to_once_before_each_request(origin: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is made, or when it is taken from the idle ones; one that speaks gets no request."""
+    asked, said = list[bool](), [False]
+
+    def spoke(_: _Protocol) -> bool:
+        asked.append(said[0])
+        return asked[-1]
+
+    monkeypatch.setattr(_Protocol, "spoke", spoke)
+    carrier, request = RerankClient(origin.url)._transport, Request("/v1/classify", b"{}")
+
+    async def ask() -> list[object]:
+        found: list[object] = []
+        for _ in range(3):
+            found.append(await carrier._asend(request))
+            found.append(len(asked))
+        said[:] = [True]
+        found.append(await carrier._asend(request))
+        await carrier.aclose()
+        return found
+
+    *answers, last = asyncio.run(carrier.within(ask()))
+    assert answers[1::2] == [1, 2, 3]
+    assert all(isinstance(answer, Response) for answer in answers[::2])
+    assert isinstance(last, ServerError)
+    assert "before it was asked for" in str(last)
+    assert len(origin.seen) == 3
 
 
 def test_that_a_server_has_answered_is_known_from_then_on(mode: str, origin: Server) -> None:

@@ -19,7 +19,7 @@ from urllib3 import HTTPResponse
 from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE
 from qwen3_sglang.protocol.exchange import Request
 from qwen3_sglang.transport.bodies import aread, most, read
-from qwen3_sglang.transport.bounds import MOST_HEAD, Bounds, BrokenHTTPError, Carried, TooMuchError, bounded
+from qwen3_sglang.transport.bounds import MOST_HEAD, Bounds, BrokenHTTPError, Carried, TooMuchError
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.framing import StrictResponse
 
@@ -30,7 +30,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 def answered(sent: bytes, carried: Carried | None = None) -> tuple[bytes, bool, bool]:
     """The body; whether the connection can serve another request; whether it may be another request's answer."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, bounded(Bounds(1000, b"asked", deadline=Deadline(30))) as bounds:
+    with ours, theirs, Bounds(1000, b"asked", deadline=Deadline(30)) as bounds:
         bounds.hold(ours, carried or Carried())
         theirs.sendall(sent)
         theirs.shutdown(socket.SHUT_WR)
@@ -199,7 +199,7 @@ async def test_no_more_is_waited_for_than_is_read(limit: int) -> None:
 def flooded(sent: bytes, read_timeout: float | None = None) -> tuple[bytes, float | None]:
     """The body of what is more than a socket holds; how long the last wait for a piece of it might have been."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, bounded(Bounds(1000, b"asked", deadline=Deadline(30), read_timeout=read_timeout)) as bounds:
+    with ours, theirs, Bounds(1000, b"asked", deadline=Deadline(30), read_timeout=read_timeout) as bounds:
         bounds.hold(ours, Carried())
 
         def send() -> None:

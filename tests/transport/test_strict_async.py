@@ -17,7 +17,7 @@ from zlib import crc32
 import pytest
 
 from qwen3_sglang.transport import strict_async
-from qwen3_sglang.transport.bounds import MOST_HEAD, BrokenHTTPError, Budget, TooMuchError, bounded, under_way
+from qwen3_sglang.transport.bounds import MOST_HEAD, BrokenHTTPError, Budget, TooMuchError, under_way
 from qwen3_sglang.transport.strict import _Shelf
 from qwen3_sglang.transport.strict_async import Resolver, StrictConnector, _Protocol
 
@@ -46,7 +46,7 @@ async def connected() -> AsyncIterator[tuple[_Protocol, socket.socket]]:
 
 def asked(protocol: _Protocol) -> None:
     """A request is about to be sent on it."""
-    with bounded(Budget(100, b"a")):
+    with Budget(100, b"a"):
         protocol.set_response_params()
 
 
@@ -99,7 +99,7 @@ async def test_only_the_first_request_of_a_connection_is_fresh() -> None:
     protocol = _Protocol(asyncio.get_running_loop())
     found = []
     for _ in range(2):
-        with bounded(Budget(100, b"a")) as budget:
+        with Budget(100, b"a") as budget:
             protocol.set_response_params()
         found.append(budget.fresh)
     assert found == [True, False]
