@@ -86,7 +86,7 @@ def connect(host: str, port: int, options: Options, deadline: Deadline, left: Ca
         port: its port.
         options: arguments of setsockopt.
         deadline: the call's; stopping it ends the wait.
-        left: seconds that are left for all of it.
+        left: seconds that are left for all of it; never below 0.
 
     Raises:
         TimeoutError: no connection within that time.
@@ -115,9 +115,9 @@ def _race(
     selector: selectors.BaseSelector, waiting: deque[Address], options: Options, left: Callable[[], float]
 ) -> socket.socket:
     failure = OSError("the name has no address")
-    due = 0.0
+    due = time.monotonic()
     while waiting or selector.get_map():
-        if left() <= 0:
+        if not left():
             raise TimeoutError("timed out")
         if waiting and (not selector.get_map() or time.monotonic() >= due):
             failure = _begin(selector, waiting.popleft(), options) or failure
@@ -130,7 +130,7 @@ def _race(
             if not code:
                 return sock  # type: ignore[no-any-return] # it is a socket
             sock.close()
-            failure, due = OSError(code, os.strerror(code)), 0.0
+            failure, due = OSError(code, os.strerror(code)), time.monotonic()
     raise failure
 
 

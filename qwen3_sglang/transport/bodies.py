@@ -18,7 +18,7 @@ def read(raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
     """The whole body, or its first `limit` bytes."""
     body = b""
     # Until nothing comes, also after the first piece: only then does urllib3 notice that one was cut short.
-    while len(body) < limit and (part := raw.read(limit - len(body), decode_content=False)):
+    while (room := limit - len(body)) and (part := raw.read(room, decode_content=False)):
         body += part
     return body
 

@@ -101,7 +101,7 @@ class Budget:
         """
         same = carried.add(self._asked, self._size, self._checksum) if good else None
         self.doubted = same is False or (surplus and not self.fresh)
-        self.spent = self.doubted or surplus or (same is True and self._asked is not None)
+        self.spent = self.doubted or surplus or (same is not None and self._asked is not None)
 
 
 class Bounds(Budget):
@@ -131,7 +131,7 @@ class Bounds(Budget):
             TimeoutError: no time is left.
         """
         left = self.deadline.left()
-        if left <= 0:
+        if not left:
             raise TimeoutError("timed out")
         if reading and self._read_timeout is not None:
             left = min(left, self._read_timeout)

@@ -92,9 +92,9 @@ def _login(user: str, password: str) -> list[SecretStr]:
 
 def tls_for(url: str, verify: bool | str) -> ssl.SSLContext | bool:
     """How aiohttp checks certificates: by the same bundle as requests, not the operating system's."""
-    if verify is False or not url.startswith("https:"):
+    if not verify or not url.startswith("https:"):
         return bool(verify)
-    bundle = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
+    bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
     return _context(bundle, os.stat(bundle).st_mtime_ns)
 
 

@@ -12,13 +12,13 @@ import socket
 from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
 from typing import Any
 
+from qwen3_sglang.protocol.answers import is_success
 from qwen3_sglang.transport.bounds import CODED, Bounds, BrokenHTTPError, blocking, under_way
 from qwen3_sglang.transport.layers import pending, shut_down
 
 MOST_LINE = 2**16  # bytes of one line of headers, as http.client has it
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _SWITCHING, _FIRST_FINAL = 101, 200
-_SUCCESSES = range(200, 300)
 
 
 class _Reads(io.RawIOBase):
@@ -33,13 +33,13 @@ class _Reads(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         if self.over:
             return 0
         bounds = blocking()
         self.sock.settimeout(bounds.seconds(reading=True))
-        size = self._raw.readinto(buffer)
-        bounds.took(size or 0, head=self.head)
+        size = self._raw.readinto(buffer) or 0
+        bounds.took(size, head=self.head)
         return size
 
     def close(self) -> None:
@@ -50,11 +50,12 @@ class _Reads(io.RawIOBase):
 class StrictResponse(HTTPResponse):
     """http.client's, without its guesses."""
 
+    _surplus: bool  # known once the answer is over
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._reads = _Reads(sock, self.fp.detach())
         self.fp: Any = io.BufferedReader(self._reads)
-        self._surplus = False
 
     def begin(self) -> None:
         """Read the status and the headers of the answer itself."""
@@ -75,14 +76,14 @@ class StrictResponse(HTTPResponse):
     def _check_framing(self) -> None:
         """How long the answer is must be said once, and clearly."""
         headers = self.headers
-        if headers.defects or headers.get_payload():
+        if headers.defects:
             raise BrokenHTTPError("a line among its headers is none")
         codings, lengths = headers.get_all("Transfer-Encoding", []), headers.get_all("Content-Length", [])
         if codings and (lengths or [coding.strip().lower() for coding in codings] != ["chunked"]):
             raise BrokenHTTPError(CODED)
         if codings and not self.chunked:  # http.client looks for the word without the spaces that may be around it
             self.chunked, self.chunk_left, self.will_close = True, None, self._check_close()  # type: ignore[attr-defined] # typeshed leaves it out
-        if lengths and not (len(lengths) == 1 and re.fullmatch(r"[0-9]{1,18}", lengths[0].strip(), re.ASCII)):
+        if lengths and not re.fullmatch(r"[0-9]{1,18}", ",".join(lengths).strip(), re.ASCII):
             raise BrokenHTTPError("its Content-Length isn't one number")
 
     def _read_next_chunk_size(self) -> int:
@@ -123,13 +124,12 @@ class StrictResponse(HTTPResponse):
 
     def _judge(self, bounds: Bounds) -> None:
         bounds.let_go()
-        bounds.whole(bounds.carried, surplus=self._surplus, good=self.status in _SUCCESSES)
+        bounds.whole(bounds.carried, surplus=self._surplus, good=is_success(self.status))
         if bounds.spent:
             shut_down(self._reads.sock)
 
     def _close_conn(self) -> None:
         """The answer is over: whatever came after it wasn't asked for, so nothing may follow on this connection."""
         self._reads.over = True
-        if self.fp is not None:
-            self._surplus = bool(self.fp.peek(1)) or pending(self._reads.sock)
+        self._surplus = bool(self.fp.peek()) or pending(self._reads.sock)
         super()._close_conn()  # type: ignore[misc] # typeshed leaves it out

@@ -17,10 +17,7 @@ from urllib3.util.wait import wait_for_read
 
 def pending(sock: Any) -> bool:
     """Whether TLS has bytes that nobody read: the socket below doesn't show them."""
-    try:
-        return any(count() > 0 for count in _counts(sock))
-    except (OSError, ValueError):  # the connection is over
-        return True
+    return any(count() for count in _counts(sock))
 
 
 def _counts(sock: Any) -> list[Callable[[], int]]:

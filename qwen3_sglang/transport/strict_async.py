@@ -15,11 +15,12 @@ from aiohttp.connector import Connection
 from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.protocol.answers import is_success
 from qwen3_sglang.transport.addresses import find
 from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carried, TooMuchError, under_way
 from qwen3_sglang.transport.threads import outcome
 
-_SWITCHING, _FIRST_FINAL, _REDIRECTS = 101, 200, 300
+_SWITCHING, _FIRST_FINAL = 101, 200
 # aiohttp waits for that many bytes; http.client is kept from it in framing.py.
 _HUGE_CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{16,}[ \t]*[;\r]")
 
@@ -32,10 +33,11 @@ class _Protocol(ResponseHandler):
     """aiohttp's, but nothing that comes unasked is kept for the next request."""
 
     # Set with each request, as is `_answer`: the body, once its headers are there, and how much of it has come.
-    _good: bool
     _surplus: bool
-    _chunked: bool
     _size: int
+    # Set with an answer's headers.
+    _good: bool
+    _chunked: bool
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -52,8 +54,7 @@ class _Protocol(ResponseHandler):
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent; that for a tunnel was sent just now."""
         budget = under_way.get()
-        self._answer, self._good, self._surplus, self._size = None, False, False, 0
-        self._chunked = False
+        self._answer, self._surplus, self._size = None, False, 0
         if budget is not None:
             budget.fresh = budget.fresh or self._budget is None
         self._budget = budget
@@ -74,9 +75,9 @@ class _Protocol(ResponseHandler):
             self._fail(error)
             return
         super().data_received(data)
-        if self._chunked and _HUGE_CHUNK.search(data):
-            self._fail(BrokenHTTPError("a chunk has no usable size"))
         if self._answer is not None:
+            if self._chunked and _HUGE_CHUNK.search(data):
+                self._fail(BrokenHTTPError("a chunk has no usable size"))
             for part in self._fed():
                 budget.read(part)
             if self._whole():
@@ -89,7 +90,7 @@ class _Protocol(ResponseHandler):
         parts: list[bytes] = []
         new = self._answer.total_bytes - self._size
         self._size += new
-        while new > 0:
+        while new:
             parts.append(self._answer._buffer[-1 - len(parts)])
             new -= len(parts[-1])
         return parts[::-1]
@@ -109,7 +110,7 @@ class _Protocol(ResponseHandler):
         elif self._answer is not None:
             self._surplus = True
         elif status >= _FIRST_FINAL:
-            self._answer, self._good, self._chunked = data[1], status < _REDIRECTS, data[0].chunked
+            self._answer, self._good, self._chunked = data[1], is_success(status), data[0].chunked
             if not self._chunked and "Transfer-Encoding" in data[0].headers:  # aiohttp would wait for the end
                 self._fail(BrokenHTTPError(CODED))
         super().feed_data(data, *size)

@@ -133,7 +133,7 @@ def _outcome(work: Callable[[], T]) -> tuple[Any, BaseException | None]:
 
 def _collect(done: SimpleQueue[tuple[int, Any, BaseException | None]], count: int, deadline: Deadline) -> list[Any]:
     found: dict[int, Any] = {}
-    while len(found) < count:
+    for _ in range(count):
         try:
             place, result, error = done.get(timeout=deadline.left() + _GRACE)
         except Empty:

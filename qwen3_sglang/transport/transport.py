@@ -74,11 +74,12 @@ class Transport:
     def drive(self, steps: Steps[T], deadline: Deadline) -> T:
         """Carry out the steps and return their result. Raises: ServerError, one of its subclasses."""
         run = Run(steps)
-        first = [self._until_pause(run, deadline)]
-        if first[0] is not None:  # without a fault, tenacity would cost more than the rest of the call
+        pause = self._until_pause(run, deadline)
+        if pause is not None:  # without a fault, tenacity would cost more than the rest of the call
             retrying = Retrying(
                 retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=sleep_using_event(deadline.stopped)
             )
+            first = [pause]
             retrying(lambda: first.pop() if first else self._until_pause(run, deadline))
         return run.result
 
@@ -99,8 +100,9 @@ class Transport:
     async def adrive(self, steps: Steps[T]) -> T:
         """`drive` on the running event loop; the caller bounds the time. Raises: as `drive`."""
         run = Run(steps)
-        first = [await self._auntil_pause(run)]
-        if first[0] is not None:  # as in `drive`
+        pause = await self._auntil_pause(run)
+        if pause is not None:  # as in `drive`
+            first = [pause]
 
             async def resume() -> Pause | None:
                 return first.pop() if first else await self._auntil_pause(run)
@@ -122,9 +124,9 @@ class Transport:
         try:
             # So many tasks, not one per list: each list that has begun holds the body of its request.
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(several), self._settings.max_concurrency)):
-                    group.create_task(work())
-            if len(found) < len(several):  # the caller's on_progress cancelled the task that it ran in
+                most = min(len(several), self._settings.max_concurrency)
+                tasks = [group.create_task(work()) for _ in range(most)]
+            if any(task.cancelled() for task in tasks):  # by the caller's on_progress, which ran in it
                 raise asyncio.CancelledError
             return [found[place] for place in range(len(several))]
         except BaseExceptionGroup as failed:  # a listener may raise what is no Exception
@@ -149,9 +151,7 @@ class Transport:
                     return await work
         except TimeoutError as error:  # the limit's, ours, or one of the caller's own on_progress
             failure: Exception = self.timed_out() if limit.expired() else error
-        except errors.ServerError as error:
-            failure = error
-        # Outside the except clauses on purpose: the foreign error's frames hold the key in their locals.
+        # Outside the except clause on purpose: the foreign error's frames hold the key in their locals.
         raise failure
 
     def close(self) -> None:
@@ -200,7 +200,7 @@ class Transport:
     def _told(self, pause: Pause | None) -> Pause | None:
         """The same; the log says why, and how long, a call waits."""
         if pause is not None and pause.failure is not None:
-            level = WARNING if pause.seconds > 0 else INFO
+            level = WARNING if pause.seconds else INFO
             _log.log(level, "%s: trying again in %.1f s", cleaned(pause.failure, self._settings), pause.seconds)
         return pause
 
@@ -213,11 +213,9 @@ class Transport:
                 return self._exchange(request, part)
         except errors.ServerError as error:
             return error
-        except errors.Qwen3SGLangError:
-            raise
         except Exception as error:  # a peer can make the libraries raise anything
             # As a value: the foreign error's frames hold the key in their locals, so it must not be a cause.
-            return described(error, self._settings, request.path, over=deadline.left() <= 0)
+            return described(error, self._settings, request.path, over=not deadline.left())
         except BaseException as error:  # Ctrl-C
             raise bare(error)  # noqa: B904 - it is the same one
         finally:
@@ -295,5 +293,5 @@ class Transport:
 
 
 def _as_decided(state: RetryCallState) -> float:
-    pause = None if state.outcome is None else state.outcome.result()
-    return pause.seconds if isinstance(pause, Pause) else 0.0
+    pause: Pause = state.outcome.result()  # type: ignore[union-attr] # there is one where it waits
+    return pause.seconds

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-from ways import origin  # noqa: F401 - a fixture for this folder
+from ways import origin, silent  # noqa: F401 - fixtures for this folder

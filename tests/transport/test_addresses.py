@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -179,3 +182,113 @@ def test_a_family_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch, liste
     deadline = Deadline(LONG)
     with connect("localhost", port, (), deadline, deadline.left) as connected:
         assert connected.getpeername()[1] == port
+
+
+def known(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, object]) -> None:
+    """A name has these addresses, each with its family."""
+    settled: Finding[list[Any]] = Finding()
+    settled.settle(lambda: [(family, socket.SOCK_STREAM, 0, "", where) for family, where in found])
+    monkeypatch.setattr(addresses, "find", lambda *_: settled)
+
+
+class Steps(selectors.DefaultSelector):
+    """Waits for nothing: the clock goes on instead."""
+
+    now = 0.0
+    begun: list[float] = []  # noqa: RUF012 - each test has its own
+
+    def register(self, *given: Any) -> selectors.SelectorKey:
+        """When each connection was begun."""
+        self.begun.append(self.now)
+        return super().register(*given)
+
+    def select(self, timeout: float | None = None) -> Any:
+        """What is there by now."""
+        assert timeout
+        assert 0 < timeout <= 0.1  # so that a call that was stopped soon ends
+        type(self).now += timeout
+        return super().select(0)
+
+
+def test_the_next_address_is_tried_after_a_quarter_of_a_second(
+    silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As RFC 8305 recommends."""
+    monkeypatch.setattr(Steps, "now", 0.0)
+    monkeypatch.setattr(Steps, "begun", [])
+    monkeypatch.setattr(addresses, "selectors", SimpleNamespace(DefaultSelector=Steps, EVENT_WRITE=2))
+    monkeypatch.setattr(addresses, "time", SimpleNamespace(monotonic=lambda: Steps.now))
+    known(monkeypatch, *[(socket.AF_INET, silent.getsockname())] * 3)
+    with pytest.raises(TimeoutError):
+        connect("name", 80, (), Deadline(LONG), lambda: max(0.0, 0.7 - Steps.now))
+    assert Steps.begun == [0, pytest.approx(0.25), pytest.approx(0.5, abs=0.051)]
+
+
+def test_what_is_left_over_is_closed(
+    silent: socket.socket, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once another address has accepted."""
+    made: list[socket.socket] = []
+
+    class Kept(socket.socket):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    known(monkeypatch, (socket.AF_INET, silent.getsockname()), (socket.AF_INET, listening.getsockname()))
+    monkeypatch.setattr(addresses, "_NEXT_AFTER", 0.0)
+    monkeypatch.setattr(addresses.socket, "socket", Kept)
+    with at(listening, "name") as sock:
+        assert [one for one in made if one.fileno() != -1] == [sock]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no such sockets here")
+def test_an_address_that_connects_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Needs no wait; one that fails at once has the system's error, and gives way to the next."""
+    monkeypatch.chdir(tmp_path)  # the path of such a socket must be short
+    path, nowhere = "socket", "none"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        known(monkeypatch, (socket.AF_UNIX, nowhere), (socket.AF_UNIX, path))
+        deadline = Deadline(LONG)
+        with connect("name", 80, (), deadline, deadline.left) as sock:
+            assert sock.getpeername() == path
+        known(monkeypatch, (socket.AF_UNIX, nowhere))
+        with pytest.raises(FileNotFoundError):
+            connect("name", 80, (), deadline, deadline.left)
+
+
+class NameServer:
+    """Answers once it is told to, and counts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[str, threading.Thread]] = []
+        self.tell = threading.Event()
+        monkeypatch.setattr(addresses.socket, "getaddrinfo", self._answer)
+
+    def _answer(self, host: str, *_: object) -> list[Any]:
+        self.asked.append((host, threading.current_thread()))
+        assert self.tell.wait(LONG)
+        return [host]
+
+
+async def test_calls_share_a_look_up_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait for a name; once it is known, the next call asks anew, since names move."""
+    server = NameServer(monkeypatch)
+    one, same, other = find("a.test", 80), find("a.test", 80), find("b.test", 80)
+    assert one is same
+    assert not one.done
+    server.tell.set()
+    assert [await outcome(found) for found in (one, same, other)] == [["a.test"], ["a.test"], ["b.test"]]
+    assert await outcome(find("a.test", 80)) == ["a.test"]
+    assert sorted(host for host, _ in server.asked) == ["a.test", "a.test", "b.test"]
+
+
+def test_a_look_up_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is done here; it waits for nobody."""
+    server = NameServer(monkeypatch)
+    server.tell.set()
+    monkeypatch.setattr(addresses, "start", lambda _: None)
+    assert find("a.test", 80).result() == ["a.test"]
+    assert server.asked == [("a.test", threading.current_thread())]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -138,3 +139,29 @@ def test_an_answer_that_nothing_is_known_of() -> None:
     """Its connection isn't taken for a new one, nor is it doubted before it is whole."""
     budget = Budget(10, b"a")
     assert (budget.fresh, budget.doubted, budget.spent) == (False, False, False)
+
+
+def test_a_body_is_known_by_its_size_and_checksum() -> None:
+    """CRC-32, of all of its parts."""
+    carried = Carried()
+    carried.add(b"a", 4, crc32(b"body"))
+    budget = Budget(10, b"b")
+    budget.read(b"bo")
+    budget.read(b"dy")
+    budget.whole(carried, surplus=False)
+    assert budget.doubted
+
+
+def test_a_call_that_is_stopped_before_it_has_a_connection() -> None:
+    """It gets none; one that it has let go of is left alone."""
+    one, other = socket.socketpair()
+    with one, other:
+        stopped, done = bounds(5), bounds(5)
+        stopped.end()
+        with pytest.raises(TimeoutError):
+            stopped.hold(one, Carried())
+        done.hold(one, Carried())
+        done.let_go()
+        done.end()
+        one.send(b"x")
+        assert other.recv(1) == b"x"

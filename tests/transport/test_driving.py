@@ -8,16 +8,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
 from qwen3_sglang import Backoff, RerankClient
-from qwen3_sglang.errors import ServerError, ServerOverloadedError, ServerTimeoutError
-from qwen3_sglang.protocol.exchange import Compute, Pause, Steps
+from qwen3_sglang.errors import (
+    InvalidInputError,
+    ProtocolError,
+    ServerError,
+    ServerOverloadedError,
+    ServerTimeoutError,
+)
+from qwen3_sglang.protocol.answers import Response
+from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Steps
+from qwen3_sglang.transport import transport as module
 from qwen3_sglang.transport.deadline import Deadline
+from qwen3_sglang.transport.strict_async import _Protocol
 from qwen3_sglang.transport.transport import Transport
+from ways import Server, Silent
 
 LONG = 60.0  # seconds; no test waits for them to pass
 
@@ -166,3 +179,201 @@ def test_a_timeout_of_the_callers_own_is_its_own() -> None:
     with pytest.raises(TimeoutError, match="mine") as caught:
         within(work(), None)
     assert not isinstance(caught.value, ServerTimeoutError)
+
+
+def test_each_pause_is_waited_for_before_what_follows(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first as well as the others, each as long as it was decided."""
+    order: list[object] = []
+
+    async def sleep(seconds: float) -> None:
+        order.append(seconds)
+
+    monkeypatch.setattr(module, "sleep_using_event", lambda _: order.append)
+    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+
+    def pausing() -> Steps[int]:
+        for place, seconds in enumerate((3.0, 0.0, 5.0)):
+            order.append(f"step {place}")
+            yield Pause(seconds)
+        order.append("the end")
+        return 1
+
+    assert drive(mode, transport(), pausing()) == [1]
+    assert order == ["step 0", 3.0, "step 1", 0.0, "step 2", 5.0, "the end"]
+
+
+def test_of_two_failures_the_first_is_raised() -> None:
+    """Both lists fail in the same turn of the loop."""
+
+    def fail(name: str) -> None:
+        raise LookupError(name)
+
+    with pytest.raises(LookupError, match="first"):
+        drive("async", transport(), *(returning(partial(fail, name)) for name in ("first", "second")))
+
+
+def test_a_listener_that_cancels_the_task_it_runs_in() -> None:
+    """Ends the call as a cancelled one: not every list has a result."""
+
+    def cancelling() -> Steps[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        yield Compute(lambda: None)
+
+    with pytest.raises(asyncio.CancelledError):
+        drive("async", transport(), cancelling(), returning(lambda: 1))
+
+
+@pytest.mark.parametrize("lists", [1, 2])
+def test_what_is_computed_ends_in_time(lists: int) -> None:
+    """A thread that only computes is left behind."""
+    over = threading.Event()
+
+    def computing() -> Steps[None]:
+        yield Compute(lambda: over.wait(LONG) and None)
+
+    with pytest.raises(ServerTimeoutError, match="timeout="):
+        transport().drive_all([computing() for _ in range(lists)], Deadline(0.01))
+    over.set()
+
+
+def test_no_failure_leaves_with_the_key(mode: str) -> None:
+    """What the protocol decides on may hold the server's words, and they the key."""
+
+    def fail() -> None:
+        raise ServerOverloadedError("http://host", "sk-secret-1 is full")
+
+    with pytest.raises(ServerOverloadedError) as caught:
+        drive(mode, transport(api_key="sk-secret-1"), returning(fail))
+    assert "is full" in str(caught.value)
+    assert "sk-secret-1" not in "".join(traceback.format_exception_only(caught.value))
+
+
+def sent(mode: str, carrier: Transport, request: Request) -> Response | ServerError:
+    """What the protocol is told of it."""
+    if mode == "sync":
+        return carrier._send(request, Deadline(LONG))
+
+    async def ask() -> Response | ServerError:
+        try:
+            return await carrier.within(carrier._asend(request))
+        finally:
+            await carrier.aclose()
+
+    return asyncio.run(ask())
+
+
+def test_an_answer_that_is_too_long_is_told_to_the_protocol(
+    mode: str, origin: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a value: it decides what to do about it."""
+    monkeypatch.setattr(Request, "limit", 3)
+    carrier = RerankClient(origin.url)._transport
+    assert isinstance(sent(mode, carrier, Request("/v1/classify", b"{}")), ProtocolError)
+    carrier.close()
+
+
+def test_a_request_may_have_less_time_than_its_call(mode: str, silent: Silent) -> None:
+    """The protocol is told that it was too long, and goes on."""
+    carrier = RerankClient(silent.url)._transport
+    assert isinstance(sent(mode, carrier, Request("/v1/classify", b"{}", seconds=0.01)), ServerError)
+    carrier.close()
+
+
+def test_a_connection_is_listened_to_once_before_each_request(origin: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is made, or when it is taken from the idle ones; one that speaks gets no request."""
+    asked, said = list[bool](), [False]
+
+    def spoke(_: _Protocol) -> bool:
+        asked.append(said[0])
+        return asked[-1]
+
+    monkeypatch.setattr(_Protocol, "spoke", spoke)
+    carrier, request = RerankClient(origin.url)._transport, Request("/v1/classify", b"{}")
+
+    async def ask() -> list[object]:
+        found: list[object] = []
+        for _ in range(3):
+            found.append(await carrier._asend(request))
+            found.append(len(asked))
+        said[:] = [True]
+        found.append(await carrier._asend(request))
+        await carrier.aclose()
+        return found
+
+    *answers, last = asyncio.run(carrier.within(ask()))
+    assert answers[1::2] == [1, 2, 3]
+    assert all(isinstance(answer, Response) for answer in answers[::2])
+    assert isinstance(last, ServerError)
+    assert "before it was asked for" in str(last)
+    assert len(origin.seen) == 3
+
+
+def test_that_a_server_has_answered_is_known_from_then_on(mode: str, origin: Server) -> None:
+    """Before that it may still be starting."""
+    carrier = RerankClient(origin.url)._transport
+    patience = carrier.patience(Deadline(LONG))
+    assert not patience.met()
+    assert isinstance(sent(mode, carrier, Request("/v1/classify", b"{}")), Response)
+    assert patience.met()
+    carrier.close()
+
+
+def test_what_is_wrong_on_this_side_is_no_failure_of_the_server(origin: Server) -> None:
+    """An aiohttp whose connections can't be guarded: no request is sent again for that."""
+    carrier = RerankClient(origin.url)._transport
+
+    async def ask() -> None:
+        connector: Any = carrier._loop().session.connector
+        connector._factory = lambda: ResponseHandler(asyncio.get_running_loop())
+        try:
+            await carrier.within(carrier._asend(Request("/v1/classify", b"{}")))
+        finally:
+            await carrier.aclose()
+
+    with pytest.raises(InvalidInputError, match="aiohttp"):
+        asyncio.run(ask())
+    assert origin.seen == []
+
+
+def frames(error: BaseException | None) -> list[str]:
+    """The functions that it went through."""
+    return [frame.f_code.co_name for frame, _ in traceback.walk_tb(error.__traceback__ if error else None)]
+
+
+def test_ctrl_c_leaves_without_frames_that_hold_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that logs its end would log their variables too."""
+
+    def interrupted(*_: object) -> Response:
+        raise KeyboardInterrupt from ValueError("its cause")
+
+    carrier = transport()
+    monkeypatch.setattr(carrier, "_exchange", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        carrier._send(Request("/v1/classify", b"{}"), Deadline(LONG))
+    assert "interrupted" not in frames(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert carrier._slots.waiting == 0
+
+
+def test_a_cancelled_call_leaves_without_frames_that_hold_the_key(silent: Silent) -> None:
+    """Those of aiohttp have the headers among their variables."""
+    carrier = RerankClient(silent.url)._transport
+    found: list[BaseException] = []
+
+    async def ask() -> None:
+        try:
+            await carrier._asend(Request("/v1/classify", b"{}"))
+        except asyncio.CancelledError as error:
+            found.append(error)
+
+    async def cancel() -> None:
+        task = asyncio.create_task(ask())
+        await asyncio.to_thread(silent.asked.wait, LONG)
+        task.cancel()
+        await task
+        await carrier.aclose()
+
+    asyncio.run(cancel())
+    assert frames(found[0]) == ["ask", "_asend"]

@@ -131,3 +131,17 @@ def test_a_bundle_in_a_file(tmp_path: Path) -> None:
     checked = tls_for(TLS, str(bundle))
     assert isinstance(checked, ssl.SSLContext)
     assert checked.cert_store_stats()["x509"] == 1
+
+
+def test_eight_bundles_are_kept(tmp_path: Path) -> None:
+    """The one that wasn't used for longest is forgotten first."""
+    folders = [tmp_path / str(number) for number in range(9)]
+    for folder in folders:
+        folder.mkdir()
+    first = tls_for(TLS, str(folders[0]))
+    for folder in folders[1:8]:
+        tls_for(TLS, str(folder))
+    assert tls_for(TLS, str(folders[0])) is first
+    for folder in folders[1:9]:
+        tls_for(TLS, str(folder))
+    assert tls_for(TLS, str(folders[0])) is not first

@@ -6,7 +6,9 @@ Tests of `transport/bodies.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import threading
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
 import aiohttp
@@ -17,7 +19,7 @@ from urllib3 import HTTPResponse
 from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE
 from qwen3_sglang.protocol.exchange import Request
 from qwen3_sglang.transport.bodies import aread, most, read
-from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, Carried
+from qwen3_sglang.transport.bounds import MOST_HEAD, Bounds, BrokenHTTPError, Carried, TooMuchError
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.framing import StrictResponse
 
@@ -36,6 +38,7 @@ def answered(sent: bytes, carried: Carried | None = None) -> tuple[bytes, bool, 
         try:
             response.begin()
             body = response.read()
+            assert response.read() == b""
         finally:
             response.close()
         try:
@@ -54,6 +57,7 @@ def answered(sent: bytes, carried: Carried | None = None) -> tuple[bytes, bool, 
         (OK + b"\r\nuntil the end", b"until the end"),
         (CHUNKED + b"2\r\nhi\r\n0\r\n\r\n", b"hi"),
         (CHUNKED + b"00a;name=value\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n", b"0123456789"),
+        (CHUNKED + b"10\r\n0123456789abcdef\r\n0\r\n\r\n", b"0123456789abcdef"),
         (CHUNKED + b"000000000000002\r\nhi\r\n0\r\n\r\n", b"hi"),
         (CHUNKED + b"2;" + b"x" * (2**16 - 4) + b"\r\nhi\r\n0\r\n\r\n", b"hi"),
         (CHUNKED + b"2 \t\r\nhi\r\nB\n0123456789a\r\n0\r\n\r\n", b"hi0123456789a"),
@@ -80,6 +84,8 @@ def test_what_is_plain(sent: bytes, body: bytes) -> None:
         (OK + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
         (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", BrokenHTTPError),
         (OK + b"Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n", BrokenHTTPError),
+        (OK + b"Transfer-Encoding: br\r\n\r\n0\r\n\r\n", BrokenHTTPError),
+        (OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", BrokenHTTPError),
         (OK + b"no header\r\nContent-Length: 2\r\n\r\nhi", BrokenHTTPError),
         (OK + b" the rest of no line\r\nContent-Length: 2\r\n\r\nhi", BrokenHTTPError),
         (CHUNKED + b"-5\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
@@ -87,6 +93,7 @@ def test_what_is_plain(sent: bytes, body: bytes) -> None:
         (CHUNKED + b"1_0\r\n0123456789abcdef\r\n0\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"0000000000000002\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"1\r\nhi\r\n0\r\n\r\n", BrokenHTTPError),
+        (CHUNKED + b"2\r\nhixx0\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"2\r\nhi\n\n0\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"1;" + b"x" * (2**16 - 3) + b"\r\nh\r\n0\r\n\r\n", BrokenHTTPError),
         (CHUNKED + b"1;" + b"x" * (2**16 - 2), BrokenHTTPError),
@@ -170,9 +177,57 @@ def test_no_more_than_that_is_read(limit: int) -> None:
     assert asyncio.run(read_stream()) == body[:limit]
 
 
-async def test_no_more_is_waited_for_than_is_read() -> None:
+@pytest.mark.parametrize("limit", [1, 5, 9, 10])
+async def test_no_more_is_waited_for_than_is_read(limit: int) -> None:
     """The peer may say nothing further, and keep the connection open."""
     loop = asyncio.get_running_loop()
     stream = aiohttp.StreamReader(BaseProtocol(loop), 2**16, loop=loop)
     stream.feed_data(b"0123456789")
-    assert await asyncio.wait_for(aread(stream, 10), 30) == b"0123456789"
+    assert await asyncio.wait_for(aread(stream, limit), 5) == b"0123456789"[:limit]
+
+    class Silent:
+        asked = 0
+
+        def read(self, size: int, **_: object) -> bytes:
+            self.asked += size
+            assert self.asked <= 10
+            return b"x" * size
+
+    assert read(Silent(), limit) == b"x" * limit  # type: ignore[arg-type] # it reads
+
+
+def flooded(sent: bytes, read_timeout: float | None = None) -> tuple[bytes, float | None]:
+    """The body of what is more than a socket holds; how long the last wait for a piece of it might have been."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Bounds(1000, b"asked", deadline=Deadline(30), read_timeout=read_timeout) as bounds:
+        bounds.hold(ours, Carried())
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                theirs.sendall(sent)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        response = StrictResponse(ours, method="POST")
+        try:
+            response.begin()
+            return response.read(), ours.gettimeout()
+        finally:
+            ours.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def test_the_head_has_a_limit_and_the_body_another() -> None:
+    """What comes before the body isn't counted as a part of it, nor the other way round."""
+    line = b"X: " + b"x" * 60_000 + b"\r\n"
+    with pytest.raises(TooMuchError, match="bytes of headers"):
+        flooded(OK + line * 5)
+    body = b"x" * (MOST_HEAD + 1000)
+    assert flooded(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)[0] == body
+
+
+def test_each_piece_is_waited_for_so_long() -> None:
+    """By read_timeout; without one, for what is left of the call."""
+    whole = OK + b"Content-Length: 2\r\n\r\nhi"
+    assert flooded(whole, read_timeout=2)[1] == 2
+    assert (flooded(whole)[1] or 0) > 20

@@ -54,9 +54,12 @@ def waits(pool: ThreadPoolExecutor, slots: Slots, then: Callable[[Slot], object]
 def test_no_more_than_there_are() -> None:
     """The third of two is refused until one is given back."""
     slots = Slots(2)
+    assert slots.free == 2
     first, second = held(slots), held(slots)
     assert taken(slots) is None
+    assert slots.free == 0
     first.release()
+    assert slots.free == 1
     assert taken(slots)
     second.release()
 
@@ -67,8 +70,10 @@ def test_who_gives_back_does_not_go_ahead_of_who_waits(pool: ThreadPoolExecutor)
     slot = held(slots)
     other = waits(pool, slots)
     slot.release()
+    slot.release()
     assert taken(slots) is None
     assert other.result().held
+    assert not slot.held
 
 
 def test_whoever_has_waited_longest_is_next(pool: ThreadPoolExecutor) -> None:

@@ -6,6 +6,9 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from qwen3_sglang.transport import threads
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
 
+LONG = 60.0  # seconds; no test waits for them to pass
 USER = contextvars.ContextVar("user", default="nobody")
 
 
@@ -95,3 +99,39 @@ async def test_off_the_event_loop() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     over.set()
+
+
+def test_a_thread_that_says_why_it_is_late_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment past the deadline, which nobody would call a wait."""
+    waited = []
+
+    class Queue:
+        def __init__(self) -> None:
+            self._queue: SimpleQueue[Any] = SimpleQueue()
+            self.put = self._queue.put
+
+        def get(self, *, timeout: float) -> Any:
+            waited.append(timeout)
+            return self._queue.get(timeout=LONG)
+
+    class Still(Deadline):
+        def left(self) -> float:
+            return 5.0
+
+    monkeypatch.setattr(threads, "SimpleQueue", Queue)
+    assert run_all([lambda: 1, lambda: 2], 2, Still(5)) == [1, 2]
+    assert waited == [pytest.approx(5.1)] * 2
+
+
+def test_threads_that_were_told_to_stop_share_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second, however many there are: what only computes isn't told."""
+    clock, waited = SimpleNamespace(now=100.0), list[float]()
+
+    class Thread:
+        def join(self, timeout: float) -> None:
+            waited.append(timeout)
+            clock.now += 0.06
+
+    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    threads._wait([Thread() for _ in range(3)])  # type: ignore[misc] # all that is asked of one
+    assert waited == [pytest.approx(0.1), pytest.approx(0.04), 0.0]
