@@ -83,8 +83,8 @@ class ScoreStore:
             self._do(self._open)
         except BaseException:
             self._db.close()
-            if new:  # what was begun is no store, and nothing is in it
-                with suppress(OSError):
+            with suppress(OSError):
+                if new and not path.stat().st_size:  # nothing is in it; another run may have begun it meanwhile
                     path.unlink()
             raise
 

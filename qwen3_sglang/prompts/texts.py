@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
@@ -138,13 +139,8 @@ def source_length(text: str, length: int) -> int:
     if text.isascii():
         return min(length, len(text))
     low, high = min(length // NFC_GROWTH, len(text)), min(length * NFC_GROWTH, len(text))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(nfc(text[:middle], length + 1)) <= length:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    enough = length + 1  # to see that there are more
+    return low + bisect_right(range(low + 1, high + 1), length, key=lambda size: len(nfc(text[:size], enough)))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ longer than `limit` of the longest tokens only the start is looked at: nothing m
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -269,14 +270,9 @@ def _common(one: str, other: str) -> str:
     """The longest start that both have."""
     if one.startswith(other):
         return other
-    low, high = 0, min(len(one), len(other))
-    while low < high:  # comparing slices is faster than a loop over characters
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return other[:low]
+    shortest = min(len(one), len(other))
+    # Comparing slices is faster than a loop over characters.
+    return other[: bisect_left(range(shortest), True, key=lambda last: one[: last + 1] != other[: last + 1])]
 
 
 def first_bytes(text: str, room: int) -> str:

@@ -178,6 +178,28 @@ def test_a_locked_store_is_waited_for_and_then_named(path: Path, monkeypatch: py
             ScoreStore(path)
 
 
+def test_a_store_that_another_run_began_meanwhile_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two evaluations began at once; the one that can't open it doesn't delete what the other has kept."""
+    monkeypatch.setattr("qwen3_sglang.evaluate.store._PATIENCE", 0.0)
+
+    locks: list[sqlite3.Connection] = []
+
+    class Late(ScoreStore):
+        """The other one is quicker, and holds the lock."""
+
+        def _open(self) -> None:
+            filled(path, 3)
+            locks.append(sqlite3.connect(path, isolation_level=None))
+            locks[0].execute("BEGIN EXCLUSIVE")
+            super()._open()
+
+    with pytest.raises(InvalidInputError, match="another program is using"):
+        Late(path)
+    locks[0].close()
+    with ScoreStore(path) as store:
+        assert store.find([KEY])
+
+
 def test_ctrl_c_is_heard_while_a_lock_is_waited_for(path: Path) -> None:
     """SQLite's own wait would hold it back for all of its time."""
     filled(path, 3)

@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
+from qwen3_sglang.prompts import chunks, texts
 from qwen3_sglang.prompts.chunks import Chunking, Divided, divide, divide_bytes
 from qwen3_sglang.prompts.special import SpecialTokens
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.texts import source_length
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
-from qwen3_sglang.prompts.truncate import Tokenizer, answered, fit_with
+from qwen3_sglang.prompts.truncate import Encode, Tokenizer, answered, fit_with
 
 HEAD = QWEN3.head("What is it?")
 LIMIT = 110
@@ -129,6 +130,52 @@ def test_the_overlap_in_bytes(overlap: int, shared: int) -> None:
     step = room - shared
     starts = range(0, 1000 - room + step, step)
     assert found.spans == [(start, min(start + room, 1000)) for start in starts]
+
+
+@pytest.mark.parametrize(
+    ("document", "room"),
+    [
+        ("a\u0323\u0328", 2),  # the ogonek is sorted first and composes; without it, the dot does, to a byte more
+        ("-a\u0323\u0328", 3),
+        ("a" + "\U0001d165" * 200 + "\u0327" * 200, 400),  # four bytes each, behind two bytes each in NFC
+        ("a" + "\u0323" * 3 + "\u0328" * 3, 6),
+    ],
+)
+def test_what_composes_across_an_end_in_bytes(document: str, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk is normalised without what follows it, and may be longer then: it is shortened, in few steps."""
+    normalised: list[str] = []
+
+    def nfc(text: str, length: int) -> str:
+        normalised.append(text)
+        return texts.nfc(text, length)
+
+    monkeypatch.setattr(chunks, "nfc", nfc)
+    [found] = divide_bytes(HEAD, [document], len(HEAD.prompt("").text.encode()) + room, Chunking(0, MANY))
+    start, end = found.spans[0]
+    assert start == 0
+    assert 0.9 * room - 2 < len(unicodedata.normalize("NFC", document[:end]).encode()) <= room
+    assert len(normalised) <= 3 * len(found.spans)
+
+
+def test_little_more_is_looked_at_than_the_last_chunk_had(tokenizer: LocalTokenizer) -> None:
+    """A quarter more: a long text is tokenised about once, not for each chunk as far as one could reach."""
+    document = "".join(f"word{number} of the text, " for number in range(3000))
+    limit, asked = 300, []
+    steps = divide(HEAD, [document], limit, Chunking(0, MANY))
+    question: Any = next(steps)
+    try:
+        while True:
+            if isinstance(question, Encode):
+                asked.append(max(map(len, question.texts)))
+                question = steps.send(tokenizer.encode(question.texts))
+            else:
+                question = steps.send(tokenizer.decode(question.ids))
+    except StopIteration as stop:
+        [found] = stop.value
+    longest = max(end - start for start, end in found.spans)
+    assert found.whole
+    assert max(asked[4:]) < 2 * longest
+    assert sum(asked) < 3 * len(document)
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])

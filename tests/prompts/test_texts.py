@@ -21,6 +21,7 @@ from qwen3_sglang.prompts.texts import (
     check_text,
     nfc,
     readable,
+    source_length,
 )
 
 EVERY = list(map(chr, range(sys.maxunicode + 1)))
@@ -54,6 +55,62 @@ def test_the_length_of_nfc_is_counted_piece_by_piece() -> None:
     text = "e\u0301" * (SLICE // 2) + "a" * (4 * SLICE)
     for length, made in ((SLICE // 2, 1), (SLICE // 2 + 1, 3), (3 * SLICE // 2, 3), (3 * SLICE // 2 + 1, 5)):
         assert len(nfc(text, length)) == made * SLICE // 2
+
+
+@pytest.mark.parametrize("unit", ["e\u0301", "a", "가", "字\u3099", "\u3099", "ka\u0323\u0328", "\u1100\u1161\u11a8"])
+def test_a_long_text_is_normalised_in_slices(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is written: no call into C sees more than a slice and what can't be cut from it, nor far less."""
+    monkeypatch.setattr(texts, "SLICE", 64)
+    seen: list[int] = []
+
+    def normalize(form: str, text: str) -> str:
+        seen.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    watched = SimpleNamespace(**{**vars(unicodedata), "normalize": normalize})
+    texts._all_alone()
+    monkeypatch.setattr(texts, "unicodedata", watched)
+    text = (unit * 20 + "x") * 40
+    assert nfc(text, len(text)) == unicodedata.normalize("NFC", text)
+    pieces = [size for size in seen if size > len(unit)]  # not the marks that are put in order
+    assert min(pieces[:-1]) >= 64
+    assert max(pieces) <= 64 + 20 * len(unit) + 1
+
+
+def test_common_texts_do_without_the_table_of_what_composes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a slice behind the first one there is a common letter, marks or not."""
+
+    def table() -> None:
+        raise AssertionError("it takes 50 ms")
+
+    monkeypatch.setattr(texts, "SLICE", 64)
+    monkeypatch.setattr(texts, "_all_alone", table)
+    for unit in ("e" + "\u0301" * 20, "か" + "\u3099" * 20, "\u1100\u1161\u11a8" * 15 + " "):
+        text = unit * 40 + "x" * 200
+        assert nfc(text, sys.maxsize) == unicodedata.normalize("NFC", text)
+
+
+def test_what_composes_is_found_once() -> None:
+    """It takes 50 ms."""
+    assert texts._all_alone() is texts._all_alone()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 40])
+def test_the_source_of_a_short_normal_form(size: int) -> None:
+    """Three characters may become one, and one three."""
+    assert source_length("\u1100\u1161\u11a8" * 100, size) == 3 * size
+    assert source_length("\U0001d160" * 100, size) == size // 3
+    assert source_length("é" * 20, size) == min(size, 20)
+    assert source_length("e" * 20, size) == min(size, 20)
+
+
+def test_the_source_of_a_normal_form_that_ends_with_a_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long text no more is normalised than shows that there are more."""
+    monkeypatch.setattr(texts, "SLICE", 4)
+    text = ("e\u0301" * 3 + "abc") * 6
+    sizes = [len(unicodedata.normalize("NFC", text[:size])) for size in range(len(text) + 1)]
+    for length in range(max(sizes) + 2):
+        assert source_length(text, length) == max(size for size, made in enumerate(sizes) if made <= length)
 
 
 def test_every_combining_mark_is_one() -> None:

@@ -157,6 +157,8 @@ def test_how_much_of_a_cut_may_be_lost(lost: int, refused: bool) -> None:
         [found] = fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
         assert (found.text, found.truncated) == ("x" * 99, True)
         return
+    with pytest.raises(InvalidInputError, match="served model"):
+        fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
     kept = " " + "x" * 99 + "0123456789abcdefghijklmnop"
     with pytest.raises(InvalidInputError, match="served model") as caught:
         fit_with(Lossy(), HEAD, ["x" * 5000], 1000)
@@ -231,6 +233,38 @@ def test_how_many_documents_are_tokenised_in_one_go(lengths: list[int], most: in
 def test_the_first_bytes(text: str, room: int, kept: str) -> None:
     """Of the text's NFC; whole characters."""
     assert first_bytes(text, room) == kept
+
+
+def test_which_texts_may_have_too_many_tokens() -> None:
+    """Those whose NFC has more bytes than there is room, to the byte; others needn't be tokenised."""
+    limit = 1000
+    room = limit - len(HEAD.text) - len(QWEN3.suffix)
+    for text, fits in (
+        ("-" * room, True),
+        ("-" * (room + 1), False),
+        ("é" * (room // 2), True),
+        ("é" * (room // 2 + 1), False),
+        ("e\u0301" * (room // 2), True),  # three bytes each, two in NFC
+        ("\U0001d15e" * (room // 12), True),  # NFC makes 8 of its 4 bytes
+        ("\U0001d15e" * (room // 8 + 1), False),
+    ):
+        assert surely_fit(HEAD, [text], limit) is fits, text[:1]
+
+
+def test_what_is_far_too_long_is_not_even_encoded() -> None:
+    """A character has a byte at least, and NFC takes away two of three at most."""
+
+    class Watched(str):
+        __slots__ = ()
+
+        def encode(self, *_: Any) -> bytes:
+            raise AssertionError(len(self))
+
+    limit = 1000
+    room = limit - len(HEAD.text) - len(QWEN3.suffix)
+    assert not surely_fit(HEAD, [Watched("é" * (3 * room + 1))], limit)
+    with pytest.raises(AssertionError):
+        surely_fit(HEAD, [Watched("é" * (3 * room))], limit)
 
 
 def test_growth_in_nfc_counts() -> None:
