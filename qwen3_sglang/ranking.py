@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from itertools import chain, starmap
+from typing import Any, NamedTuple, overload
 
 from qwen3_sglang.errors import InvalidInputError, QueryError, Qwen3SGLangError, ServerError
 
@@ -41,8 +41,39 @@ class Score(NamedTuple):
     chunk: Chunk | None = None
 
 
-# Takes one tuple, in half the time of Score(...): one is made for every document.
-new_score = partial(tuple.__new__, Score)
+class Scores(Sequence[Score]):
+    """Scores of documents that were read whole, kept as they came: a Score of each is made where one is asked for.
+
+    Attributes:
+        pairs: [P(no), P(yes)] of each.
+    """
+
+    def __init__(self, pairs: list[list[float]]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @overload
+    def __getitem__(self, place: int) -> Score: ...
+    @overload
+    def __getitem__(self, place: slice) -> Scores: ...
+    def __getitem__(self, place: int | slice) -> Score | Scores:
+        return Scores(self.pairs[place]) if isinstance(place, slice) else score_of(*self.pairs[place])
+
+    def __iter__(self) -> Iterator[Score]:
+        return starmap(score_of, self.pairs)
+
+    def p_yes(self) -> list[float]:
+        """The probabilities alone."""
+        return [p_yes for _, p_yes in self.pairs]
+
+    def logits(self) -> list[float]:
+        """The logits alone."""
+        try:
+            return [math.log(p_yes) - math.log(p_no) for p_no, p_yes in self.pairs]
+        except ValueError:  # an exact 0
+            return [score.logit for score in self]
 
 
 @dataclass(slots=True)  # not frozen: that would make a ranking three times as slow, and each is the caller's own
@@ -81,7 +112,19 @@ Outcome = Score | Failure  # or why there is no score
 
 def p_yes(outcomes: Sequence[Outcome]) -> list[float]:
     """The probabilities alone, of outcomes that are all scores."""
+    if isinstance(outcomes, Scores):
+        return outcomes.p_yes()
     return [outcome.p_yes for outcome in outcomes if isinstance(outcome, Score)]
+
+
+def joined(parts: Sequence[Sequence[Outcome]]) -> Sequence[Outcome]:
+    """The outcomes of all parts, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = [part.pairs for part in parts if isinstance(part, Scores)]
+    if len(whole) == len(parts):
+        return Scores([*chain.from_iterable(whole)])
+    return [*chain.from_iterable(parts)]
 
 
 def score_of(p_no: float, p_yes: float) -> Score:
@@ -139,21 +182,40 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float
 
     What has no score comes last, in the order given; `min_score` says nothing about it.
     """
+    if isinstance(outcomes, Scores):
+        return _ranked_whole(outcomes.p_yes(), outcomes.logits(), top_n, min_score)
     return _ranked(outcomes, outcomes.__getitem__, top_n, min_score)
 
 
-def rank_own(outcomes: list[Outcome], top_n: int | None = None, min_score: float | None = None) -> list[RerankResult]:
-    """`rank` of a list that nobody needs any more: each score is let go as its result is made."""
+def rank_own(
+    outcomes: Sequence[Outcome], top_n: int | None = None, min_score: float | None = None
+) -> list[RerankResult]:
+    """`rank` of outcomes that nobody needs any more: scores are let go before, or as, their results are made."""
     if len(outcomes) < _MANY:
         return rank(outcomes, top_n, min_score)
+    if isinstance(outcomes, Scores):
+        p_yes, logits = outcomes.p_yes(), outcomes.logits()
+        outcomes.pairs.clear()
+        return _ranked_whole(p_yes, logits, top_n, min_score)
 
     def take(place: int) -> Outcome | None:
         one, kept[place] = kept[place], None
         return one
 
     kept: list[Outcome | None] = list(outcomes)
-    outcomes.clear()
+    if isinstance(outcomes, list):
+        outcomes.clear()
     return _ranked(kept, take, top_n, min_score)
+
+
+def _ranked_whole(
+    p_yes: list[float], logits: list[float], top_n: int | None, min_score: float | None
+) -> list[RerankResult]:
+    """`rank` where every document was read whole and has its score."""
+    order = sorted(range(len(logits)), key=logits.__getitem__, reverse=True)  # which leaves ties as they are
+    if min_score is not None:
+        order = [index for index in order if p_yes[index] >= min_score]
+    return [RerankResult(index, p_yes[index], logits[index]) for index in order[:top_n]]
 
 
 def _ranked(

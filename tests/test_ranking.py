@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 
 from qwen3_sglang.errors import DocumentError, InvalidInputError
-from qwen3_sglang.ranking import Chunk, Outcome, Score, best_chunk, check_limits, chunk_within, rank, rank_own, score_of
+from qwen3_sglang.ranking import (
+    Chunk,
+    Outcome,
+    Score,
+    Scores,
+    best_chunk,
+    check_limits,
+    chunk_within,
+    joined,
+    p_yes,
+    rank,
+    rank_own,
+    score_of,
+)
 
 SCORES = [score_of(1 - p, p) for p in (0.2, 0.9, 0.5, 0.9)]
 
@@ -134,6 +147,42 @@ def test_from_how_many_on_scores_are_let_go(count: int, left: int) -> None:
     outcomes: list[Outcome] = [score_of(0.5, 0.5)] * count
     assert len(rank_own(outcomes)) == count
     assert len(outcomes) == left
+
+
+PAIRS = [[0.5, 0.5], [0.1, 0.9], [0.0, 1.0], [1e-12, 1.0], [0.9, 0.1], [1.0, 0.0], [0.1, 0.9]]
+LIMITS: list[dict[str, Any]] = [{}, {"top_n": 3}, {"min_score": 0.5}, {"top_n": 1, "min_score": 0.9}, {"min_score": 1}]
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+@pytest.mark.parametrize("pairs", [PAIRS, PAIRS[:2], PAIRS[1:2] * 3, [], PAIRS * 2_000])
+def test_scores_as_they_came_are_ranked_as_a_list_of_scores(pairs: list[list[float]], limits: dict[str, Any]) -> None:
+    """Order, ties, limits and infinite logits; what nobody needs any more is let go from 10,000 on."""
+    expected = rank(list(Scores(pairs)), **limits)
+    assert rank(Scores(pairs), **limits) == expected
+    own = Scores([*pairs])
+    assert rank_own(own, **limits) == expected
+    assert len(own) == (0 if len(pairs) >= 10_000 else len(pairs))
+
+
+def test_scores_as_they_came_are_a_sequence() -> None:
+    """Of a Score each, whichever way they are looked at."""
+    scores, each = Scores(PAIRS), [score_of(*pair) for pair in PAIRS]
+    assert (len(scores), list(scores), [scores[place] for place in range(7)], scores[-1]) == (7, each, each, each[-1])
+    assert list(scores[2:4]) == each[2:4]
+    assert isinstance(scores[2:4], Scores)
+    assert p_yes(scores) == p_yes(each) == [one.p_yes for one in each]
+    with pytest.raises(IndexError):
+        scores[7]
+
+
+def test_outcomes_of_several_lists() -> None:
+    """They stay as they came while all of them are scores of whole documents."""
+    whole, refused = [Scores(PAIRS[:3]), Scores(PAIRS[3:])], DocumentError("u", "too long", [0])
+    assert joined(whole[:1]) is whole[0]
+    assert isinstance(joined(whole), Scores)
+    assert list(joined(whole)) == list(Scores(PAIRS))
+    assert joined([whole[0], [refused], whole[1]]) == [*whole[0], refused, *whole[1]]
+    assert list(joined([])) == []
 
 
 def test_limits_at_their_edges() -> None:

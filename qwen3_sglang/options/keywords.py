@@ -43,15 +43,17 @@ def with_known_keywords(function: Function, elsewhere: Mapping[str, str] | None 
 
         @wraps(function)
         async def call(*args: Any, **given: Any) -> Any:
-            given = masked(given, known)
-            check(given)
+            if given:
+                given = masked(given, known)
+                check(given)
             return await function(*args, **given)
     else:
 
         @wraps(function)
         def call(*args: Any, **given: Any) -> Any:
-            given = masked(given, known)
-            check(given)
+            if given:
+                given = masked(given, known)
+                check(given)
             return function(*args, **given)
 
     checked: Function = call

@@ -89,8 +89,10 @@ def divide_bytes(head: Head, documents: Sequence[str], limit: int, how: Chunking
         QueryError: the query and the instruction leave no room for a document.
     """
     unsure = suspects(head, documents, limit)
-    room = room_in_bytes(head, limit) if unsure else 0
-    read = {index: _Reading(documents[index], room, NFC_GROWTH * room) for index in unsure}
+    if not unsure:
+        return _divided(documents, {})
+    room = room_in_bytes(head, limit)
+    read = {index: _Reading(documents[index], room, len(documents[index])) for index in unsure}
     for one in read.values():
         while one.advance(*_end_in_bytes(one.rest, room, how.overlap), how.most):
             pass

@@ -100,7 +100,7 @@ def readable(text: str, most: int) -> str:
 
 def all_readable(texts: Sequence[str], most: int) -> list[str]:
     """`readable` of each text."""
-    if set(map(type, texts)) <= {str} and all(map(str.isascii, texts)) and max(map(len, texts), default=0) <= most:
+    if set(map(type, texts)) <= {str} and all(map(str.isascii, texts)) and len(max(texts, key=len, default="")) <= most:
         return list(texts)  # the usual case, in a fraction of the time
     return [readable(text, most) for text in texts]
 
@@ -138,9 +138,8 @@ def source_length(text: str, length: int) -> int:
     """Characters of `text` whose NFC has at most `length` characters: as many as there are."""
     if text.isascii():
         return min(length, len(text))
-    low, high = min(length // NFC_GROWTH, len(text)), min(length * NFC_GROWTH, len(text))
     enough = length + 1  # to see that there are more
-    return low + bisect_right(range(low + 1, high + 1), length, key=lambda size: len(nfc(text[:size], enough)))
+    return bisect_right(range(1, len(text) + 1), length, key=lambda size: len(nfc(text[:size], enough)))
 
 
 def _pieces(text: str) -> Iterator[str]:

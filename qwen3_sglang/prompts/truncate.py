@@ -198,7 +198,9 @@ def fit_bytes(head: Head, documents: Sequence[str], limit: int) -> list[Fitted]:
         QueryError: the query and the instruction leave no room for a document.
     """
     unsure = set(suspects(head, documents, limit))
-    room = room_in_bytes(head, limit) if unsure else 0
+    if not unsure:
+        return [Fitted(document) for document in documents]
+    room = room_in_bytes(head, limit)
     return [
         Fitted(first_bytes(text, room), truncated=True) if index in unsure else Fitted(text)
         for index, text in enumerate(documents)
@@ -253,6 +255,8 @@ def _bytes_left(head: Head, limit: int) -> int:
 def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte, after NFC."""
     room = _bytes_left(head, limit)
+    if all(map(str.isascii, documents)) and max(map(len, documents), default=0) <= room:  # the usual case, told fast
+        return []
     return [
         index
         for index, document in enumerate(documents)

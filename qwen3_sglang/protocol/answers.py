@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log
 from typing import Any
 
 import orjson
@@ -13,7 +12,7 @@ import orjson
 from qwen3_sglang import errors
 from qwen3_sglang.names import API_KEY_VARIABLE, NO, YES
 from qwen3_sglang.protocol.retry import retry_after_seconds
-from qwen3_sglang.ranking import Score, new_score, score_of
+from qwen3_sglang.ranking import Score, Scores, score_of
 
 MOST_OF_A_FAILURE = 2**14  # bytes that are read of an unsuccessful answer: some words of it are quoted
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
@@ -45,7 +44,9 @@ class Response:
     fresh: bool = False
 
 
-def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float) -> Response:
+def received(
+    url: str, status: int, headers: Mapping[str, str], body: bytes, *, limit: int, now: float, fresh: bool = False
+) -> Response:
     """The response, if it is one that was asked for.
 
     Args:
@@ -55,6 +56,7 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
         body: the content, of which `limit` + 1 bytes are enough.
         limit: bytes that a successful answer may have.
         now: seconds since the epoch.
+        fresh: whether a connection was opened for it.
 
     Raises:
         ProtocolError: a successful answer is longer, or compressed. Nothing compressed was asked for, so that a few
@@ -70,7 +72,7 @@ def received(url: str, status: int, headers: Mapping[str, str], body: bytes, *, 
     if coding:
         body = f"compressed ({coding})".encode()
     wait = retry_after_seconds(headers.get("Retry-After"), now)
-    return Response(url, status, body[:limit], _header(headers, "Location"), wait)
+    return Response(url, status, body[:limit], _header(headers, "Location"), wait, fresh)
 
 
 def _header(headers: Mapping[str, str], name: str) -> str | None:
@@ -84,7 +86,9 @@ def _header(headers: Mapping[str, str], name: str) -> str | None:
 
 def _coding(header: str | None) -> str:
     """How the content is compressed; "" where it isn't."""
-    codings = (coding.strip() for coding in (header or "").split(","))
+    if not header:
+        return ""
+    codings = (coding.strip() for coding in header.split(","))
     return ", ".join(coding for coding in codings if coding.lower() not in {"", "identity"})
 
 
@@ -116,7 +120,7 @@ class Names:
             raise errors.ModelReplacedError(url, message)
 
 
-def parse_classes(response: Response, count: int, names: Names | None = None) -> list[Score]:
+def parse_classes(response: Response, count: int, names: Names | None = None) -> Sequence[Score]:
     """Scores of SGLang's /v1/classify, every check passed.
 
     Raises:
@@ -126,7 +130,7 @@ def parse_classes(response: Response, count: int, names: Names | None = None) ->
     return _class_scores(response.url, _rows(response, "data", count, names))
 
 
-def parse_vllm_classes(response: Response, count: int, names: Names | None = None) -> list[Score]:
+def parse_vllm_classes(response: Response, count: int, names: Names | None = None) -> Sequence[Score]:
     """Scores of vLLM's /classify: as `parse_classes`, but a model with one label answers with its sigmoid.
 
     Raises:
@@ -139,7 +143,7 @@ def parse_vllm_classes(response: Response, count: int, names: Names | None = Non
     ]
 
 
-def parse_items(response: Response, count: int, names: Names | None = None) -> list[Score]:
+def parse_items(response: Response, count: int, names: Names | None = None) -> Sequence[Score]:
     """Scores of SGLang's /v1/score with apply_softmax: [P(no), P(yes)] per item.
 
     Raises:
@@ -161,30 +165,30 @@ def _rows(response: Response, key: str, count: int, names: Names | None = None) 
     return rows
 
 
-def _class_scores(url: str, rows: list[Any]) -> list[Score]:
-    """One pass over the rows; a row that isn't plainly correct gets the detailed checks, which say what is wrong.
+def _class_scores(url: str, rows: list[Any]) -> Sequence[Score]:
+    """One pass over the rows, in which a right one costs no call; where any isn't plainly right, a detailed one.
 
-    It is the client's only loop over every row of an answer, hence without a call for a row that is right.
+    The detailed one says what is wrong, or that nothing is.
     """
-    scores = []
-    for index, row in enumerate(rows):
-        try:
-            p_no, p_yes = row["probs"]
-            plain = (
-                row["index"] == index
-                and row["num_classes"] in _TWO
-                and row["label"] not in (_YES if p_no > p_yes else _NO)  # the name of the less likely one
-                and type(p_no) is type(p_yes) is float
-                and 0 < p_no < 1
-                and 0 < p_yes < 1
-                and abs(p_no + p_yes - 1) <= SUM_TOLERANCE
-            )
-        except (KeyError, TypeError, ValueError):
-            plain = False
-        scores.append(
-            new_score((p_yes, log(p_yes) - log(p_no), False, None)) if plain else _class_score(url, index, row)
-        )
-    return scores
+    try:
+        pairs = [
+            pair
+            for index, row in enumerate(rows)
+            for pair in (row["probs"],)
+            for p_no, p_yes in (pair,)
+            if row["index"] == index
+            and row["num_classes"] in _TWO
+            and row["label"] not in (_YES if p_no > p_yes else _NO)  # the name of the less likely one
+            and type(p_no) is type(p_yes) is float
+            and 0 <= p_no <= 1
+            and 0 <= p_yes <= 1
+            and -SUM_TOLERANCE <= p_no + p_yes - 1 <= SUM_TOLERANCE
+        ]
+    except (KeyError, TypeError, ValueError):
+        pairs = []
+    if len(pairs) == len(rows):
+        return Scores(pairs)
+    return [_class_score(url, index, row) for index, row in enumerate(rows)]
 
 
 def _class_score(url: str, index: int, row: object) -> Score:

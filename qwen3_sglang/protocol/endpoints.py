@@ -34,7 +34,7 @@ class Endpoint:
 
     path: str
     payload: Callable[[str, Head, Sequence[str]], dict[str, Any]]
-    parse: Callable[[Response, int, Names | None], list[Score]]
+    parse: Callable[[Response, int, Names | None], Sequence[Score]]
     owner: str
     help: str
     echoes: bool = False

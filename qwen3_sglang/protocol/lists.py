@@ -49,7 +49,7 @@ def make_ready(call: Call, documents: Sequence[str]) -> Steps[Packable | errors.
 
 def score_documents(
     call: Call, documents: Sequence[str], where: Where, ready: Packable | None = None
-) -> Steps[list[Outcome]]:
+) -> Steps[Sequence[Outcome]]:
     """One outcome per document, in order: its score, or why it has none.
 
     A list that finds the server's queue full, or 503 again and again, or that holds a document which the server
@@ -79,7 +79,7 @@ def score_documents(
             failure = error
         else:
             if len(part) == len(documents):  # the usual case: there is nothing to put together
-                return list[Outcome](scores)
+                return scores
             work.found.update(enumerate(scores, part.start))
             continue
         yield from _refused(work, part, failure)
@@ -120,7 +120,7 @@ class _Work:
         self.explained = False
 
 
-def _score(work: _Work, part: range) -> Steps[list[Score]]:
+def _score(work: _Work, part: range) -> Steps[Sequence[Score]]:
     call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
     request, tried, work.tried = Request(endpoint.path, orjson.dumps(_body(work, part))), work.tried, 0
     again = partial(check_way, call)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_END: Callable[[str], str] = itemgetter(slice(-32, None))
+Join = Callable[[Sequence[Sequence[T]]], Sequence[T]]
+
+
+def flat(parts: Sequence[Sequence[T]]) -> list[T]:
+    """What is in all parts, in order."""
+    return [*chain.from_iterable(parts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +36,10 @@ class Batches(Generic[T]):
         """The indices, in the list that was given, of the document at that place of one of `lists`."""
         return [index for index, document in enumerate(self.documents) if document == part[place]]
 
-    def restore(self, answers: Sequence[Sequence[T]]) -> list[T]:
-        """One answer per document, in the order the documents were given."""
+    def restore(self, answers: Sequence[Sequence[T]], join: Join[T] = flat) -> Sequence[T]:
+        """One answer per document, in the order the documents were given; `join` puts those of all lists together."""
         if not self.known and [*chain.from_iterable(self.lists)] == self.documents:  # the usual case
-            return [one for answer in answers for one in answer]
+            return join(answers)
         found = dict(self.known)
         for sent, answer in zip(self.lists, answers, strict=True):
             found.update(zip(sent, answer, strict=True))
@@ -40,7 +48,9 @@ class Batches(Generic[T]):
 
 def unknown(documents: Sequence[str], known: Mapping[str, T]) -> list[str]:
     """Each document once, those that are known left out."""
-    distinct = list(dict.fromkeys(documents))
+    # All differ where their ends do, which are hashed much faster than the whole texts.
+    differ = len(set(map(_END, documents))) == len(documents)
+    distinct = list(documents if differ else dict.fromkeys(documents))
     return [document for document in distinct if document not in known] if known else distinct
 
 

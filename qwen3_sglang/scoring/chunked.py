@@ -52,8 +52,8 @@ class Parted:
         }
 
     def watched(
-        self, steps: Sequence[Steps[list[Outcome]]], parts: Sequence[Sequence[str]], progress: Progress
-    ) -> list[Steps[list[Outcome]]]:
+        self, steps: Sequence[Steps[Sequence[Outcome]]], parts: Sequence[Sequence[str]], progress: Progress
+    ) -> list[Steps[Sequence[Outcome]]]:
         """The same steps, one per list of chunks; each tells how many documents have all their scores with it."""
         of_chunk: dict[str, list[str]] = {}
         for chunk, owner in zip(self.chunks, self.owners, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from qwen3_sglang.errors import InvalidInputError
@@ -31,7 +31,7 @@ class Progress:
         self._tell, self._total, self._done = tell, total, 0
         self._lock = threading.RLock()  # nest_asyncio: the listener runs the loop, where another list comes back
 
-    def watch(self, steps: Steps[list[T]], finished: Callable[[], int] | None = None) -> Steps[list[T]]:
+    def watch(self, steps: Steps[Sequence[T]], finished: Callable[[], int] | None = None) -> Steps[Sequence[T]]:
         """The same steps; reports to the listener when the list is done.
 
         Args:

@@ -35,6 +35,7 @@ from qwen3_sglang.scoring.work import Sending, Step, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
+from qwen3_sglang.transport.threads import in_thread
 from qwen3_sglang.transport.transport import Transport
 
 T = TypeVar("T")
@@ -95,17 +96,17 @@ class Scorer:
             raise
 
     async def _drive(self, work: Work[T], size: int) -> T:
-        step = await aside(size, partial(begun, work))
+        step = begun(work) if size <= MUCH else await in_thread(partial(begun, work))
         while step.sending is not None:
             try:
                 found = await self._transport.adrive_all(step.sending.steps)
             except errors.ModelReplacedError as replaced:
                 step = resumed(work, replaced)
-            else:
-                step = await aside(size, partial(resumed, work, found))
+                continue
+            step = resumed(work, found) if size <= MUCH else await in_thread(partial(resumed, work, found))
         return cast(T, step.result)
 
-    def score(self, asked: Asked, deadline: Deadline | None, then: Callable[[list[Outcome]], T]) -> T:
+    def score(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> T:
         """What `then` makes of the outcomes, one per document, in order; at the deadline at the latest.
 
         `deadline`: None where the call's time begins now.
@@ -121,7 +122,7 @@ class Scorer:
         except (errors.ServerError, errors.QueryError) as failure:
             return then(failed(asked, failure))
 
-    async def ascore(self, asked: Asked, deadline: Deadline | None, then: Callable[[list[Outcome]], T]) -> T:
+    async def ascore(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> T:
         """`score` on the running event loop. Raises: as `score`."""
         try:
             return await self.arun(self._made(asked, deadline, then), asked.size, deadline)
@@ -156,12 +157,13 @@ class Scorer:
         yield from self._load(deadline)
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
-        return plan.restore((yield Sending([lists.describe_prompts(call, part) for part in plan.lists], deadline)))
+        steps = [lists.describe_prompts(call, part) for part in plan.lists]
+        return [*plan.restore((yield Sending(steps, deadline)))]
 
-    def _made(self, asked: Asked, deadline: Deadline | None, then: Callable[[list[Outcome]], T]) -> Work[T]:
+    def _made(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> Work[T]:
         return then((yield from self._outcomes(asked, deadline)))
 
-    def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[list[Outcome]]:
+    def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[Sequence[Outcome]]:
         if asked.failure is not None:
             raise asked.failure
         if not any(asked.counts):
@@ -174,7 +176,7 @@ class Scorer:
             self._forget(learned, None)  # what the user told is wrong too
         return (yield from self._outcomes_of_one_model(asked, self._learned, deadline))
 
-    def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[list[Outcome]]:
+    def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[Sequence[Outcome]]:
         knew = learned.way is not None
         served = yield from self._known(learned, deadline)
         groups = asked.groups(self._max_length(learned, served))
@@ -200,7 +202,7 @@ class Scorer:
 
     def _group(
         self, group: Group, learned: Learned, served: Served, deadline: Deadline, asked: Asked
-    ) -> Work[tuple[list[Outcome], int]]:
+    ) -> Work[tuple[Sequence[Outcome], int]]:
         """The outcomes of its prompts, and how many lists were sent for them."""
         if group.failure is not None:
             unasked: list[Outcome] = [group.failure] * len(group.texts)

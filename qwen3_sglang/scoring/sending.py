@@ -13,7 +13,7 @@ from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Steps
 from qwen3_sglang.protocol.packing import Packable, packed
-from qwen3_sglang.ranking import Outcome
+from qwen3_sglang.ranking import Outcome, joined
 from qwen3_sglang.scoring import batching, chunked
 from qwen3_sglang.scoring.progress import OnProgress, Progress
 from qwen3_sglang.scoring.queries import Group
@@ -48,7 +48,7 @@ class Task:
     deadline: Deadline
 
 
-def score_group(task: Task) -> Work[tuple[list[Outcome], int]]:
+def score_group(task: Task) -> Work[tuple[Sequence[Outcome], int]]:
     """The outcomes of the group's prompts, and how many lists were sent for them.
 
     Raises:
@@ -69,12 +69,12 @@ def score_group(task: Task) -> Work[tuple[list[Outcome], int]]:
         progress = Progress(task.on_progress, sum(map(len, plan.lists)))
         steps = [progress.watch(one) for one in steps]
     answers = yield Sending(steps, task.deadline)
-    outcomes = plan.restore(answers)
+    outcomes = plan.restore(answers, joined)
     answers.clear()  # whoever carried them out still holds them, and with them every score
     return outcomes, len(plan.lists)
 
 
-def _in_chunks(task: Task, distinct: list[str], how: Chunking) -> Work[tuple[list[Outcome], int]]:
+def _in_chunks(task: Task, distinct: list[str], how: Chunking) -> Work[tuple[Sequence[Outcome], int]]:
     """The same of documents of which some may be too long: divided first, each once."""
     texts, places = task.group.texts, task.group.places
     parted = yield from chunked.part(task.call, distinct, how, task.deadline.rest())
@@ -108,6 +108,6 @@ def _plan(task: Task, texts: Sequence[str], known: Mapping[str, Outcome]) -> Wor
 
 def _steps(
     call: Call, plan: _Plan, ready: Packable | None, where: Callable[[Sequence[str], int], list[int]]
-) -> list[Steps[list[Outcome]]]:
+) -> list[Steps[Sequence[Outcome]]]:
     """One generator per list."""
     return [lists.score_documents(call, part, partial(where, part), ready) for part in plan.lists]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from operator import attrgetter
-from typing import Any
+from collections.abc import Sequence
 
-from qwen3_sglang.ranking import Failure, Outcome, Score
+from qwen3_sglang.ranking import Failure, Outcome, Score, Scores
 from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.queries import told_by_query
 
 _log = logging.getLogger(__name__)
-_TRUNCATED: Callable[[Any], bool] = attrgetter("truncated")
 
 
 def failed(asked: Asked, failure: Failure) -> list[Outcome]:
@@ -26,9 +23,9 @@ def failed(asked: Asked, failure: Failure) -> list[Outcome]:
     return [failure] * count
 
 
-def tell(outcomes: list[Outcome], places: Sequence[int], room: str) -> None:
+def tell(outcomes: Sequence[Outcome], places: Sequence[int], room: str) -> None:
     """Log which documents were cut, and warn of those that have no score."""
-    if set(map(type, outcomes)) == {Score} and not any(map(_TRUNCATED, outcomes)):  # the usual case, told fast
+    if isinstance(outcomes, Scores):  # the usual case
         return
     cut = [place for place, one in zip(places, outcomes, strict=True) if isinstance(one, Score) and one.truncated]
     if cut:

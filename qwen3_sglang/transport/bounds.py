@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Self
 from zlib import crc32
 
 from qwen3_sglang.transport.deadline import Deadline
@@ -26,6 +24,9 @@ class BrokenHTTPError(Exception):
 
 class TooMuchError(Exception):
     """The peer sends more than any answer needs."""
+
+
+under_way: ContextVar[Budget | None] = ContextVar("under_way", default=None)
 
 
 class Carried:
@@ -48,6 +49,8 @@ class Carried:
 class Budget:
     """The bytes that one answer may have, and what they add up to.
 
+    Inside `with`, connections used by this thread or task keep to it.
+
     Attributes:
         fresh: whether a connection was opened for it.
         doubted: whether it may be the answer to another request.
@@ -61,6 +64,13 @@ class Budget:
         self._size = self._checksum = 0
         self._head = MOST_HEAD
         self._all = MOST_HEAD + _FRAMING * limit
+
+    def __enter__(self) -> Self:
+        self._before = under_way.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        under_way.reset(self._before)
 
     def took(self, size: int, *, head: bool) -> None:
         """So many bytes came, in front of the body or in it.
@@ -152,11 +162,6 @@ class Bounds(Budget):
                 shut_down(self._socket)
 
 
-under_way: ContextVar[Budget | None] = ContextVar("under_way", default=None)
-
-B = TypeVar("B", bound=Budget)
-
-
 def blocking() -> Bounds:
     """The bounds of this thread's request.
 
@@ -167,13 +172,3 @@ def blocking() -> Bounds:
     if not isinstance(bounds, Bounds):
         raise BrokenHTTPError("nothing is asked for")
     return bounds
-
-
-@contextmanager
-def bounded(budget: B) -> Iterator[B]:
-    """Inside, connections used by this thread or task keep to it."""
-    token = under_way.set(budget)
-    try:
-        yield budget
-    finally:
-        under_way.reset(token)

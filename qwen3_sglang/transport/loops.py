@@ -7,8 +7,8 @@ is left open then complains on stderr and keeps its sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -72,18 +72,20 @@ def close_with(loop: asyncio.AbstractEventLoop, close: Close) -> None:
         hook.before.add(close)
 
 
-@contextmanager
-def cancelled_with(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+class CancelledWith:
     """Inside, the running task is cancelled should the loop be closed: with it go the tasks that it waits for."""
-    hook, task = _hook(loop), asyncio.current_task(loop)
-    if hook is None or task is None:
-        yield
-        return
-    hook.calls.add(task)
-    try:
-        yield
-    finally:
-        hook.calls.discard(task)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        hook, self._task = _hook(loop), asyncio.current_task(loop)
+        self._calls = None if hook is None else hook.calls
+
+    def __enter__(self) -> None:
+        if self._calls is not None and self._task is not None:
+            self._calls.add(self._task)
+
+    def __exit__(self, *_: object) -> None:
+        if self._calls is not None and self._task is not None:
+            self._calls.discard(self._task)
 
 
 def _hook(loop: asyncio.AbstractEventLoop) -> _Closing | None:

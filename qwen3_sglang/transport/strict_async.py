@@ -42,10 +42,12 @@ class _Protocol(ResponseHandler):
         self._budget: Budget | None = None
         self._answer: Any = None
         self._carried = Carried()
+        self.found_silent = False  # by the pool, which has just taken it from among the idle ones
 
     def is_connected(self) -> bool:
         """Whether another request may be sent: asked by the pool before each."""
-        return super().is_connected() and not (self.should_close or self.spoke())
+        self.found_silent = super().is_connected() and not (self.should_close or self.spoke())
+        return self.found_silent
 
     def set_response_params(self, **options: Any) -> None:
         """A request is about to be sent; that for a tunnel was sent just now."""
@@ -182,7 +184,7 @@ class StrictConnector(aiohttp.TCPConnector):
             raise InvalidInputError(
                 "aiohttp", aiohttp.__version__, "install an older one, whose connections can be guarded"
             )
-        if protocol.spoke():
+        if not protocol.found_silent and protocol.spoke():
             connection.close()
             raise UnaskedError("something came before it was asked for")
         return connection

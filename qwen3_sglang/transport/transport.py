@@ -13,6 +13,7 @@ from functools import partial
 from logging import INFO, WARNING, getLogger
 from typing import Any, TypeVar
 
+import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
 
 from qwen3_sglang import errors
@@ -23,7 +24,7 @@ from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport import loops, until
 from qwen3_sglang.transport.bodies import aread, most, read
-from qwen3_sglang.transport.bounds import Bounds, Budget, bounded
+from qwen3_sglang.transport.bounds import Bounds, Budget
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.environment import secrets_of
 from qwen3_sglang.transport.failures import bare, cleaned, described, timed_out
@@ -31,7 +32,6 @@ from qwen3_sglang.transport.forks import restart_in_child
 from qwen3_sglang.transport.sessions import LoopSession, abandon_all, make_session
 from qwen3_sglang.transport.slots import Slots
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
-from qwen3_sglang.transport.until import waits
 
 T = TypeVar("T")
 _PAUSED = retry_if_result(lambda pause: pause is not None)
@@ -100,11 +100,11 @@ class Transport:
         """`drive` on the running event loop; the caller bounds the time. Raises: as `drive`."""
         run = Run(steps)
         first = [await self._auntil_pause(run)]
+        if first[0] is not None:  # as in `drive`
 
-        async def resume() -> Pause | None:
-            return first.pop() if first else await self._auntil_pause(run)
+            async def resume() -> Pause | None:
+                return first.pop() if first else await self._auntil_pause(run)
 
-        if first[0] is not None:
             await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
         return run.result
 
@@ -143,7 +143,7 @@ class Transport:
         loop = loops.running(work)
         limit = asyncio.timeout(self._settings.timeout if deadline is None else deadline.left())
         try:
-            with loops.cancelled_with(loop):
+            with loops.CancelledWith(loop):
                 async with limit:
                     until.begin(limit)
                     return await work
@@ -226,39 +226,32 @@ class Transport:
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
         while True:
             bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=self._settings.read_timeout)
-            with deadline.ending(bounds.end), bounded(bounds):
+            with deadline.ending(bounds.end), bounds:
                 response = self._once(request, bounds)
             if not bounds.doubted:  # else on another connection
                 return response
 
     def _once(self, request: Request, bounds: Bounds) -> Response:
         settings, left = self._settings, bounds.seconds()
-        asked = self._session.request(
-            "GET" if request.body is None else "POST",
+        asked = self._session.ask(
             settings.base_url + request.path,
-            data=request.body,
-            headers=waits(left),
+            request.body,
+            headers=until.waits(left),
             timeout=(min(settings.connect_timeout, left), left),
-            allow_redirects=False,
-            stream=True,
             verify=settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
             body = read(got.raw, most(request, got.status_code))
-            return self._answer(request, got.status_code, got.headers, body, fresh=bounds.fresh)
+            return self._answer(request, got.status_code, got.headers, body, bounds)
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
-        url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
         loop = self._loop()
         try:
-            async with loop.slots, asyncio.timeout(request.seconds):
-                while True:
-                    options: dict[str, Any] = {"data": request.body, "headers": waits(until.left(request.seconds))}
-                    with bounded(Budget(request.limit, request.body)) as budget:
-                        async with loop.session.request(method, url, allow_redirects=False, **options) as got:
-                            body = await aread(got.content, most(request, got.status))
-                    if not budget.doubted:  # else on another connection
-                        return self._answer(request, got.status, got.headers, body, fresh=budget.fresh)
+            async with loop.slots:
+                if request.seconds is None:  # the call's own end is enough
+                    return await self._aexchange(request, loop.session)
+                async with asyncio.timeout(request.seconds):
+                    return await self._aexchange(request, loop.session)
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
@@ -268,14 +261,21 @@ class Transport:
         except BaseException as error:  # the task was cancelled
             raise bare(error)  # noqa: B904 - it is the same one
 
-    def _answer(
-        self, request: Request, status: int, headers: Mapping[str, str], body: bytes, *, fresh: bool
-    ) -> Response:
+    async def _aexchange(self, request: Request, session: aiohttp.ClientSession) -> Response:
+        url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
+        while True:
+            options: dict[str, Any] = {"data": request.body, "headers": until.waits(until.left(request.seconds))}
+            with Budget(request.limit, request.body) as budget:
+                async with session.request(method, url, allow_redirects=False, **options) as got:
+                    body = await aread(got.content, most(request, got.status))
+            if not budget.doubted:  # else on another connection
+                return self._answer(request, got.status, got.headers, body, budget)
+
+    def _answer(self, request: Request, status: int, headers: Mapping[str, str], body: bytes, of: Budget) -> Response:
         """What came back; a refusal without the key, which the server, or a proxy, may repeat."""
         self._met = True
         url = self._settings.base_url + request.path
-        response = received(url, status, headers, body, limit=request.limit, now=time.time())
-        response = replace(response, fresh=fresh)
+        response = received(url, status, headers, body, limit=request.limit, now=time.time(), fresh=of.fresh)
         if is_success(status):
             return response
         secrets = secrets_of(self._settings)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forgetful import Forgetful
+from forgetful import Even, Forgetful
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
-from qwen3_sglang.prompts import chunks, texts
+from qwen3_sglang.prompts import chunks, texts, truncate
 from qwen3_sglang.prompts.chunks import Chunking, Divided, divide, divide_bytes
 from qwen3_sglang.prompts.special import SpecialTokens
 from qwen3_sglang.prompts.template import QWEN3
@@ -176,6 +177,64 @@ def test_little_more_is_looked_at_than_the_last_chunk_had(tokenizer: LocalTokeni
     assert found.whole
     assert max(asked[4:]) < 2 * longest
     assert sum(asked) < 3 * len(document)
+
+
+def test_how_far_is_looked_for_a_chunk() -> None:
+    """6 characters per token at first, then twice as many, as long as all of them fit: 32 per token at most."""
+    limit, even = 40, Even(1000)
+    found = divided(even, "-" * 5000, limit, Chunking(0, 2))
+    assert even.seen == [240, 480, 960, 1280, 1280]
+    assert found.spans == [(0, 1280), (1280, 2560)]
+
+
+def test_how_far_is_looked_for_the_next_chunk() -> None:
+    """A quarter further than the last one reached, and 6 characters: from where the last one ended."""
+    limit, even = len(HEAD.prompt("").text) // 4 + 100, Even(4)
+    found = divided(even, "-" * 5000, limit, Chunking(0, 3))
+    ends = [end - start for start, end in found.spans]
+    assert even.seen == [6 * limit, *(end + end // 4 + 6 for end in ends[:-1])]
+
+
+def test_how_far_is_looked_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many characters as there are bytes, then twice as many where they compose; later as for tokens."""
+    seen: list[int] = []
+
+    def first_bytes(text: str, room: int) -> str:
+        seen.append(len(text))
+        return truncate.first_bytes(text, room)
+
+    monkeypatch.setattr(chunks, "first_bytes", first_bytes)
+    limit = len(HEAD.prompt("").text.encode()) + 80
+    [found] = divide_bytes(HEAD, ["u\u0308\u0304" * 100], limit, Chunking(0, MANY))  # two bytes in NFC
+    assert found.spans == [(0, 120), (120, 240), (240, 300)]
+    assert seen == [80, 160, 156, 60]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize(
+    "wanted", [lambda: divide(HEAD, ["-" * 9000], 500, Chunking(0, 2)), lambda: truncate.fit(HEAD, ["-" * 9000], 500)]
+)
+def test_an_answer_for_fewer_texts_is_an_error(wanted: Callable[[], Any], at: int) -> None:
+    """No document is left out, and none gets the tokens of another."""
+
+    class Fewer(Even):
+        calls = 0
+
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            self.calls += 1
+            return super().encode(texts)[: -1 if self.calls == at else None]
+
+    with pytest.raises(ValueError, match=r"shorter|not enough"):
+        answered(Fewer(10), wanted())
+
+
+def test_documents_that_fit_need_no_room_for_another() -> None:
+    """A query that fills the prompt to the byte has room for an empty document."""
+    limit = len(HEAD.prompt("").text.encode())
+    assert divide_bytes(HEAD, [""], limit, Chunking()) == [Divided([(0, 0)])]
+    assert truncate.fit_bytes(HEAD, [""], limit) == [truncate.Fitted("")]
+    with pytest.raises(QueryError, match="shorten the query"):
+        divide_bytes(HEAD, ["", "x"], limit, Chunking())
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])

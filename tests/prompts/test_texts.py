@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ def test_a_long_text_is_normalised_in_slices(unit: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(texts, "SLICE", 64)
     seen: list[int] = []
 
-    def normalize(form: str, text: str) -> str:
+    def normalize(form: Literal["NFC", "NFD"], text: str) -> str:
         seen.append(len(text))
         return unicodedata.normalize(form, text)
 
@@ -90,6 +91,19 @@ def test_common_texts_do_without_the_table_of_what_composes(monkeypatch: pytest.
         assert nfc(text, sys.maxsize) == unicodedata.normalize("NFC", text)
 
 
+def test_how_far_is_looked_for_a_common_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the slice behind each piece, and no further: a script without any would be read to its end each time."""
+    looked: list[tuple[int, int]] = []
+
+    def search(_: str, begin: int, end: int) -> None:
+        looked.append((begin, end))
+
+    monkeypatch.setattr(texts, "SLICE", 64)
+    monkeypatch.setattr(texts, "_ALONE", SimpleNamespace(search=search))
+    nfc("\u05d0" * (3 * 64), sys.maxsize)
+    assert looked == [(64, 128), (128, 192)]
+
+
 def test_what_composes_is_found_once() -> None:
     """It takes 50 ms."""
     assert texts._all_alone() is texts._all_alone()
@@ -97,7 +111,8 @@ def test_what_composes_is_found_once() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 40])
 def test_the_source_of_a_short_normal_form(size: int) -> None:
-    """Three characters may become one, and one three."""
+    """Four characters may become one, and one three."""
+    assert source_length("\u03b1\u0313\u0300\u0345" * 100, size) == 4 * size
     assert source_length("\u1100\u1161\u11a8" * 100, size) == 3 * size
     assert source_length("\U0001d160" * 100, size) == size // 3
     assert source_length("é" * 20, size) == min(size, 20)
@@ -231,6 +246,7 @@ def test_every_text_is_cut_and_mended_alike(whole: str, most: int) -> None:
     for texts_ in ([whole], ["x", whole], [_Other(whole), "x"]):
         assert wanted in all_readable(texts_, most)
         assert len(all_readable(texts_, most)) == len(texts_)
+        assert set(map(type, all_readable(texts_, most))) == {str}
     assert all_readable([], most) == []
 
 

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from forgetful import Forgetful
+from forgetful import Even, Forgetful
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -26,7 +26,9 @@ from tokenizers import Tokenizer
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, MissingDependencyError, RerankClient
 from qwen3_sglang.errors import QueryError
+from qwen3_sglang.prompts import texts as texts_module
 from qwen3_sglang.prompts import tokenizer as tokenizer_module
+from qwen3_sglang.prompts import truncate
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, load_tokenizer
 from qwen3_sglang.prompts.truncate import Encode, first_bytes, fit, fit_bytes, fit_with, portions, surely_fit
@@ -165,6 +167,17 @@ def test_how_much_of_a_cut_may_be_lost(lost: int, refused: bool) -> None:
     assert (caught.value.field, caught.value.value) == ("tokenizer", "0123456789abcdefghij")
 
 
+@pytest.mark.parametrize(("more", "cut"), [(0, False), (1, True)])
+def test_a_document_that_just_fits(more: int, cut: bool) -> None:
+    """All the tokens that have room are kept, and it isn't called truncated; with one more, it is."""
+    limit = 1000
+    room = limit - -(-len(HEAD.bare) // 2) - -(-len(QWEN3.suffix) // 2)
+    whole = "-" * (2 * room - 1 + more)  # with the space in front, a token for each two
+    [found] = fit_with(Even(2), HEAD, [whole], limit)
+    assert found.truncated is cut
+    assert cut or found.text == whole
+
+
 @pytest.mark.parametrize(("more", "looks"), [(-1, 1), (0, 2)])
 def test_the_second_look(more: int, looks: int) -> None:
     """Only a document that the first look, of 8 characters per token, didn't see whole is tokenised again."""
@@ -180,6 +193,14 @@ def test_the_second_look(more: int, looks: int) -> None:
         [found] = stop.value
     assert seen == [limit * 8, limit * 8 + 1][:looks]
     assert (len(found.text), found.truncated) == (limit * 8 + more, False)
+
+
+def test_what_the_first_look_shows_to_be_too_long_gets_no_second() -> None:
+    """The rest of a huge document isn't tokenised to see how much too long it is."""
+    even = Even(2)
+    [found] = fit_with(even, HEAD, ["-" * 100_000], 1000)
+    assert found.truncated
+    assert even.seen == [8 * 1000 - 1]  # a space stands in front
 
 
 def test_the_second_look_can_cut() -> None:
@@ -265,6 +286,22 @@ def test_what_is_far_too_long_is_not_even_encoded() -> None:
     assert not surely_fit(HEAD, [Watched("é" * (3 * room + 1))], limit)
     with pytest.raises(AssertionError):
         surely_fit(HEAD, [Watched("é" * (3 * room))], limit)
+
+
+def test_what_is_surely_short_is_not_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFC makes three bytes of one at most: a text with a third of the room fits, whatever it holds."""
+    normalised: list[str] = []
+
+    def bytes_in_nfc(text: str, enough: int) -> int:
+        normalised.append(text)
+        return texts_module.bytes_in_nfc(text, enough)
+
+    head = QWEN3.head("What is it?")
+    limit = 600 + len(head.text) + len(QWEN3.suffix)
+    monkeypatch.setattr(truncate, "bytes_in_nfc", bytes_in_nfc)
+    short, longer = "é" * 100, "é" * 100 + "x"
+    assert surely_fit(head, [short, longer], limit)
+    assert normalised == [head.text, longer]
 
 
 def test_growth_in_nfc_counts() -> None:

@@ -8,6 +8,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qwen3_sglang import errors
 from qwen3_sglang.names import API_KEY_VARIABLE
@@ -26,6 +28,7 @@ from qwen3_sglang.protocol.answers import (
     server_words,
     short,
 )
+from qwen3_sglang.ranking import Scores
 
 
 def row(index: int = 0, probs: object = (0.25, 0.75), label: str = "yes", classes: int = 2) -> dict[str, object]:
@@ -254,6 +257,50 @@ def test_beyond_the_edges(broken: object, error: type[errors.ServerError], words
         parse_classes(answer(row(), broken), 2)
 
 
+_EDGES = st.sampled_from([0.0, 1e-300, 0.25, 0.5, 0.75, 0.7601, 1.0, 1.001, -0.001, 0, 1, True, False, None, "0.5"])
+_P = st.floats(0, 1) | _EDGES
+_PROBS = _P.map(lambda p: [1 - p, p] if isinstance(p, float) else [p, p]) | st.lists(_P, max_size=3) | st.just("ab")
+_LABEL = st.sampled_from(["yes", "no", "Yes", "NO", "LABEL_1", "", None, 7, ["no"], {}])
+_ROW = st.fixed_dictionaries(
+    {"probs": _PROBS, "label": _LABEL, "num_classes": st.sampled_from([2, 2, 2, None, 2.0, 1, True, [2]])}
+)
+
+
+def one_by_one(rows: list[dict[str, Any]]) -> list[tuple[float, float]] | tuple[type[Exception], str]:
+    """What the rows give where each is an answer's only one that needs a close look; or the first one's error."""
+    found = []
+    for index, one in enumerate(rows):
+        before: list[object] = [row(place) for place in range(index)]
+        # A tie under the name "no" is right, and plain enough for no pass over all rows.
+        after = row(index + 1, [0.5, 0.5], "no")
+        try:
+            score = parse_classes(answer(*before, {**one, "index": one.get("index", index)}, after), index + 2)[index]
+        except errors.ServerError as error:
+            return type(error), str(error)
+        found.append((score.p_yes, score.logit))
+    return found
+
+
+@given(st.lists(_ROW, min_size=1, max_size=4))
+def test_a_pass_over_all_rows_finds_what_a_close_look_at_each_does(rows: list[dict[str, Any]]) -> None:
+    """The same scores, or the same error about the same row."""
+    rows = [{"index": index, **one} for index, one in enumerate(rows)]
+    try:
+        found: object = [(one.p_yes, one.logit) for one in parse_classes(answer(*rows), len(rows))]
+    except errors.ServerError as error:
+        found = type(error), str(error)
+    assert found == one_by_one(rows)
+
+
+def test_an_ordinary_answer_costs_no_score_per_row() -> None:
+    """Certainty included. Where one row needs a close look, all of them are looked at."""
+    usual = [row(), row(1, [0.9, 0.1], "No"), row(2, [1e-9, 1.0]), row(3, [0.0, 1.0])]
+    found = parse_classes(answer(*usual), 4)
+    assert isinstance(found, Scores)
+    assert [(one.p_yes, one.logit) for one in found] == [*zip(found.p_yes(), found.logits(), strict=True)]
+    assert isinstance(parse_classes(answer(*usual, row(4, [0.5, 0.5], "no")), 5), list)
+
+
 @pytest.mark.parametrize(
     ("p_yes", "right"), [(0, True), (1, True), (0.0, True), (1.0, True), (-1e-9, False), (True, False)]
 )
@@ -420,12 +467,12 @@ def test_one_label_is_one_number() -> None:
 
 
 def calls(response: Response, count: int) -> int:
-    """How many functions of this module, and of those that it calls, are called to read the answer."""
+    """How many functions of the library are called to read the answer; not what the garbage collector calls."""
     made = 0
 
-    def hook(_: FrameType, event: str, __: object) -> None:
+    def hook(frame: FrameType, event: str, _: object) -> None:
         nonlocal made
-        made += event == "call"
+        made += event == "call" and str(frame.f_globals.get("__name__")).startswith("qwen3_sglang.")
 
     sys.setprofile(hook)
     try:

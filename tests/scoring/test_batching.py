@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qwen3_sglang.ranking import Score
-from qwen3_sglang.scoring.batching import split
+from qwen3_sglang.scoring.batching import split, unknown
 
 TEXTS = st.text(max_size=3)
 ONE = Score(0.5, 0.0)
@@ -25,6 +25,14 @@ def test_scores_come_back_in_order(documents: list[str], size: int, known: set[s
     assert batches.restore([[score(d) for d in part] for part in batches.lists]) == [score(d) for d in documents]
     assert all(1 <= len(part) <= size for part in batches.lists)
     assert sorted(d for part in batches.lists for d in part) == sorted(set(documents) - known)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.sampled_from([0, 1, 30, 31, 32, 33, 100])), max_size=6))
+def test_each_text_is_sent_once_however_much_of_it_is_another_ones(parts: list[tuple[str, int]]) -> None:
+    """Those of equal ends differ further in front, or not at all."""
+    documents = [start + "x" * length for start, length in parts]
+    assert split(documents, 9).lists == ([[*dict.fromkeys(documents)]] if documents else [])
+    assert unknown(documents, {"ax": ONE}) == [one for one in dict.fromkeys(documents) if one != "ax"]
 
 
 @pytest.mark.parametrize("answers", [[], [[ONE]], [[ONE, ONE, ONE]], [[ONE, ONE], []]])

@@ -194,7 +194,7 @@ def test_a_part_of_a_call_has_no_more_time_than_the_call() -> None:
     assert whole.rest().left() == 0
     whole = Deadline(60)
     part = whole.rest()
-    part.stopped.set()
+    part.stop()
     assert part.left() == 0
     assert 0 < whole.rest().left() <= 60
 

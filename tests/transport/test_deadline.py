@@ -70,3 +70,15 @@ def test_stopping_ends_each_wait_under_way() -> None:
     assert ended == ["one", "two"]
     with deadline.ending(lambda: ended.append("late")):
         assert ended == ["one", "two", "late"]
+
+
+@pytest.mark.parametrize("waited_before", [True, False])
+def test_whoever_waits_for_the_end_is_told(waited_before: bool) -> None:
+    """Also who asks for the event after the end; it is always the same."""
+    deadline = Deadline(5)
+    if waited_before:
+        event = deadline.stopped
+        assert not event.is_set()
+    deadline.stop()
+    assert deadline.stopped.is_set()
+    assert deadline.stopped is (event if waited_before else deadline.stopped)

@@ -17,7 +17,7 @@ from urllib3 import HTTPResponse
 from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE
 from qwen3_sglang.protocol.exchange import Request
 from qwen3_sglang.transport.bodies import aread, most, read
-from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, Carried, bounded
+from qwen3_sglang.transport.bounds import Bounds, BrokenHTTPError, Carried
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.framing import StrictResponse
 
@@ -28,7 +28,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 def answered(sent: bytes, carried: Carried | None = None) -> tuple[bytes, bool, bool]:
     """The body; whether the connection can serve another request; whether it may be another request's answer."""
     ours, theirs = socket.socketpair()
-    with ours, theirs, bounded(Bounds(1000, b"asked", deadline=Deadline(30))) as bounds:
+    with ours, theirs, Bounds(1000, b"asked", deadline=Deadline(30)) as bounds:
         bounds.hold(ours, carried or Carried())
         theirs.sendall(sent)
         theirs.shutdown(socket.SHUT_WR)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from qwen3_sglang.transport.bounds import Budget, bounded
+from qwen3_sglang.transport.bounds import Budget
 from qwen3_sglang.transport.strict import _Shelf
 from qwen3_sglang.transport.strict_async import Resolver, _Protocol
 
@@ -43,7 +43,7 @@ async def connected() -> AsyncIterator[tuple[_Protocol, socket.socket]]:
 
 def asked(protocol: _Protocol) -> None:
     """A request is about to be sent on it."""
-    with bounded(Budget(100, b"a")):
+    with Budget(100, b"a"):
         protocol.set_response_params()
 
 
@@ -96,7 +96,7 @@ async def test_only_the_first_request_of_a_connection_is_fresh() -> None:
     protocol = _Protocol(asyncio.get_running_loop())
     found = []
     for _ in range(2):
-        with bounded(Budget(100, b"a")) as budget:
+        with Budget(100, b"a") as budget:
             protocol.set_response_params()
         found.append(budget.fresh)
     assert found == [True, False]

@@ -19,7 +19,7 @@ import pytest
 from peer import LATER, Asked, peer, right
 
 from qwen3_sglang import RerankClient, errors
-from qwen3_sglang.transport.bounds import Bounds, bounded
+from qwen3_sglang.transport.bounds import Bounds
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.strict import StrictAdapter
 
@@ -307,7 +307,7 @@ def test_a_call_that_is_stopped_while_it_connects() -> None:
     with peer(right) as server:
         bounds = Bounds(100, None, deadline=Deadline(5))
         bounds.end()
-        with bounded(bounds):
+        with bounds:
             adapter = StrictAdapter()
             pool: Any = adapter.poolmanager.connection_from_url(server.url)
             connection = pool.ConnectionCls("127.0.0.1", pool.port, timeout=5)
