@@ -22,7 +22,7 @@ from qwen3_sglang.protocol.lists import make_ready, score_documents
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.served import Served, ask_served, check_served, check_way, served_or_named
 from qwen3_sglang.protocol.ways import Said
-from qwen3_sglang.ranking import Outcome, Score
+from qwen3_sglang.ranking import Outcome, Score, Scores
 from steps import PATIENCE, Letters, after, where
 
 HEAD = QWEN3.head("q")
@@ -514,3 +514,12 @@ def test_a_way_that_was_named_is_not_asked_for() -> None:
     """The call didn't look before either."""
     with pytest.raises(StopIteration):
         after(check_way(Call("toy", HEAD, 300, PATIENCE)))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_an_answer_to_the_whole_list_is_handed_on_as_it_came(count: int) -> None:
+    """The usual case: nothing is made of each score."""
+    texts = [f"0.{number:03}" for number in range(1, count + 1)]
+    found = Server(room=300).run(texts)
+    assert isinstance(found, Scores)
+    assert [score.p_yes for score in found] == [float(text) for text in texts]
