@@ -519,7 +519,10 @@ def test_a_way_that_was_named_is_not_asked_for() -> None:
 @pytest.mark.parametrize("count", [1, 300])
 def test_an_answer_to_the_whole_list_is_handed_on_as_it_came(count: int) -> None:
     """The usual case: nothing is made of each score."""
-    texts = [f"0.{number:03}" for number in range(1, count + 1)]
-    found = Server(room=300).run(texts)
-    assert isinstance(found, Scores)
-    assert [score.p_yes for score in found] == [float(text) for text in texts]
+    steps = score_documents(Call("m", HEAD, 8192, PATIENCE), [f"d{number}" for number in range(count)], where)
+    after(steps)
+    rows = [{"index": i, "label": "yes", "probs": [0.25, 0.75], "num_classes": 2} for i in range(count)]
+    with pytest.raises(StopIteration) as stop:
+        after(steps, Response("u", 200, json.dumps({"data": rows}).encode()))
+    assert isinstance(stop.value.value, Scores)
+    assert [score.p_yes for score in stop.value.value] == [0.75] * count
