@@ -123,7 +123,7 @@ class _Work:
 def _score(work: _Work, part: range) -> Steps[Sequence[Score]]:
     call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
     request, tried, work.tried = Request(endpoint.path, orjson.dumps(_body(work, part))), work.tried, 0
-    again = None if call.said is None else partial(check_way, call)
+    again = partial(check_way, call)
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried, before_retry=again)
     if response.fresh:
         call.renewed.set()
@@ -160,10 +160,11 @@ def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[Non
     if len(part) > 1:
         work.waiting.extendleft(reversed(_cut(part, -(-len(part) // 2))))
         return
-    guilty = errors.DocumentError(failure.url, failure.message, work.where(part[0]), status=failure.status)
+    [place] = part
+    guilty = errors.DocumentError(failure.url, failure.message, work.where(place), status=failure.status)
     if not work.call.collect:
         raise guilty
-    work.found[part[0]] = guilty
+    work.found[place] = guilty
 
 
 def _runs_otherwise(call: Call, failure: errors.ServerError) -> None:
@@ -172,8 +173,8 @@ def _runs_otherwise(call: Call, failure: errors.ServerError) -> None:
     Raises:
         ModelReplacedError: the server runs another way than before.
     """
-    was_original = call.said is not None and ENDPOINTS[chosen(call.said)].labels
-    if call.said is not None and not was_original and isinstance(failure, errors.UnconvertedModelError):
+    converted = call.said is not None and not ENDPOINTS[chosen(call.said)].labels
+    if converted and isinstance(failure, errors.UnconvertedModelError):
         raise errors.ModelReplacedError(failure.url, f"another model than before is served: {failure.message}")
 
 

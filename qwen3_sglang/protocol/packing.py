@@ -39,7 +39,7 @@ class Item:
 
     sent: str | list[int]
     tokens: int
-    truncated: bool = False
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +134,17 @@ def packed(documents: Sequence[str], ready: Packable, room: int, most: int) -> l
     its own.
     """
     room -= ready.tokens
-    together: list[list[str]] = []
+    together: list[list[str]] = [[]]
     alone: list[list[str]] = []
-    left = 0
+    left = room
     for document in documents:
         tokens = ready.items[document].tokens
-        if tokens > room // 2:
+        if 2 * tokens > room:
             alone.append([document])
             continue
-        if not together or tokens > left or len(together[-1]) >= most:
+        if tokens > left or len(together[-1]) >= most:
             together.append([])
             left = room
         together[-1].append(document)
         left -= tokens
-    return list(chain(together, alone))
+    return [part for part in chain(together, alone) if part]

@@ -11,7 +11,7 @@ from qwen3_sglang import errors
 from qwen3_sglang.protocol.answers import Response, read_json
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.diagnosis import MODELS, owner_of
-from qwen3_sglang.protocol.endpoints import ENDPOINTS, VLLM
+from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Request, Steps, ask
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.ways import Said, ask_said, chosen, replaced
@@ -122,7 +122,7 @@ def check_way(call: Call) -> Steps[None]:
     Raises:
         ModelReplacedError: it runs another way.
     """
-    if call.said is None or ENDPOINTS[call.endpoint].owner == VLLM:
+    if call.said is None:
         return
     said = yield from ask_said(call.patience)
     if said != Said() and chosen(said) != chosen(call.said):

@@ -145,17 +145,17 @@ class TokenCounter:
         """The server's answer, in parts where that is too large for one request."""
         found: list[Any] = []
         waiting: deque[list[Any]] = deque([list(asked.texts if isinstance(asked, Encode) else asked.ids)])
+        request, key, kind = (_encoding, "tokens", list) if isinstance(asked, Encode) else (_decoding, "text", str)
         while waiting:
             part = waiting.popleft()
-            request = _encoding(self.model, part) if isinstance(asked, Encode) else _decoding(self.model, part)
-            response = yield from ask(request, self.patience)
+            response = yield from ask(request(self.model, part), self.patience)
             if response.status == _TOO_LARGE and len(part) > 1:
                 half = len(part) // 2
                 waiting.extendleft([part[half:], part[:half]])
                 continue
             if response.status in _NO_TOKENIZER or response.status == _TOO_LARGE:
                 raise _NobodyCountsError(f"{response.url} can't be asked (HTTP {response.status})")
-            found += _rows(response, "tokens" if isinstance(asked, Encode) else "text", len(part))
+            found += _rows(response, key, kind, len(part))
         return found
 
 
@@ -181,9 +181,9 @@ def _decoding(model: str, ids: list[list[int]]) -> Request:
     return Request(DETOKENIZE, orjson.dumps({"model": model, "tokens": ids, "skip_special_tokens": False}))
 
 
-def _rows(response: Response, key: str, count: int) -> list[Any]:
+def _rows(response: Response, key: str, kind: type, count: int) -> list[Any]:
     """The rows of an answer: lists of token ids, or texts."""
-    rows, kind = read_json(response, "tokenizer's answer").get(key), list if key == "tokens" else str
+    rows = read_json(response, "tokenizer's answer").get(key)
     if not isinstance(rows, list) or len(rows) != count or not all(isinstance(row, kind) for row in rows):
         raise errors.ProtocolError(response.url, f"{count} lists asked for, {short(rows)} came back; pass tokenizer=")
     return rows

@@ -5,7 +5,6 @@ What is asked for here helps a call, and never fails it: what can't be asked isn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -164,11 +163,10 @@ def _field(reply: object, name: str) -> object:
 
 def _pair(found: object) -> tuple[int, int] | None:
     """The ids, where each word is one token of its own."""
-    rows = found if isinstance(found, Sequence) and not isinstance(found, str) else ()
-    flat = [row[0] for row in rows if isinstance(row, list) and len(row) == 1 and type(row[0]) is int]
-    if len(flat) != 2 or len(rows) != 2 or flat[0] == flat[1]:  # noqa: PLR2004 - no and yes
-        return None
-    return flat[0], flat[1]
+    match found:
+        case [[int(no)], [int(yes)]] if no != yes and bool not in {type(no), type(yes)}:
+            return no, yes
+    return None
 
 
 def replaced(url: str, endpoint: str) -> ModelReplacedError:

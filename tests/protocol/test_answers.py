@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -199,6 +201,8 @@ def test_v1_score_from_two_models() -> None:
     [
         ([0.0, 1.0], "yes", 1.0),
         ([1.0, 0.0], "no", 0.0),
+        ([0.0, 0.995], "yes", 1.0),
+        ([0.995, 0.0], "no", 0.0),
         ([0, 1], "yes", 1.0),
         ([1, 0], "no", 0.0),
         ([0.5, 0.5], "yes", 0.5),
@@ -224,6 +228,8 @@ def test_the_edges_of_what_is_a_score(parse: Any, probs: list[float], label: str
         (row(probs=[0.25, 0.7601]), errors.ProtocolError, "add up"),
         (row(probs=[-0.001, 1.0]), errors.ProtocolError, "no usable probabilities"),
         (row(probs=[0.0, 1.001]), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[1.005, 0.001], label="no"), errors.ProtocolError, "no usable probabilities"),
+        (row(probs=[0.001, 1.005]), errors.ProtocolError, "no usable probabilities"),
         (row(probs=[1.001, 0.0], label="no"), errors.ProtocolError, "no usable probabilities"),
         (row(probs=[1.0, -0.001], label="no"), errors.ProtocolError, "no usable probabilities"),
         (row(probs=[True, 0.0], label="no"), errors.ProtocolError, "no usable probabilities"),
@@ -233,7 +239,8 @@ def test_the_edges_of_what_is_a_score(parse: Any, probs: list[float], label: str
         (row(probs=[0.51, 0.49], label="Yes"), errors.SwappedLabelsError, "upside down"),
         (row(probs=[]), errors.ModelMismatchError, rf"labels \[\] where a reranker has two: {CONVERT_REMEDY}$"),
         (row(probs="ab"), errors.ProtocolError, "has no probabilities: ab"),
-        (row(classes=1), errors.ModelMismatchError, "where a reranker has two"),
+        (row(classes=1), errors.ModelMismatchError, f"where a reranker has two: {CONVERT_REMEDY}$"),
+        (row(probs=[0.2, 0.3, 0.5], classes=3), errors.ModelMismatchError, "3 numbers may also be an embedding"),
         (row(probs=[0.007, 0.008] * 512, classes=1024), errors.ModelMismatchError, "without --is-embedding"),
         (row(7), errors.ProtocolError, "row 0 is out of place"),
         ({**row(), "index": None}, errors.ProtocolError, "row 0 is out of place"),
@@ -429,3 +436,63 @@ def test_the_first_name_is_the_one_to_keep() -> None:
     names.confirm("u")
     with pytest.raises(errors.ModelReplacedError, match='as "one" before and as "two" now: call again'):
         names.confirm("u", None, "two", "three")
+
+
+def test_an_answer_without_a_name_says_nothing_later_either() -> None:
+    """Whatever stands in its place; of several names the first is the one to keep."""
+    names = Names()
+    names.confirm("u", "one", "two")
+    for nothing in (None, "", 7):
+        names.confirm("u", nothing)
+    with pytest.raises(errors.ModelReplacedError, match='as "one" before and as "two" now'):
+        names.confirm("u", "two")
+
+
+@pytest.mark.parametrize("parse", [parse_classes, parse_vllm_classes])
+@pytest.mark.parametrize("probs", [[0.25, 0.75], [0, 1], [0.75]])
+def test_a_row_belongs_to_its_place(parse: Any, probs: list[float]) -> None:
+    """In lists of any length; a row that comes a second time is another document's."""
+    if len(probs) == 1 and parse is parse_classes:
+        return
+    rows = [row(index, probs, classes=len(probs)) for index in range(300)]
+    assert {score.p_yes for score in parse(answer(*rows), 300)} == {probs[-1]}
+    with pytest.raises(errors.ProtocolError, match="row 299"):
+        parse(answer(*rows[:-1], rows[0]), 300)
+
+
+def test_one_label_is_one_number() -> None:
+    """Of vLLM too: without any, the model is another one."""
+    with pytest.raises(errors.ModelMismatchError):
+        parse_vllm_classes(answer(row(probs=[])), 1)
+
+
+def calls(response: Response, count: int) -> int:
+    """How many functions of the library are called to read the answer; not what the garbage collector calls."""
+    made = 0
+
+    def hook(frame: FrameType, event: str, _: object) -> None:
+        nonlocal made
+        made += event == "call" and str(frame.f_globals.get("__name__")).startswith("qwen3_sglang.")
+
+    sys.setprofile(hook)
+    try:
+        parse_classes(response, count)
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("probs", "label"),
+    [
+        ([0.25, 0.75], "yes"),
+        ([0.75, 0.25], "no"),
+        ([0.25, 0.75], "LABEL_1"),
+        ([1e-9, 0.9909], None),
+        ([0.999, 1e-9], None),
+    ],
+)
+def test_a_right_row_costs_no_call(probs: list[float], label: str) -> None:
+    """Most time between two lists would go there: long answers take as many calls as short ones."""
+    short_one, long_one = (answer(*(row(index, probs, label) for index in range(count))) for count in (2, 400))
+    assert calls(short_one, 2) == calls(long_one, 400)

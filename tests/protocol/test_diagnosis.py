@@ -56,6 +56,8 @@ def test_what_needs_no_explaining(failure: errors.ServerError, endpoint: str) ->
     [
         ({"architectures": ["Qwen3ForCausalLM"]}, errors.UnconvertedModelError, "original causal checkpoint (Qwen3"),
         ({"architectures": ["Bert", "Qwen3ForCausalLM"]}, errors.ModelMismatchError, "runs Bert, not a reranker"),
+        ({"architectures": ["Bert", None]}, errors.ModelMismatchError, "runs Bert, not a reranker"),
+        ({"architectures": ["XLMRoberta"]}, errors.ModelMismatchError, "runs XLMRoberta, not a reranker"),
         ({"architectures": ["Qwen3ForSequenceClassification"]}, None, ""),
         ({"architectures": []}, None, ""),
         ({"architectures": [None]}, None, ""),
@@ -79,9 +81,14 @@ def test_another_model(
     assert (found.url, found.status) == ("u", failure.status)
 
 
+def owned_rows(by: object) -> list[dict[str, object]]:
+    """The rows of a model list of that software."""
+    return [{"id": "toy", "owned_by": by}]
+
+
 def owned(by: object) -> dict[str, object]:
     """A model list of that software."""
-    return {"data": [{"id": "toy", "owned_by": by}]}
+    return {"data": owned_rows(by)}
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,8 @@ def owned(by: object) -> dict[str, object]:
     [
         ("v1/classify", owned("vllm"), "classify"),
         ("v1/score", owned("vllm"), "classify"),
+        ("v1/classify", {"data": [*owned_rows("vllm"), *owned_rows("sglang")]}, "classify"),
+        ("v1/classify", {"data": [*owned_rows("vllm"), "toy"]}, "classify"),
         ("classify", owned("sglang"), "v1/classify"),
         ("classify", owned("somebody"), "v1/classify"),
         ("classify", owned(None), "v1/classify"),

@@ -36,7 +36,8 @@ def test_the_rows() -> None:
 @pytest.mark.parametrize("endpoint", ["v1/classify", "v1/score", "classify"])
 def test_who_is_asked_which_model_answered(endpoint: str, fresh: bool) -> None:
     """The server, after an answer that doesn't say it, over a connection that was opened for it."""
-    steps = score_documents(Call("m", QWEN3.head("q"), 8192, PATIENCE, endpoint=endpoint), ["d"], where)
+    call = Call("m", QWEN3.head("q"), 8192, PATIENCE, endpoint=endpoint)
+    steps = score_documents(call, ["d"], where)
     after(steps)
     row = {"index": 0, "label": "yes", "probs": [0.25, 0.75], "num_classes": 2}
     answer = Response("u", 200, json.dumps({"data": [row], "scores": [[0.25, 0.75]]}).encode(), fresh=fresh)
@@ -48,6 +49,7 @@ def test_who_is_asked_which_model_answered(endpoint: str, fresh: bool) -> None:
         after(steps, answer)
     [score] = stop.value.value
     assert score.p_yes == 0.75
+    assert call.renewed.is_set() is fresh
 
 
 @pytest.mark.parametrize(

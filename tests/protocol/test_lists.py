@@ -1,6 +1,6 @@
 """What is asked, in which order, without a server.
 
-Tests of `protocol/exchange.py`.
+Tests of `protocol/exchange.py` and `protocol/served.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
-from qwen3_sglang.protocol.exchange import Pause, Request, Run
+from qwen3_sglang.protocol.exchange import Pause, Request, Run, ask
 from qwen3_sglang.protocol.lists import make_ready, score_documents
 from qwen3_sglang.protocol.retry import Patience
-from qwen3_sglang.protocol.served import Served, ask_served, served_or_named
-from qwen3_sglang.ranking import Outcome, Score
+from qwen3_sglang.protocol.served import Served, ask_served, check_served, check_way, served_or_named
+from qwen3_sglang.protocol.ways import Said
+from qwen3_sglang.ranking import Outcome, Score, Scores
 from steps import PATIENCE, Letters, after, where
 
 HEAD = QWEN3.head("q")
@@ -93,6 +94,8 @@ def test_sglangs_own_classify_is_told_from_vllms(owner: str | None, error: type[
         ({"max_model_len": 512}, 511),
         ({"max_model_len": 2}, 1),
         ({"max_model_len": 1}, None),
+        ({"max_model_len": 0}, None),
+        ({"max_model_len": -2}, None),
         ({}, None),
         ({"max_model_len": None}, None),
         ({"max_model_len": "512"}, None),
@@ -117,12 +120,14 @@ def test_a_named_model_needs_no_list(status: int) -> None:
             after(steps, Response("u", status, b"{}"))
         if model:
             assert stop.value.value == Served("toy")
+            assert stop.value.value.certain is (status != 503)
 
 
 @pytest.mark.parametrize(
     ("rows", "served"),
     [
         ({"chat": 512, "toy": 4096}, Served("toy", 4095)),
+        ({"zoo": 512, "toy": 4096}, Served("toy", 4095)),
         ({"chat": 512, "other": 4096}, Served("toy")),
         ({"alias": 512}, Served("alias", 511)),
     ],
@@ -392,3 +397,132 @@ def test_patience_ends(status: int, sent: int) -> None:
     with pytest.raises(errors.ServerError) as caught:
         server.run(TEXTS)
     assert (len(server.lists), caught.value.attempts, caught.value.status) == (sent, sent, status)
+
+
+def test_a_lone_document_waits_for_a_full_queue() -> None:
+    """It can't be halved: it is sent again until there is no more patience."""
+    server = Server(room=0)
+    with pytest.raises(errors.ServerOverloadedError, match="queue is full"):
+        server.run(["0.5"])
+    assert server.lists == [["0.5"]] * 3
+    assert set(server.paths) == {"/v1/classify"}
+
+
+def test_what_fits_is_not_measured_again() -> None:
+    """A call that divided its documents knows: long ones are sent as they are."""
+    long = "word " * 500
+    for fits, path in ((True, "/v1/classify"), (False, "/tokenize")):
+        assert first(Call("m", HEAD, 400, PATIENCE, fits=fits), [long]).path == path
+
+
+@pytest.mark.parametrize("tried", range(4))
+def test_tries_go_on_where_larger_lists_ended(tried: int) -> None:
+    """Those of the same documents in larger lists count."""
+    steps = ask(Request("/x"), replace(PATIENCE, max_retries=3), tried=tried)
+    after(steps)
+    for attempt in range(tried + 1, 4):
+        pause = after(steps, Response("u", 503, b"down"))
+        assert isinstance(pause, Pause)
+        assert pause.failure is not None
+        assert pause.failure.attempts == attempt
+        after(steps)
+    with pytest.raises(errors.ServerOverloadedError) as caught:
+        after(steps, Response("u", 503, b"down"))
+    assert caught.value.attempts == 4
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_each_request_has_a_line_for_who_debugs(caplog: pytest.LogCaptureFixture, level: int) -> None:
+    """Sizes and status, and none of the server's words."""
+    caplog.set_level(level)
+    for request, reply in (
+        (Request("/x"), Response("http://u/x", 200, b"words")),
+        (Request("/x", b"abc"), Response("http://u/x", 200, b"")),
+        (Request("/x", b"abc"), errors.ServerUnreachableError("http://u/x", "secret")),
+    ):
+        steps = ask(request, replace(PATIENCE, max_retries=0))
+        after(steps)
+        with pytest.raises((StopIteration, errors.ServerUnreachableError)):
+            after(steps, reply)
+    lines = [
+        "http://u/x: asked, HTTP 200 with 5 bytes",
+        "http://u/x: 3 bytes sent, HTTP 200 with 0 bytes",
+        "http://u/x: 3 bytes sent, ServerUnreachableError",
+    ]
+    assert caplog.messages == (lines if level == logging.DEBUG else [])
+
+
+def checked(limit: int | None, *names: str, call: Call | None = None) -> None:
+    """What the list of models says now is what the call began with."""
+    steps = check_served(call or Call("toy", HEAD, 300, PATIENCE))
+    assert asked(after(steps)).path == "/v1/models"
+    data = [{"id": name, "max_model_len": limit} for name in names]
+    with pytest.raises(StopIteration):
+        after(steps, Response("u", 200, json.dumps({"data": data}).encode()))
+
+
+def test_a_context_that_became_too_short() -> None:
+    """As many tokens as the call counts on are enough; a list that names no limit or no model says nothing."""
+    for limit in (None, 301, 302):
+        checked(limit, "toy")
+    checked(1)
+    with pytest.raises(errors.ModelReplacedError, match="it takes 299 tokens now, fewer than the 300 that it took"):
+        checked(300, "toy")
+
+
+def test_a_list_of_models_that_changed() -> None:
+    """One of the names of before is enough."""
+    call = Call("toy", HEAD, 300, PATIENCE)
+    checked(None, "toy", call=call)
+    checked(None, "other", "toy", call=call)
+    with pytest.raises(errors.ModelReplacedError, match='as "toy" before and as "other" now'):
+        checked(None, "other", call=call)
+
+
+@pytest.mark.parametrize("reply", [errors.ServerUnreachableError("u", "gone"), Response("u", 404, b"{}")])
+def test_a_list_of_models_that_cant_be_asked_now(reply: object) -> None:
+    """Asked once; not every gateway has one."""
+    steps = check_served(Call("toy", HEAD, 300, PATIENCE))
+    after(steps)
+    with pytest.raises(StopIteration):
+        after(steps, reply)
+
+
+@pytest.mark.parametrize(
+    ("before", "architecture", "replaced"),
+    [
+        (Said(False, "Qwen3ForSequenceClassification"), "Qwen3ForSequenceClassification", False),
+        (Said(False, "Qwen3ForSequenceClassification"), "Qwen3ForCausalLM", True),
+        (Said(False, "Qwen3ForCausalLM"), "Qwen3ForSequenceClassification", True),
+        (Said(False, "Qwen3ForSequenceClassification"), None, False),
+        (Said(False, "Qwen3ForCausalLM"), None, False),
+    ],
+)
+def test_the_way_is_checked_again(before: Said, architecture: str | None, replaced: bool) -> None:
+    """A server that runs another way gets nothing of this call; one that says nothing now is taken for the same."""
+    steps = check_way(Call("toy", HEAD, 300, PATIENCE, said=before))
+    after(steps)
+    last = Response("u", 404, b"{}")
+    if architecture is not None:
+        after(steps, Response("u", 200, json.dumps({"architectures": [architecture]}).encode()))
+        last = Response("u", 200, b'{"enable_mis":false}')
+    with pytest.raises(errors.ModelReplacedError if replaced else StopIteration):
+        after(steps, last)
+
+
+def test_a_way_that_was_named_is_not_asked_for() -> None:
+    """The call didn't look before either."""
+    with pytest.raises(StopIteration):
+        after(check_way(Call("toy", HEAD, 300, PATIENCE)))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_an_answer_to_the_whole_list_is_handed_on_as_it_came(count: int) -> None:
+    """The usual case: nothing is made of each score."""
+    steps = score_documents(Call("m", HEAD, 8192, PATIENCE), [f"d{number}" for number in range(count)], where)
+    after(steps)
+    rows = [{"index": i, "label": "yes", "probs": [0.25, 0.75], "num_classes": 2} for i in range(count)]
+    with pytest.raises(StopIteration) as stop:
+        after(steps, Response("u", 200, json.dumps({"data": rows}).encode()))
+    assert isinstance(stop.value.value, Scores)
+    assert [score.p_yes for score in stop.value.value] == [0.75] * count

@@ -19,7 +19,7 @@ from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.exchange import Compute, Request, Run
 from qwen3_sglang.protocol.lists import score_documents
-from qwen3_sglang.protocol.packing import DELIMITER, Packable, make_packable, packed
+from qwen3_sglang.protocol.packing import DELIMITER, Item, Packable, make_packable, packed
 from qwen3_sglang.protocol.tokenizing import TokenCounter
 from steps import PATIENCE, Letters, where
 
@@ -223,3 +223,79 @@ def test_a_list_that_was_estimated_too_short_is_halved() -> None:
         step = run.step(Response("u", 400, words) if len(texts) > 2 else answer)
     assert sizes_sent == [8, 4, 2, 2, 4, 2, 2]
     assert [score.p_yes for score in run.result] == [float(text) for text in documents]
+
+
+class Listening(Letters):
+    """Notes what it is asked, each time; a token for every `per` characters."""
+
+    def __init__(self, per: int = 1) -> None:
+        self.per = per
+        self.asked: list[list[str]] = []
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Code points."""
+        self.asked.append(texts)
+        return [ids[:: self.per] for ids in super().encode(texts)]
+
+
+BARE, SUFFIX = "qq", QWEN3.suffix
+SHORT = Head(QWEN3, (), BARE)
+
+
+@pytest.mark.parametrize(("more", "asked"), [(0, 1), (1, 4)])
+def test_a_prompt_that_just_fits_is_tokenised_once(more: int, asked: int) -> None:
+    """One token more, and its document is cut to what fits, and counted again."""
+    tokenizer, room = Listening(), 100 - len(BARE) - len(SUFFIX)
+    document = "\u4e2d" * (room + more)  # more bytes than fit, so that only its tokens tell
+    item = made(here(tokenizer), SHORT, [document], 100).items[document]
+    assert item.truncated is bool(more)
+    assert item.sent == list(map(ord, "\u4e2d" * room + SUFFIX))
+    assert tokenizer.asked[0] == [BARE, SUFFIX]
+    assert len(tokenizer.asked[1:]) == asked
+
+
+@pytest.mark.parametrize(("length", "whole"), [(799, True), (800, False)])
+def test_of_a_text_that_is_much_too_long_only_the_start_is_tokenised(length: int, whole: bool) -> None:
+    """8 characters per token of the limit; others are tokenised together first."""
+    tokenizer = Listening()
+    made(here(tokenizer), SHORT, ["short", "x" * length], 100)
+    assert tokenizer.asked[1] == ["short", *["x" * length] * whole]
+
+
+@pytest.mark.parametrize(("length", "looked"), [(800, False), (801, True)])
+def test_a_long_query_is_looked_at_with_one_document(length: int, looked: bool) -> None:
+    """Where it is much too long, nothing else is tokenised; here it only seems so, and each document follows once."""
+    tokenizer, head = Listening(per=10), Head(QWEN3, (), "q" * length)
+    documents = ["x" * 100, "y" * 100]
+    made(here(tokenizer), head, documents, 100)
+    assert ([head.bare[:800]] in tokenizer.asked) is looked
+    assert [sum(document in texts for texts in tokenizer.asked) for document in documents] == [1 + looked, 1]
+
+
+@pytest.mark.parametrize(("length", "portions"), [(2**19, 1), (2**19 + 1, 2)])
+def test_much_is_tokenised_in_portions(length: int, portions: int) -> None:
+    """Of 2**20 characters, by all cores each."""
+    tokenizer = Listening(per=2**16)
+    documents = ["x" * 2**19, "y" * length]
+    made(here(tokenizer), SHORT, documents, 2**20)
+    assert list(map(len, tokenizer.asked[1:])) == ([2] if portions == 1 else [1, 1])
+
+
+@pytest.mark.parametrize("query", ["q", "qq", "qqq", "\u4e2d"])
+def test_what_is_estimated(query: str) -> None:
+    """A token for every two bytes, one more, and the delimiter; with a tokenizer it is counted."""
+    head = Head(QWEN3, (), query)
+    for document in ("a", "ab", "\u4e2d"):
+        ready = made(here(None), head, [document], 8192)
+        tail = f"{document}{SUFFIX}".encode()
+        assert (ready.tokens, ready.items[document].tokens) == (len(query.encode()) // 2 + 2, len(tail) // 2 + 2)
+        ready = made(here(Letters()), head, [document], 8192)
+        assert (ready.tokens, ready.items[document].tokens) == (len(query) + 1, len(document) + len(SUFFIX) + 1)
+
+
+@pytest.mark.parametrize(("tokens", "room", "found"), [(50, 100, [2]), (51, 102, [2]), (51, 101, [1, 1])])
+def test_half_a_list_is_the_most_that_is_not_alone(tokens: int, room: int, found: list[int]) -> None:
+    """To the token; of nothing there is no list."""
+    ready = Packable("q", 9, {text: Item(text, tokens, truncated=False) for text in "ab"})
+    assert sizes(packed(["a", "b"], ready, room + 9, 100)) == found
+    assert packed([], ready, room, 100) == []

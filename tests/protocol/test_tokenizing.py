@@ -11,11 +11,12 @@ import pytest
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Fitted
 from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.tokenizing import PORTION, TokenCounter
-from steps import PATIENCE
+from steps import PATIENCE, Letters
 
 HEAD = QWEN3.head("q")
 COUNTER = TokenCounter("toy", PATIENCE)
@@ -100,7 +101,8 @@ def test_many_long_documents_go_in_portions() -> None:
     server = Server()
     found = server.run(COUNTER.fit(HEAD, documents, 8192))
     assert found == [Fitted("x" * room(8192), truncated=True)] * 40
-    assert max(sum(map(len, texts)) for texts in server.asked) <= PORTION + len(HEAD.text) + len(QWEN3.suffix)
+    # Six documents of 40,000 characters are less than 256 Ki; with each portion go the head and the suffix.
+    assert [len(texts) for texts in server.asked[::2]] == [6 + 2] * 6 + [4 + 2]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -128,6 +130,47 @@ def test_who_takes_no_lists_counts_none(status: int) -> None:
     """vLLM takes one text at a time."""
     refuse = Response("u", status, b'{"error": "prompt: a string, please"}')
     assert Server(faults=(refuse,) * 2).run(COUNTER.count(["a", "b"])) == [None, None]
+
+
+def test_a_text_that_is_too_large_alone_is_not_sent_again() -> None:
+    """It can't be halved."""
+    server, sent = Server(most=50), 0
+    steps: Run[Any] = Run(COUNTER.count(["x" * 100]))
+    step = steps.step()
+    while step is not None:
+        assert isinstance(step, Request)
+        sent += 1
+        step = steps.step(server.answer(step))
+    assert (sent, steps.result) == (1, [None])
+
+
+@pytest.mark.parametrize("body", [b'{"tokens":[[1],[2]]}', b'{"tokens":[]}', b'{"tokens":["a"]}', b'{"tokens":"a"}'])
+def test_as_many_rows_as_texts(body: bytes) -> None:
+    """Else one text would get another's tokens."""
+    with pytest.raises(errors.ProtocolError, match="1 lists asked for"):
+        Server(faults=(Response("u", 200, body),)).run(COUNTER.count(["a"]))
+
+
+def test_more_texts_than_small_numbers() -> None:
+    """One row for each of them."""
+    assert Server().run(COUNTER.count(["ab"] * 300)) == [2] * 300
+
+
+class Broken(Letters):
+    """A tokenizer whose library fails, or that has a mistake of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        raise self.error
+
+
+def test_a_tokenizer_that_fails_counts_nothing() -> None:
+    """Bytes decide then; what isn't its library's failure is raised."""
+    assert Server().run(TokenCounter("toy", PATIENCE, Broken(TokenizerFailedError("odd"))).count(["a"])) == [None]
+    with pytest.raises(ZeroDivisionError):
+        Server().run(TokenCounter("toy", PATIENCE, Broken(ZeroDivisionError())).count(["a"]))
 
 
 @pytest.mark.parametrize("status", [401, 403, 423])

@@ -1,6 +1,6 @@
 """What a server says of itself -> how it is asked; what can't be asked costs nothing, and nothing else is kept.
 
-Tests of `protocol/ways.py`, `protocol/served.py`, `protocol/call.py` and `scoring/finding.py`.
+Tests of `protocol/ways.py` and `protocol/call.py`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from typing import Any
 import pytest
 
 from qwen3_sglang import errors
-from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.prompts.template import QWEN3, Template
+from qwen3_sglang.prompts.template import QWEN3
+from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
 from qwen3_sglang.protocol.lists import score_documents
-from qwen3_sglang.protocol.served import Served
-from qwen3_sglang.protocol.ways import Said, Way, ask_way, chosen
-from qwen3_sglang.scoring.finding import find_way
-from qwen3_sglang.settings import make_settings
-from steps import PATIENCE, where
+from qwen3_sglang.protocol.ways import REFUSED, Said, Way, ask_answer_ids, ask_said, ask_way, chosen, refused
+from steps import PATIENCE, Letters, after, where
 
 ORIGINAL, CONVERTED = "Qwen3ForCausalLM", "Qwen3ForSequenceClassification"
 KEY = "sk-secret-0123456789"
@@ -131,7 +128,13 @@ def test_vllm_is_asked_nothing() -> None:
     ("answer", "ids"),
     [
         (ok(tokens=[[5], [6]]), (5, 6)),
+        (ok(tokens=[[6], [5]]), (6, 5)),
         (ok(tokens=[[5], [5]]), (2152, 9693)),
+        (ok(tokens=[[500], [500]]), (2152, 9693)),
+        (ok(tokens=[[5], [6], [7]]), (2152, 9693)),
+        (ok(tokens=[[5], [6, 7]]), (2152, 9693)),
+        (ok(tokens=[[5], [True]]), (2152, 9693)),
+        (ok(tokens=[["5"], ["6"]]), (2152, 9693)),
         (ok(tokens=[[5, 6], [7]]), (2152, 9693)),
         (ok(tokens=[[5]]), (2152, 9693)),
         (ok(tokens="56"), (2152, 9693)),
@@ -154,32 +157,52 @@ def test_without_the_answers_tokens_a_refusal_explains() -> None:
     assert (way.endpoint, way.answer_ids) == ("v1/classify", None)
 
 
-@pytest.mark.parametrize("endpoint", [name for name, row in ENDPOINTS.items() if not row.labels])
-def test_a_named_endpoint_asks_nothing(endpoint: str) -> None:
-    """The user knows."""
-    settings = make_settings(endpoint=endpoint, environ={})
-    assert run(find_way(settings, None, Served("toy"), PATIENCE, None), {}) == (Way(endpoint), [])
+def test_the_servers_tokenizer_is_asked_for_the_words_alone() -> None:
+    """Nothing added: with a token in front, no word would be one token."""
+    step = next(ask_answer_ids(PATIENCE, QWEN3, "toy"))
+    assert isinstance(step, Request)
+    assert step.path == "/tokenize"
+    assert json.loads(step.body or b"") == {"model": "toy", "prompt": ["no", "yes"], "add_special_tokens": False}
 
 
-def named(template: Template) -> Steps[Way]:
-    """The labels' endpoint, named."""
-    settings = make_settings(endpoint="v1/score-labels", template=template, environ={})
-    return find_way(settings, None, Served("toy"), PATIENCE, None)
+@pytest.mark.parametrize(("error", "ids"), [(TokenizerFailedError("odd"), (2152, 9693)), (ZeroDivisionError(), None)])
+def test_a_tokenizer_here_that_fails(error: Exception, ids: tuple[int, int] | None) -> None:
+    """The template's tokens, where its library failed; what isn't that is raised."""
+
+    class Broken(Letters):
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            raise error
+
+    steps = ask_answer_ids(PATIENCE, QWEN3, "toy", Broken())
+    with pytest.raises(ZeroDivisionError if ids is None else StopIteration) as stop:
+        after(steps)
+    assert ids is None or stop.value.value == ids  # type: ignore[attr-defined] # it is a StopIteration
 
 
-def test_named_for_the_original_checkpoint() -> None:
-    """Only the tokens are asked for, since other tokens would score silently."""
-    assert run(named(QWEN3), {}) == (Way("v1/score-labels", (2152, 9693)), ["/tokenize"])
-    with pytest.raises(InvalidInputError, match=r"template\.answer_ids"):
-        run(named(WITHOUT_IDS), {})
+@pytest.mark.parametrize(
+    ("names", "architecture"), [([ORIGINAL, "X"], ORIGINAL), (["X", ORIGINAL], "X"), ([ORIGINAL, None], ORIGINAL)]
+)
+def test_the_first_architecture_counts(names: list[object], architecture: str) -> None:
+    """As in a checkpoint's configuration."""
+    answers = {"/server_info": info(False), "/model_info": ok(architectures=names)}
+    assert run(ask_said(PATIENCE), answers)[0] == Said(False, architecture)
 
 
-def test_another_way_than_before() -> None:
-    """Whatever was learned belongs to another server."""
-    settings, known = make_settings(environ={}), Way("v1/classify", said=Said(False, CONVERTED))
-    answers = {"/server_info": info(True), "/model_info": model(CONVERTED)}
-    with pytest.raises(errors.ModelReplacedError, match="v1/score-multi-item"):
-        run(find_way(settings, known, Served("toy"), PATIENCE, None), answers)
+@pytest.mark.parametrize(("frontend", "embedded"), [("qwen3-sglang", True), ("another", False), (None, False)])
+def test_who_says_to_be_the_embedded_server(frontend: str | None, embedded: bool) -> None:
+    """By its name."""
+    answers = {"/server_info": info(False), "/model_info": ok(architectures=[CONVERTED], frontend=frontend)}
+    assert run(ask_said(PATIENCE), answers)[0] == Said(False, CONVERTED, embedded)
+
+
+@pytest.mark.parametrize("multi_item", [True, False, None])
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_what_a_multi_item_server_must_not_be_asked(endpoint: str, multi_item: bool | None) -> None:
+    """Anything but /v1/score; another server may be asked whatever the user names."""
+    found = refused(endpoint, Said(multi_item, CONVERTED))
+    assert (found is not None) is (multi_item is True and not endpoint.startswith("v1/score"))
+    if found is not None:
+        assert (found.field, found.value, found.remedy) == ("endpoint", endpoint, REFUSED)
 
 
 def scoring(said: Said | None, endpoint: str = "v1/classify") -> Steps[Any]:
@@ -225,9 +248,16 @@ def test_a_named_endpoint_is_sent_again_at_once() -> None:
     assert step.path == "/v1/classify"
 
 
-@pytest.mark.parametrize(("said", "error"), [(None, errors.UnconvertedModelError), (Said(), errors.ModelReplacedError)])
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (None, errors.UnconvertedModelError),
+        (Said(), errors.ModelReplacedError),
+        (Said(False, ORIGINAL), errors.UnconvertedModelError),
+    ],
+)
 def test_an_original_checkpoint_in_its_place(said: Said | None, error: type[errors.ServerError]) -> None:
-    """A call that looked begins anew; one that was told where to ask says what to do."""
+    """A call that looked begins anew; one that was told where to ask, or knew it, says what to do."""
     running: Run[Any] = Run(scoring(said))
     running.step()
     step = running.step(Response("u", 400, b'{"message":"not an embedding model"}'))

@@ -47,3 +47,24 @@ def test_where_a_refused_document_stands() -> None:
     batches = split(["a", "b", "a", "c"], 2, {"c": ONE})
     assert batches.lists == [["a", "b"]]
     assert (batches.where(["a", "b"], 0), batches.where(["a", "b"], 1)) == ([0, 2], [1])
+
+
+class Hashed(str):
+    """Notes how often it is looked up."""
+
+    __slots__ = ()
+    times = 0
+
+    def __hash__(self) -> int:
+        Hashed.times += 1
+        return super().__hash__()
+
+
+def test_documents_that_all_differ_are_not_looked_up() -> None:
+    """The usual case: the answers follow each other as the documents do."""
+    documents: list[str] = [Hashed(f"d{number}") for number in range(9)]
+    batches = split(documents, 4)
+    before = Hashed.times
+    found = batches.restore([[score(text[:]) for text in part] for part in batches.lists])
+    assert Hashed.times == before
+    assert list(found) == [score(f"d{number}") for number in range(9)]

@@ -216,3 +216,37 @@ def test_whose_document_was_refused() -> None:
     assert (found.query, found.indices, found.status, found.attempts) == (1, (0, 2), 400, 3)
     other = QueryError("query", "", "say something")
     assert told_by_query(other, [2, 3, 1]) is other
+
+
+def groups_of(questions: list[tuple[str, list[str]]], limit: int, *, collect: bool = False) -> list[Group]:
+    """How they are sent."""
+    return prepare_many(QWEN3, questions, "task", escape=True, field="queries", collect=collect).groups(limit)
+
+
+@pytest.mark.parametrize("limit", [8192, 1])
+def test_prompts_of_one_query_share_its_head(limit: int) -> None:
+    """Whether it was passed once or twice, and however long they are: only the documents can be cut then."""
+    [group] = groups_of([("q", ["a"]), ("q", ["b", "c"])], limit)
+    assert group.head.text == QWEN3.head("q", "task").text
+    assert (group.head.field, group.texts, list(group.places)) == ("queries[0]: query", ["a", "b", "c"], [0, 1, 2])
+
+
+def test_without_a_query_that_can_be_asked() -> None:
+    """Only those are left that can't."""
+    assert groups_of([], 8192) == []
+    [failed] = groups_of([(" ", ["a", "b"])], 8192, collect=True)
+    assert isinstance(failed.failure, QueryError)
+    assert (failed.texts, list(failed.places)) == (["a", "b"], [0, 1])
+
+
+def test_long_prompts_are_grouped_by_query() -> None:
+    """Each with its own head, named by where that query stood first; short ones of all queries together."""
+    long = "long " * 100
+    groups = groups_of([("p", ["a"]), ("q", [long, "b"]), ("r", [long]), ("q", [long + "x"])], 400)
+    assert [(group.head.field, list(group.places)) for group in groups] == [
+        ("query", [0, 2]),
+        ("queries[1]: query", [1, 4]),
+        ("queries[2]: query", [3]),
+    ]
+    assert groups[1].texts == [long, long + "x"]
+    assert groups[1].head.text == QWEN3.head("q", "task").text

@@ -12,6 +12,7 @@ import pytest
 
 from fake_server import FakeServer
 from qwen3_sglang import InvalidInputError, RerankClient, ServerTimeoutError
+from qwen3_sglang.scoring.reading import Reading
 
 TIMEOUT, COUNT = 0.3, 3000
 BUSY = 2.0  # seconds more, since the tests' machine may be busy
@@ -140,3 +141,24 @@ def test_what_follows_the_last_answer_ends_with_the_call_s_time(server: FakeServ
     assert server.prompts
     stuck.go.set()
     assert RANKINGS[name](client, texts, least)
+
+
+SIZES = [(0, False), (262_144, False), (262_145, True)]
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), SIZES)
+def test_only_what_is_large_is_read_in_a_thread(size: int, elsewhere: bool) -> None:
+    """And has the call's time begin with it."""
+    thread, deadline = Reading(RerankClient("http://host")._transport, 9.0).read(threading.get_ident, size)
+    assert (thread != threading.get_ident()) is elsewhere
+    assert (deadline is not None) is elsewhere
+    assert deadline is None or 0 < deadline.left() <= 9
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), SIZES)
+async def test_only_what_is_large_is_read_beside_the_event_loop(size: int, elsewhere: bool) -> None:
+    """And has the call's time begin with it."""
+    thread, deadline = await Reading(RerankClient("http://host")._transport, 9.0).aread(threading.get_ident, size)
+    assert (thread != threading.get_ident()) is elsewhere
+    assert (deadline is not None) is elsewhere
+    assert deadline is None or 0 < deadline.left() <= 9

@@ -5,9 +5,11 @@ Tests of `scoring/telling.py`.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +17,16 @@ import pytest
 from fake_server import FakeServer
 from modes import call
 from qwen3_sglang import RerankClient
-from qwen3_sglang.errors import InvalidInputError
+from qwen3_sglang.errors import InvalidInputError, QueryError, ServerTimeoutError
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.protocol.answers import Response
-from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, LABELS, PACKED
+from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, LABELS, PACKED, SCORE
 from qwen3_sglang.protocol.exchange import Request, Run
 from qwen3_sglang.protocol.packing import Item, Packable
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import Score
+from qwen3_sglang.scoring.aside import MUCH
 from qwen3_sglang.scoring.asked import Asked
 from qwen3_sglang.scoring.finding import find_way
 from qwen3_sglang.scoring.queries import Group
@@ -114,7 +117,10 @@ def test_no_documents_cost_no_request(server: FakeServer, mode: str) -> None:
     assert server.asked == []
 
 
-@pytest.mark.parametrize(("owner", "endpoint", "asked"), [("vllm", "classify", False), ("sglang", "v1/classify", True)])
+@pytest.mark.parametrize(
+    ("owner", "endpoint", "asked"),
+    [("vllm", "classify", False), ("sglang", "v1/classify", True), ("xinference", "v1/classify", True)],
+)
 def test_only_sglang_says_which_way_it_runs(server: FakeServer, owner: str, endpoint: str, asked: bool) -> None:
     """vLLM isn't asked at addresses that it doesn't have; a named endpoint asks nothing until the way is wanted."""
     server.owner = owner
@@ -199,3 +205,100 @@ def test_an_endpoint_that_needs_the_answers_ids(ids: tuple[int, int] | None) -> 
     else:
         assert run.step(Response("u", 404, b"{}")) is None
         assert run.result == Way(LABELS, ids)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "endpoint", "found"),
+    [
+        (None, None, SCORE, 8192),
+        (300, None, PACKED, 300),
+        (None, 2000, SCORE, 2000),
+        (None, 2000, PACKED, 1998),
+        (300, 2000, PACKED, 300),
+        (1999, 2000, PACKED, 1998),
+        (1999, 2000, SCORE, 1999),
+    ],
+)
+def test_how_long_a_prompt_may_be(wanted: int | None, limit: int | None, endpoint: str, found: int) -> None:
+    """The lower limit; in one sequence of a list two delimiters stand beside the one prompt."""
+    limits: list[int] = []
+
+    def groups(most: int) -> list[Group]:
+        limits.append(most)
+        return [Group(HEAD, ["d"], range(1))]
+
+    scorer = RerankClient("http://host", max_length=wanted)._scorer
+    sent(scorer._outcomes(Asked([1], groups), Deadline(9.0)), [Served("toy", limit)], [Way(endpoint)])
+    assert limits == [found]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "cache_size", "groups", "asks"),
+    [
+        (SCORE, 0, ["a"], False),
+        (SCORE, 0, ["a", "b"], True),
+        (SCORE, 0, ["ab"], True),
+        (SCORE, 9, ["a"], True),
+        (DEFAULT_ENDPOINT, 0, ["a", "b"], False),
+        (DEFAULT_ENDPOINT, 9, ["a"], False),
+        (SCORE, 0, ["a", None], False),
+        (SCORE, 0, ["ab", None], True),
+        (SCORE, 9, [None], False),
+    ],
+)
+def test_several_lists_are_of_one_model(endpoint: str, cache_size: int, groups: list[str | None], asks: bool) -> None:
+    """Where answers don't name it, the server is asked at the end: about more than one list, or one to remember."""
+    client = RerankClient("http://host", model="toy", max_length=300, batch_size=1, cache_size=cache_size)
+    made, count = list[Group](), 0
+    for texts in groups:  # None: of a query that can't be asked
+        failure = QueryError("query", "", "say something") if texts is None else None
+        made.append(Group(HEAD, list(texts or "xy"), range(count, count + len(texts or "xy")), failure))
+        count += len(texts or "xy")
+    replies = [[Way(endpoint)], *([[Score(0.5, 0.0)] for _ in texts] for texts in groups if texts)]
+    run = client._scorer._outcomes(Asked([count], lambda _: made), Deadline(9.0))
+    if not asks:
+        with pytest.raises(StopIteration):
+            sent(run, *replies)
+        return
+    [question] = sent(run, *replies).steps
+    assert getattr(next(question), "path", None) == "/v1/models"
+
+
+@pytest.mark.parametrize(("named", "model"), [(None, "served"), ("mine", "mine")])
+def test_which_model_is_asked(named: str | None, model: str) -> None:
+    """The one that was named, else the one that the server lists."""
+    scorer = RerankClient("http://host", model=named)._scorer
+    work = scorer._outcomes(Asked([1], lambda _: [Group(HEAD, ["d"], range(1))]), Deadline(9.0))
+    [steps] = sent(work, [Served("served")], [Way(DEFAULT_ENDPOINT)]).steps
+    asked = next(steps)
+    assert isinstance(asked, Request)
+    assert json.loads(asked.body or b"")["model"] == model
+
+
+def test_a_tokenizer_is_loaded_once(server: FakeServer, causal_toy: Path) -> None:
+    """By the first call, and then the server's isn't asked."""
+    client = RerankClient(server.url, tokenizer=causal_toy, max_length=300)
+    assert client._scorer._tokenizer is None
+    client.score("q", [LONG])
+    loaded = client._scorer._tokenizer
+    assert loaded is not None
+    client.score("q", [LONG, LONG + "x"])
+    assert client._scorer._tokenizer is loaded
+    assert not {"/tokenize", "/detokenize"} & {path for path, _ in server.asked}
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), [(0, False), (MUCH, False), (MUCH + 1, True)])
+def test_only_what_takes_long_is_done_in_another_thread(size: int, elsewhere: bool) -> None:
+    """So that it can end with the call's time; a thread costs more than what is little."""
+    scorer = RerankClient("http://host")._scorer
+    thread = scorer.score(Asked([], lambda _: [], size=size), None, lambda _: threading.get_ident())
+    assert (thread != threading.get_ident()) is elsewhere
+
+
+@pytest.mark.parametrize("size", [0, MUCH + 1])
+def test_a_call_whose_time_is_over_has_no_more(size: int) -> None:
+    """However much there is to do: reading its arguments was part of it."""
+    scorer, go = RerankClient("http://host")._scorer, threading.Event()
+    with pytest.raises(ServerTimeoutError):
+        scorer.score(Asked([], lambda _: [], size=size), Deadline(0.01), lambda _: go.wait(5))
+    go.set()
