@@ -490,6 +490,8 @@ def calls(response: Response, count: int) -> int:
         ([0.25, 0.75], "LABEL_1"),
         ([1e-9, 0.9909], None),
         ([0.999, 1e-9], None),
+        ([0.0, 1.0], "yes"),
+        ([1.0, 0.0], "no"),
     ],
 )
 def test_a_right_row_costs_no_call(probs: list[float], label: str) -> None:
