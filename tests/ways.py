@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,7 +152,7 @@ def silent() -> Iterator[Silent]:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def hold() -> None:
-        with listener.accept()[0] as connection:
+        with suppress(OSError), listener.accept()[0] as connection:  # nobody came
             connection.recv(65536)
             asked.set()
             over.wait(20)
@@ -161,6 +162,8 @@ def silent() -> Iterator[Silent]:
     with listener:
         yield Silent(f"http://127.0.0.1:{listener.getsockname()[1]}", asked)
         over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # which wakes `accept`
         thread.join()
 
 
