@@ -49,6 +49,7 @@ ROOMS = {
             "exchange",
             "lists",
             "packing",
+            "responses",
             "retry",
             "served",
             "tokenizing",

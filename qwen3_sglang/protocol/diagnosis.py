@@ -6,9 +6,10 @@ from typing import Any
 
 from qwen3_sglang import errors
 from qwen3_sglang.names import SOURCE_CLASS, TARGET_CLASS
-from qwen3_sglang.protocol.answers import CONVERT_REMEDY, Response, read_json
+from qwen3_sglang.protocol.answers import CONVERT_REMEDY
 from qwen3_sglang.protocol.endpoints import AUTO, DEFAULT_ENDPOINT, ENDPOINTS, endpoint_of
 from qwen3_sglang.protocol.exchange import Request, Steps
+from qwen3_sglang.protocol.responses import Response, read_json
 from qwen3_sglang.protocol.ways import MODEL_INFO, REFUSED
 
 MODELS = "/v1/models"

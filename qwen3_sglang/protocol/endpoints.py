@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from qwen3_sglang.prompts.template import Head
-from qwen3_sglang.protocol.answers import Names, Response, parse_classes, parse_items, parse_vllm_classes
+from qwen3_sglang.protocol.answers import Names, parse_classes, parse_items, parse_vllm_classes
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.ranking import Score
 
 SGLANG, VLLM = "sglang", "vllm"  # as `owned_by` in the model lists of the two

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol.answers import Response, failure_of
+from qwen3_sglang.protocol.responses import Response, failure_of
 from qwen3_sglang.protocol.retry import RETRIED, Patience
 
 T = TypeVar("T")

@@ -8,11 +8,11 @@ from logging import getLogger
 from typing import Any
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol.answers import Response, read_json
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.diagnosis import MODELS, owner_of
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Request, Steps, ask
+from qwen3_sglang.protocol.responses import Response, read_json
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.ways import Said, ask_said, chosen, replaced
 

@@ -20,8 +20,8 @@ from qwen3_sglang.prompts.chunks import Chunking, Divided, divide, divide_bytes
 from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Decode, Encode, Fitted
-from qwen3_sglang.protocol.answers import Response, read_json, short
 from qwen3_sglang.protocol.exchange import Request, Steps, ask, computed
+from qwen3_sglang.protocol.responses import Response, read_json, short
 from qwen3_sglang.protocol.retry import Patience
 
 T = TypeVar("T")

@@ -14,7 +14,6 @@ from qwen3_sglang.names import FRONTEND, SOURCE_CLASS
 from qwen3_sglang.prompts.template import Template
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Tokenizer
-from qwen3_sglang.protocol.answers import Response, is_success
 from qwen3_sglang.protocol.endpoints import (
     CLASSIFY,
     ENDPOINTS,
@@ -26,6 +25,7 @@ from qwen3_sglang.protocol.endpoints import (
     VLLM_CLASSIFY,
 )
 from qwen3_sglang.protocol.exchange import Request, Steps, computed
+from qwen3_sglang.protocol.responses import Response, is_success
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.tokenizing import TOKENIZE
 

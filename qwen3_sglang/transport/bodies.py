@@ -5,8 +5,8 @@ from __future__ import annotations
 import aiohttp
 import urllib3
 
-from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE, is_success
 from qwen3_sglang.protocol.exchange import Request
+from qwen3_sglang.protocol.responses import MOST_OF_A_FAILURE, is_success
 
 
 def most(request: Request, status: int) -> int:

@@ -12,7 +12,7 @@ import socket
 from http.client import HTTPResponse, IncompleteRead, RemoteDisconnected
 from typing import Any
 
-from qwen3_sglang.protocol.answers import is_success
+from qwen3_sglang.protocol.responses import is_success
 from qwen3_sglang.transport.bounds import CODED, Bounds, BrokenHTTPError, blocking, under_way
 from qwen3_sglang.transport.layers import pending, shut_down
 

@@ -15,7 +15,7 @@ from aiohttp.connector import Connection
 from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.errors import InvalidInputError
-from qwen3_sglang.protocol.answers import is_success
+from qwen3_sglang.protocol.responses import is_success
 from qwen3_sglang.transport.addresses import find
 from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carried, TooMuchError, under_way
 from qwen3_sglang.transport.threads import outcome

@@ -17,8 +17,8 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol.answers import Response, is_success, received
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
+from qwen3_sglang.protocol.responses import Response, is_success, received
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from qwen3_sglang import errors
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.diagnosis import explained
 from qwen3_sglang.protocol.exchange import Request, asks_for_less, queue_is_full
+from qwen3_sglang.protocol.responses import Response
 
 REFUSED = errors.RequestRejectedError("u", "no", status=400)
 BROKEN = errors.ProtocolError("u", "odd rows")

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, ENDPOINT_HELP, ENDPOINTS, endpoint_of
 from qwen3_sglang.protocol.lists import score_documents
+from qwen3_sglang.protocol.responses import Response
 from steps import PATIENCE, after, where
 
 # name -> (documents per request, whether its answers say which model gave them, tokens of "no" and "yes", one sequence)

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from qwen3_sglang.errors import InvalidInputError, ProtocolError, QueryError, Qwen3SGLangError
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.truncate import fit_bytes
-from qwen3_sglang.protocol.answers import Response, failure_of, parse_classes, parse_items, parse_vllm_classes
+from qwen3_sglang.protocol.answers import parse_classes, parse_items, parse_vllm_classes
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request
 from qwen3_sglang.protocol.lists import score_documents
+from qwen3_sglang.protocol.responses import Response, failure_of
 from qwen3_sglang.protocol.served import ask_served
 from qwen3_sglang.ranking import Score, check_limits, rank
 from qwen3_sglang.settings import Settings, make_settings

@@ -14,11 +14,11 @@ import pytest
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run, ask
 from qwen3_sglang.protocol.lists import make_ready, score_documents
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.served import Served, ask_served, check_served, check_way, served_or_named
 from qwen3_sglang.protocol.ways import Said

@@ -15,11 +15,11 @@ from qwen3_sglang.errors import QueryError
 from qwen3_sglang.prompts.template import QWEN3, Head
 from qwen3_sglang.prompts.tokenizer import LocalTokenizer, TokenizerFailedError, load_tokenizer
 from qwen3_sglang.prompts.truncate import fit_with
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.exchange import Compute, Request, Run
 from qwen3_sglang.protocol.lists import score_documents
 from qwen3_sglang.protocol.packing import DELIMITER, Item, Packable, make_packable, packed
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.protocol.tokenizing import TokenCounter
 from steps import PATIENCE, Letters, where
 

@@ -13,8 +13,8 @@ from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
 from qwen3_sglang.prompts.truncate import Fitted
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.protocol.tokenizing import PORTION, TokenCounter
 from steps import PATIENCE, Letters
 

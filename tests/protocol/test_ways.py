@@ -14,11 +14,11 @@ import pytest
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.template import QWEN3
 from qwen3_sglang.prompts.tokenizer import TokenizerFailedError
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Pause, Request, Run, Steps
 from qwen3_sglang.protocol.lists import score_documents
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.protocol.ways import REFUSED, Said, Way, ask_answer_ids, ask_said, ask_way, chosen, refused
 from steps import PATIENCE, Letters, after, where
 

@@ -10,9 +10,9 @@ import pytest
 
 from qwen3_sglang.errors import InvalidInputError, ModelReplacedError
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.endpoints import ENDPOINTS
 from qwen3_sglang.protocol.exchange import Request, Run
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Said, Way
 from qwen3_sglang.scoring.finding import find_way

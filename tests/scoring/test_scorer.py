@@ -19,10 +19,10 @@ from modes import call
 from qwen3_sglang import RerankClient
 from qwen3_sglang.errors import InvalidInputError, QueryError, ServerTimeoutError
 from qwen3_sglang.prompts.template import QWEN3
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT, LABELS, PACKED, SCORE
 from qwen3_sglang.protocol.exchange import Request, Run
 from qwen3_sglang.protocol.packing import Item, Packable
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import Score

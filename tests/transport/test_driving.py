@@ -25,8 +25,8 @@ from qwen3_sglang.errors import (
     ServerOverloadedError,
     ServerTimeoutError,
 )
-from qwen3_sglang.protocol.answers import Response
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Steps
+from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.transport import transport as module
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.strict_async import _Protocol

@@ -16,8 +16,8 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 from urllib3 import HTTPResponse
 
-from qwen3_sglang.protocol.answers import MOST_OF_A_FAILURE
 from qwen3_sglang.protocol.exchange import Request
+from qwen3_sglang.protocol.responses import MOST_OF_A_FAILURE
 from qwen3_sglang.transport.bodies import aread, most, read
 from qwen3_sglang.transport.bounds import MOST_HEAD, Bounds, BrokenHTTPError, Carried, TooMuchError
 from qwen3_sglang.transport.deadline import Deadline
