@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 
 from qwen3_sglang.prompts.template import Head
@@ -11,6 +10,25 @@ from qwen3_sglang.protocol.answers import Names
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.protocol.ways import Said
+
+
+class Mark:
+    """Set or not, by any thread. threading.Event's lock stays locked for ever where Ctrl-C comes while it is set."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it."""
+        self._is_set = True
+
+    def clear(self) -> None:
+        """Take it back."""
+        self._is_set = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +59,7 @@ class Call:
     endpoint: str = DEFAULT_ENDPOINT
     answer_ids: tuple[int, int] | None = None
     said: Said | None = None
-    renewed: threading.Event = field(default_factory=threading.Event)
+    renewed: Mark = field(default_factory=Mark)
     collect: bool = False
     answered: Names = field(default_factory=Names)
     listed: Names = field(default_factory=Names)

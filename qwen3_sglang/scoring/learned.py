@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.protocol.answers import Names
+from qwen3_sglang.protocol.call import Mark
 from qwen3_sglang.protocol.served import Served
 from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.scoring.cache import ScoreCache
@@ -42,7 +42,7 @@ class Learned:
         self.answered, self.listed = Names(), Names()
         self.cache = ScoreCache(cache_size) if cache_size else None
         self.refusal: InvalidInputError | None = None
-        self.renewed = threading.Event()
+        self.renewed = Mark()
         self._clock = clock
         self._way = way
         self._heard = clock()

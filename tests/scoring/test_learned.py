@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,6 +36,43 @@ def test_a_server_that_was_silent_for_long_is_in_doubt() -> None:
     assert learned.in_doubt
     learned.heard()
     assert not learned.in_doubt
+
+
+def interrupted(work: Callable[[], object], at: int) -> bool:
+    """Whether Ctrl-C came: where the work, and whatever it calls, begins or ends a line or a function so often."""
+    steps = itertools.count()
+
+    def trace(*_: object) -> Any:
+        if next(steps) == at:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_ctrl_c_at_any_place_leaves_what_was_learned_usable() -> None:
+    """All calls of a client share it: a lock inside that stayed locked would hold the next call for ever."""
+    learned = Learned(None, 0)
+
+    def use() -> None:
+        learned.renewed.set()
+        learned.way = Way(DEFAULT_ENDPOINT)
+        assert not learned.in_doubt
+
+    places = itertools.takewhile(lambda at: interrupted(use, at), itertools.count())
+    for _ in places:
+        after = threading.Thread(target=use, daemon=True)
+        after.start()
+        after.join(10)
+        assert not after.is_alive()
 
 
 def test_a_new_connection_leaves_doubt() -> None:
