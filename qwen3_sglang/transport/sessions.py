@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import aiohttp
 import requests
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
 
 from qwen3_sglang.options.headers import AUTHORIZATION
 from qwen3_sglang.secret import Bearer, Hidden
@@ -85,6 +85,13 @@ class Session(requests.Session):
         """None is followed: requests reads the whole body of a redirect, unpacked, and trips over its address."""
 
 
+class _NoCookies(RequestsCookieJar):
+    """Keeps none. Its lock, which all calls would share, stays locked where Ctrl-C comes just after it was taken."""
+
+    def extract_cookies(self, *_: object) -> None:
+        """Leave those of an answer alone."""
+
+
 class _Login(AuthBase):
     """An auth object, since requests lets ~/.netrc override a plain Authorization header."""
 
@@ -109,7 +116,7 @@ def make_session(settings: Settings) -> Session:
     """The requests session of a client, with its connection pool, TLS settings and headers."""
     session = Session()
     session.headers.update(HEADERS)
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no state shared between threads
+    session.cookies = _NoCookies()
     if names_login(settings):
         session.auth = _Login(_own_headers(settings))
     else:

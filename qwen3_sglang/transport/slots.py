@@ -70,8 +70,9 @@ class Slots:
 class Slot:
     """One of the slots, once it is acquired."""
 
+    held = False
+
     def __init__(self, slots: Slots) -> None:
-        self.held = False
         self._slots = slots
         self._turn = threading.Lock()
 

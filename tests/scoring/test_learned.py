@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import sys
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from ctrl_c import ctrl_c_at, ends
 from qwen3_sglang import RerankClient
 from qwen3_sglang.protocol.endpoints import DEFAULT_ENDPOINT
 from qwen3_sglang.protocol.served import Served
@@ -38,26 +36,6 @@ def test_a_server_that_was_silent_for_long_is_in_doubt() -> None:
     assert not learned.in_doubt
 
 
-def interrupted(work: Callable[[], object], at: int) -> bool:
-    """Whether Ctrl-C came: where the work, and whatever it calls, begins or ends a line or a function so often."""
-    steps = itertools.count()
-
-    def trace(*_: object) -> Any:
-        if next(steps) == at:
-            raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 def test_ctrl_c_at_any_place_leaves_what_was_learned_usable() -> None:
     """All calls of a client share it: a lock inside that stayed locked would hold the next call for ever."""
     learned = Learned(None, 0)
@@ -67,12 +45,8 @@ def test_ctrl_c_at_any_place_leaves_what_was_learned_usable() -> None:
         learned.way = Way(DEFAULT_ENDPOINT)
         assert not learned.in_doubt
 
-    places = itertools.takewhile(lambda at: interrupted(use, at), itertools.count())
-    for _ in places:
-        after = threading.Thread(target=use, daemon=True)
-        after.start()
-        after.join(10)
-        assert not after.is_alive()
+    places = itertools.takewhile(lambda place: ctrl_c_at(use, place), itertools.count())
+    assert all(ends(use) for _ in places)
 
 
 def test_a_new_connection_leaves_doubt() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import itertools
 import random
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ctrl_c import ctrl_c_at, ends
 from fake_server import FakeServer
 from qwen3_sglang import RerankClient
 
@@ -63,6 +65,29 @@ def test_ctrl_c_at_any_place(
     gc.collect()  # what Ctrl-C left half done may be garbage by now
     assert client._transport._slots.free == concurrency
     assert client.score("q", ["p=0.5"]) == [0.5]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ctrl-C inside a weak reference's end
+@pytest.mark.parametrize("used", [False, True], ids=["new client", "used client"])
+def test_ctrl_c_after_each_lock_that_is_taken(server: FakeServer, used: bool) -> None:
+    """None that calls share stays locked: neither ours nor one of the libraries below."""
+    scores: list[float] = []
+
+    def made() -> RerankClient:
+        client = RerankClient(server.url, timeout=20)
+        if used:
+            client.score("q", ["p=0.25"])
+        return client
+
+    client = made()
+    for place in itertools.count():
+        client = client if used else made()
+        if not ctrl_c_at(lambda client=client: client.score("q", ["p=0.5"]), place):  # type: ignore[misc]
+            break
+        scores.clear()
+        assert ends(lambda client=client: scores.extend(client.score("q", ["p=0.75"]))), place  # type: ignore[misc]
+        assert scores == [0.75]
+    assert place > 2
 
 
 def _ended() -> bool:
