@@ -35,7 +35,6 @@ from qwen3_sglang.scoring.work import Sending, Step, Work, begun, resumed
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.forks import restart_in_child
-from qwen3_sglang.transport.threads import in_thread
 from qwen3_sglang.transport.transport import Transport
 
 T = TypeVar("T")
@@ -96,14 +95,14 @@ class Scorer:
             raise
 
     async def _drive(self, work: Work[T], size: int) -> T:
-        step = begun(work) if size <= MUCH else await in_thread(partial(begun, work))
+        step = await aside(size, partial(begun, work))
         while step.sending is not None:
             try:
                 found = await self._transport.adrive_all(step.sending.steps)
             except errors.ModelReplacedError as replaced:
                 step = resumed(work, replaced)
-                continue
-            step = resumed(work, found) if size <= MUCH else await in_thread(partial(resumed, work, found))
+            else:
+                step = await aside(size, partial(resumed, work, found))
         return cast(T, step.result)
 
     def score(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> T:
