@@ -17,6 +17,7 @@ from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.environment import names_login, netrc_login, proxy_for, tls_for
 from qwen3_sglang.transport.framing import MOST_LINE
 from qwen3_sglang.transport.loops import close_with, keep_open
+from qwen3_sglang.transport.prepared import Prepared
 from qwen3_sglang.transport.strict import StrictAdapter
 from qwen3_sglang.transport.strict_async import StrictConnector
 
@@ -31,7 +32,11 @@ class LoopSession:
 
     def __init__(self, settings: Settings) -> None:
         self.slots = asyncio.Semaphore(settings.max_concurrency)
-        self.session = _make_async_session(settings)
+        # Not trust_env: it chooses proxies by other rules than requests does, in a thread before every request, which
+        # takes longer than the request itself.
+        proxy = proxy_for(settings.base_url)
+        self.session = _make_async_session(settings, proxy)
+        self.prepared = Prepared(self.session, direct=proxy is None)
         self._loop = asyncio.get_running_loop()
         close_with(self._loop, self.close)
 
@@ -127,7 +132,7 @@ def make_session(settings: Settings) -> Session:
     return session
 
 
-def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
+def _make_async_session(settings: Settings, proxy: str | None) -> aiohttp.ClientSession:
     login = None if names_login(settings) else netrc_login(settings.base_url)
     headers = {**HEADERS, **_own_headers(settings)}
     return aiohttp.ClientSession(
@@ -139,7 +144,5 @@ def _make_async_session(settings: Settings) -> aiohttp.ClientSession:
         max_field_size=MOST_LINE,
         connector=StrictConnector(limit=settings.max_concurrency, ssl=tls_for(settings.base_url, settings.verify)),
         cookie_jar=aiohttp.DummyCookieJar(),
-        # Not trust_env: it chooses proxies by other rules than requests does, in a thread before every request, which
-        # takes longer than the request itself.
-        proxy=proxy_for(settings.base_url),
+        proxy=proxy,
     )

@@ -12,12 +12,14 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
 from urllib3.util.wait import wait_for_read
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.protocol.responses import is_success
 from qwen3_sglang.transport.addresses import find
 from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carried, TooMuchError, under_way
+from qwen3_sglang.transport.framing import MOST_LINE
 from qwen3_sglang.transport.threads import outcome
 
 _SWITCHING, _FIRST_FINAL = 101, 200
@@ -29,7 +31,7 @@ class UnaskedError(aiohttp.ClientConnectionError):
     """Something came on a connection before it was asked for."""
 
 
-class _Protocol(ResponseHandler):
+class StrictProtocol(ResponseHandler):
     """aiohttp's, but nothing that comes unasked is kept for the next request."""
 
     # Set with each request, as is `_answer`: the body, once its headers are there, and how much of it has come.
@@ -60,13 +62,45 @@ class _Protocol(ResponseHandler):
         self._budget = budget
         super().set_response_params(**options)
 
+    def send(self, *parts: bytes, read_timeout: float | None) -> None:
+        """Send a request's parts, while its answer is awaited: `read_timeout` seconds between two pieces of that.
+
+        Raises:
+            ServerDisconnectedError: the connection was closed meanwhile.
+        """
+        transport: Any = self.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ServerDisconnectedError
+        self.set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=read_timeout,
+            max_line_size=MOST_LINE,
+            max_field_size=MOST_LINE,
+        )
+        transport.writelines(parts)
+        self.start_timeout()
+
+    async def answered(self) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """The answer's status line and headers, and its body to read."""
+        message, content = await self.read()
+        while message.code < _FIRST_FINAL:  # interim ones
+            message, content = await self.read()
+        return message, content
+
+    def check_sent(self) -> None:
+        """A connection on which the answer came before all of the request was sent can't carry another."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.force_close()
+            self.drop()
+
     def data_received(self, data: bytes) -> None:
         """Bytes of the answer; any others end the connection."""
         if self._budget is not None and not self._whole():
             self._received(data, self._budget)
         elif data:  # none is aiohttp's own way to go on after a pause
             self.force_close()
-            self._abort()
+            self.drop()
 
     def _received(self, data: bytes, budget: Budget) -> None:
         try:
@@ -98,7 +132,8 @@ class _Protocol(ResponseHandler):
     def _whole(self) -> bool:
         return self._answer is not None and self._answer.is_eof()
 
-    def _abort(self) -> None:
+    def drop(self) -> None:
+        """Close the connection, without what isn't sent yet."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -119,7 +154,7 @@ class _Protocol(ResponseHandler):
         self.set_exception(error)
         if self._answer is not None:
             self._answer.set_exception(error)
-        self._abort()
+        self.drop()
 
     def spoke(self) -> bool:
         """Whether there is something that wasn't asked for, or the connection's end; also where only the system has it.
@@ -164,7 +199,7 @@ class StrictConnector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(resolver=Resolver(), use_dns_cache=False, **options)
-        self._factory: Any = partial(_Protocol, loop=asyncio.get_running_loop())
+        self._factory: Any = partial(StrictProtocol, loop=asyncio.get_running_loop())
 
     @property
     def closed(self) -> bool:
@@ -180,7 +215,7 @@ class StrictConnector(aiohttp.TCPConnector):
         """
         connection = await super().connect(*args, **options)
         protocol: Any = connection.protocol
-        if not isinstance(protocol, _Protocol):  # it has another name for `_factory`
+        if not isinstance(protocol, StrictProtocol):  # it has another name for `_factory`
             connection.close()
             raise InvalidInputError(
                 "aiohttp", aiohttp.__version__, "install an older one, whose connections can be guarded"

@@ -13,7 +13,6 @@ from functools import partial
 from logging import INFO, WARNING, getLogger
 from typing import Any, TypeVar
 
-import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
 
 from qwen3_sglang import errors
@@ -23,7 +22,7 @@ from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport import loops, until
-from qwen3_sglang.transport.bodies import aread, most, read
+from qwen3_sglang.transport.bodies import most, read
 from qwen3_sglang.transport.bounds import Bounds, Budget
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.environment import secrets_of
@@ -247,9 +246,9 @@ class Transport:
         try:
             async with loop.slots:
                 if request.seconds is None:  # the call's own end is enough
-                    return await self._aexchange(request, loop.session)
+                    return await self._aexchange(request, loop)
                 async with asyncio.timeout(request.seconds):
-                    return await self._aexchange(request, loop.session)
+                    return await self._aexchange(request, loop)
         except errors.ServerError as error:
             return error
         except errors.Qwen3SGLangError:
@@ -259,15 +258,15 @@ class Transport:
         except BaseException as error:  # the task was cancelled
             raise bare(error)  # noqa: B904 - it is the same one
 
-    async def _aexchange(self, request: Request, session: aiohttp.ClientSession) -> Response:
-        url, method = self._settings.base_url + request.path, "GET" if request.body is None else "POST"
+    async def _aexchange(self, request: Request, loop: LoopSession) -> Response:
+        url = self._settings.base_url + request.path
         while True:
-            options: dict[str, Any] = {"data": request.body, "headers": until.waits(until.left(request.seconds))}
+            headers = until.waits(until.left(request.seconds))
             with Budget(request.limit, request.body) as budget:
-                async with session.request(method, url, allow_redirects=False, **options) as got:
-                    body = await aread(got.content, most(request, got.status))
+                asked = loop.prepared.ask(url, request.body, headers=headers, most=partial(most, request))
+                status, got, body = await asked
             if not budget.doubted:  # else on another connection
-                return self._answer(request, got.status, got.headers, body, budget)
+                return self._answer(request, status, got, body, budget)
 
     def _answer(self, request: Request, status: int, headers: Mapping[str, str], body: bytes, of: Budget) -> Response:
         """What came back; a refusal without the key, which the server, or a proxy, may repeat."""

@@ -29,7 +29,7 @@ from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Steps
 from qwen3_sglang.protocol.responses import Response
 from qwen3_sglang.transport import transport as module
 from qwen3_sglang.transport.deadline import Deadline
-from qwen3_sglang.transport.strict_async import _Protocol
+from qwen3_sglang.transport.strict_async import StrictProtocol
 from qwen3_sglang.transport.transport import Transport
 from ways import Server, Silent
 
@@ -287,11 +287,11 @@ def test_a_connection_is_listened_to_once_before_each_request(origin: Server, mo
     """When it is made, or when it is taken from the idle ones; one that speaks gets no request."""
     asked, said = list[bool](), [False]
 
-    def spoke(_: _Protocol) -> bool:
+    def spoke(_: StrictProtocol) -> bool:
         asked.append(said[0])
         return asked[-1]
 
-    monkeypatch.setattr(_Protocol, "spoke", spoke)
+    monkeypatch.setattr(StrictProtocol, "spoke", spoke)
     carrier, request = RerankClient(origin.url)._transport, Request("/v1/classify", b"{}")
 
     async def ask() -> list[object]:

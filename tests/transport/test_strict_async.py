@@ -19,7 +19,7 @@ import pytest
 from qwen3_sglang.transport import strict_async
 from qwen3_sglang.transport.bounds import MOST_HEAD, BrokenHTTPError, Budget, TooMuchError, under_way
 from qwen3_sglang.transport.strict import _Shelf
-from qwen3_sglang.transport.strict_async import Resolver, StrictConnector, _Protocol
+from qwen3_sglang.transport.strict_async import Resolver, StrictConnector, StrictProtocol
 
 
 class Told:
@@ -34,17 +34,17 @@ class Told:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[tuple[_Protocol, socket.socket]]:
+async def connected() -> AsyncIterator[tuple[StrictProtocol, socket.socket]]:
     """A connection of the running loop, and its other end."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     with theirs:
-        transport, protocol = await loop.create_connection(lambda: _Protocol(loop), sock=ours)
+        transport, protocol = await loop.create_connection(lambda: StrictProtocol(loop), sock=ours)
         yield protocol, theirs
         transport.abort()
 
 
-def asked(protocol: _Protocol) -> None:
+def asked(protocol: StrictProtocol) -> None:
     """A request is about to be sent on it."""
     with Budget(100, b"a"):
         protocol.set_response_params()
@@ -70,7 +70,7 @@ async def test_what_only_the_system_has_is_heard(used: bool) -> None:
 
 async def test_a_connection_that_is_over_says_nothing() -> None:
     """It isn't connected either."""
-    protocol = _Protocol(asyncio.get_running_loop())
+    protocol = StrictProtocol(asyncio.get_running_loop())
     assert not protocol.spoke()
     assert not protocol.is_connected()
 
@@ -80,7 +80,7 @@ async def test_tickets_of_a_new_tls_connection_are_no_word() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"ticket")
-        protocol = _Protocol(asyncio.get_running_loop())
+        protocol = StrictProtocol(asyncio.get_running_loop())
         protocol.transport = Told(sslcontext=object(), socket=ours)  # type: ignore[assignment] # all that is asked of it
         assert not protocol.spoke()
         asked(protocol)
@@ -89,14 +89,14 @@ async def test_tickets_of_a_new_tls_connection_are_no_word() -> None:
 
 async def test_a_connection_without_a_socket_is_silent() -> None:
     """Some event loops show none."""
-    protocol = _Protocol(asyncio.get_running_loop())
+    protocol = StrictProtocol(asyncio.get_running_loop())
     protocol.transport = Told()  # type: ignore[assignment] # all that is asked of it
     assert not protocol.spoke()
 
 
 async def test_only_the_first_request_of_a_connection_is_fresh() -> None:
     """Another server may be behind a new one."""
-    protocol = _Protocol(asyncio.get_running_loop())
+    protocol = StrictProtocol(asyncio.get_running_loop())
     found = []
     for _ in range(2):
         with Budget(100, b"a") as budget:
@@ -144,7 +144,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def receiving(protocol: _Protocol, *data: bytes, limit: int = 10**6) -> Budget:
+def receiving(protocol: StrictProtocol, *data: bytes, limit: int = 10**6) -> Budget:
     """A request was sent on it, and these pieces came."""
     budget, context = Budget(limit, b"a"), copy_context()
     context.run(under_way.set, budget)
@@ -209,7 +209,7 @@ async def test_what_comes_unasked_ends_the_connection() -> None:
         assert not transport.is_closing()
         protocol.data_received(b"x")
         assert transport.is_closing()
-    closed = _Protocol(asyncio.get_running_loop())
+    closed = StrictProtocol(asyncio.get_running_loop())
     closed.data_received(b"x")
     assert closed.should_close
 
