@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Self
 from zlib import crc32
@@ -35,7 +36,7 @@ class Carried:
     def __init__(self) -> None:
         self._asked: dict[tuple[int, int], int | None] = {}
 
-    def add(self, asked: bytes | None, size: int, checksum: int) -> bool | None:
+    def add(self, asked: Hashable, size: int, checksum: int) -> bool | None:
         """Note an answer's body: None for a new one, else whether it answered the same request before."""
         key, now = (size, checksum), None if asked is None else hash(asked)
         if key in self._asked:
@@ -57,8 +58,8 @@ class Budget:
         spent: whether its connection can't carry another: it may be an answer ahead.
     """
 
-    def __init__(self, limit: int, asked: bytes | None = None) -> None:
-        """`limit`: bytes of the answer's body. `asked`: the request's."""
+    def __init__(self, limit: int, asked: Hashable = None) -> None:
+        """`limit`: bytes of the answer's body. `asked`: what is asked; None where nothing is sent."""
         self.fresh = self.doubted = self.spent = False
         self._asked = asked
         self._size = self._checksum = 0
@@ -110,7 +111,7 @@ class Bounds(Budget):
     def __init__(
         self,
         limit: int,
-        asked: bytes | None,
+        asked: Hashable,
         *,
         deadline: Deadline,
         read_timeout: float | None = None,

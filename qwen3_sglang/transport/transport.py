@@ -222,7 +222,7 @@ class Transport:
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
         while True:
-            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=self._settings.read_timeout)
+            bounds = Bounds(request.limit, request.asked, deadline=deadline, read_timeout=self._settings.read_timeout)
             with deadline.ending(bounds.end), bounds:
                 response = self._once(request, bounds)
             if not bounds.doubted:  # else on another connection
@@ -262,7 +262,7 @@ class Transport:
         url = self._settings.base_url + request.path
         while True:
             headers = until.waits(until.left(request.seconds))
-            with Budget(request.limit, request.body) as budget:
+            with Budget(request.limit, request.asked) as budget:
                 asked = loop.prepared.ask(url, request.body, headers=headers, most=partial(most, request))
                 status, got, body = await asked
             if not budget.doubted:  # else on another connection
