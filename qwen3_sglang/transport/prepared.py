@@ -12,7 +12,6 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import aiohttp
-import aiohttp.client
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError
 from yarl import URL
@@ -21,6 +20,7 @@ from qwen3_sglang.secret import HiddenBytes
 from qwen3_sglang.transport.bodies import aread
 
 Answer = tuple[int, Mapping[str, str], bytes]
+_OWN = {"aiohttp.client", "aiohttp.client_reqrep"}
 _OF_ONE = {"content-length", "transfer-encoding"}  # headers that belong to one request
 
 
@@ -69,16 +69,21 @@ def _prepared(session: aiohttp.ClientSession, url: str) -> _Known | None:
         request = aiohttp.ClientRequest("POST", URL(url), headers=session.headers, loop=loop, session=session)
     except TypeError:
         return None
-    lines = [f"POST {request.url.raw_path_qs} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower() not in _OF_ONE]
-    return _Known(request, HiddenBytes("".join(f"{line}\r\n" for line in lines).encode()))
+    lines = (f"{name}: {value}\r\n" for name, value in request.headers.items() if name.lower() not in _OF_ONE)
+    return _Known(request, HiddenBytes(f"POST {request.url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}".encode()))
 
 
 def _watched(session: aiohttp.ClientSession) -> bool:
     """Whether aiohttp must send it: tracers and recorders stand in its way, and it says that a session is closed."""
-    request: Any = aiohttp.ClientSession._request
-    own = type(request) is FunctionType and request.__globals__ is vars(aiohttp.client)
-    return not own or bool(session.trace_configs) or session.closed
+    kind = type(session)
+    way = (getattr(kind, "request", None), getattr(kind, "_request", None), aiohttp.ClientRequest.send)
+    listeners = session.trace_configs or getattr(session, "_middlewares", ())  # aiohttp has those since 3.12
+    return bool(listeners) or session.closed or not all(map(_is_own, way))
+
+
+def _is_own(method: object) -> bool:
+    """Whether aiohttp itself wrote it: a wrapper or a mock is no function, or one of another module."""
+    return type(method) is FunctionType and method.__globals__.get("__name__") in _OWN
 
 
 async def _send(

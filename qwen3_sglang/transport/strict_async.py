@@ -22,7 +22,7 @@ from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carrie
 from qwen3_sglang.transport.framing import MOST_LINE
 from qwen3_sglang.transport.threads import outcome
 
-_SWITCHING, _FIRST_FINAL = 101, 200
+_FIRST_INTERIM, _SWITCHING, _FIRST_FINAL = 100, 101, 200
 # aiohttp waits for that many bytes; http.client is kept from it in framing.py.
 _HUGE_CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{16,}[ \t]*[;\r]")
 
@@ -63,7 +63,11 @@ class StrictProtocol(ResponseHandler):
         super().set_response_params(**options)
 
     def send(self, *parts: bytes, read_timeout: float | None) -> None:
-        """Send a request's parts, while its answer is awaited: `read_timeout` seconds between two pieces of that.
+        """Send a request's parts, and await its answer.
+
+        Args:
+            parts: of the request.
+            read_timeout: seconds between two pieces of the answer, counted from when the request is on its way.
 
         Raises:
             ServerDisconnectedError: the connection was closed meanwhile.
@@ -78,13 +82,20 @@ class StrictProtocol(ResponseHandler):
             max_line_size=MOST_LINE,
             max_field_size=MOST_LINE,
         )
-        transport.writelines(parts)
-        self.start_timeout()
+        transport.write(b"".join(parts))  # not writelines: some versions of asyncio don't say that it has to wait
+        if not self.writing_paused:
+            self.start_timeout()
+
+    def resume_writing(self) -> None:
+        """Most of a long request is on its way: only from now on can the peer be too slow with the answer."""
+        super().resume_writing()
+        if self.transport is not None and not self._whole():
+            self.start_timeout()
 
     async def answered(self) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
         """The answer's status line and headers, and its body to read."""
         message, content = await self.read()
-        while message.code < _FIRST_FINAL:  # interim ones
+        while _FIRST_INTERIM <= message.code < _FIRST_FINAL:
             message, content = await self.read()
         return message, content
 
@@ -122,7 +133,7 @@ class StrictProtocol(ResponseHandler):
     def _fed(self) -> list[bytes]:
         """The parts of the body that came just now: nobody has read them yet."""
         parts: list[bytes] = []
-        new = self._answer.total_bytes - self._size
+        new = getattr(self._answer, "total_bytes", 0) - self._size  # older versions don't count an empty body
         self._size += new
         while new:
             parts.append(self._answer._buffer[-1 - len(parts)])
