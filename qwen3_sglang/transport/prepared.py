@@ -76,7 +76,7 @@ def _prepared(session: aiohttp.ClientSession, url: str) -> _Known | None:
 def _watched(session: aiohttp.ClientSession) -> bool:
     """Whether aiohttp must send it: tracers and recorders stand in its way, and it says that a session is closed."""
     kind = type(session)
-    way = (getattr(kind, "request", None), getattr(kind, "_request", None), aiohttp.ClientRequest.send)
+    way = (getattr(kind, "request", 0), getattr(kind, "_request", 0), getattr(aiohttp.ClientRequest, "send", 0))
     listeners = session.trace_configs or getattr(session, "_middlewares", ())  # aiohttp has those since 3.12
     return bool(listeners) or session.closed or not all(map(_is_own, way))
 

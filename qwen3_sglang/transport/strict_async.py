@@ -92,6 +92,10 @@ class StrictProtocol(ResponseHandler):
         if self.transport is not None and not self._whole():
             self.start_timeout()
 
+    def force_close(self) -> None:
+        """No other request may be sent on it; older versions have no such method."""
+        self._should_close = True
+
     async def answered(self) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
         """The answer's status line and headers, and its body to read."""
         message, content = await self.read()
