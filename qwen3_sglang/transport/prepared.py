@@ -98,6 +98,7 @@ async def _send(
         message, content = await strict.answered()
         answer = message.code, message.headers, await aread(content, most(message.code))
         strict.check_sent()
+        connection.release()
     except BaseException as error:
         strict.drop()
         connection.close()
@@ -105,7 +106,6 @@ async def _send(
             raise
         broken = error
     else:
-        connection.release()
         return answer
     raise aiohttp.ClientResponseError(known.request.request_info, (), status=broken.code, message=broken.message)
 
