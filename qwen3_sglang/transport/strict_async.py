@@ -89,7 +89,7 @@ class StrictProtocol(ResponseHandler):
     def resume_writing(self) -> None:
         """Most of a long request is on its way: only from now on can the peer be too slow with the answer."""
         super().resume_writing()
-        if self.transport is not None and not self._whole():
+        if not self._whole():
             self.start_timeout()
 
     def force_close(self) -> None:

@@ -12,7 +12,7 @@ import ssl
 import traceback
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from unittest import mock
 import aiohttp
 import pytest
 import trustme
+from aiohttp.connector import Connection
 
 from qwen3_sglang import RerankClient
 from qwen3_sglang.protocol.exchange import Request
@@ -524,8 +525,9 @@ async def test_a_status_below_100_is_the_answers() -> None:
         (OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\ngood", (200, b"good")),
         (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", (302, b"")),
         (OK + b"X-Long: " + b"x" * 2**15 + b"\r\nContent-Length: 4\r\n\r\ngood", (200, b"good")),
+        (b"HTTP/1.1 503 " + b"x" * 2**15 + b"\r\nContent-Length: 4\r\n\r\ngood", (503, b"good")),
     ],
-    ids=["204", "304", "no bytes", "no chunks", "chunks", "not unpacked", "redirect", "long header"],
+    ids=["204", "304", "no bytes", "no chunks", "chunks", "not unpacked", "redirect", "long header", "long reason"],
 )
 async def test_a_whole_answer_leaves_the_connection_for_another(
     sent: list[bytes], answer: bytes, wanted: tuple[int, bytes]
@@ -874,17 +876,47 @@ async def test_the_answer_is_awaited_once_the_request_is_on_its_way() -> None:
         assert protocol._read_timeout_handle is None
 
 
-@pytest.mark.parametrize("end", ["answered", "closed"])
-async def test_nothing_is_awaited_any_more(end: str) -> None:
-    """Where the answer came early, or the connection is to be closed, no time begins."""
+async def test_nothing_is_awaited_after_the_answer() -> None:
+    """Where it came early, no time begins."""
     async with connected() as (protocol, theirs):
         protocol.send(LONG, read_timeout=SECONDS)
-        if end == "answered":
-            protocol.data_received(GOOD)
-        else:
-            protocol.close()
+        protocol.data_received(GOOD)
         await drained(protocol, theirs)
         assert protocol._read_timeout_handle is None
+
+
+@pytest.mark.parametrize("way", [own_way, mock.MagicMock], ids=["aiohttp's own", "prepared"])
+async def test_a_long_request_is_sent_as_its_peer_reads(way: Callable[[], AbstractContextManager[object]]) -> None:
+    """Both ways wait for it."""
+
+    async def behave(line: Line) -> bytes:
+        _, body = await line.request()
+        await line.say(GOOD)
+        return body
+
+    async with peer(behave) as server, asking(server.url) as session:
+        with way():
+            assert await ask(session, server.url, LONG) == (200, b"good")
+        assert await server.done() == LONG
+
+
+async def test_ctrl_c_while_the_connection_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is closed, and no place among the connections stays taken."""
+
+    def interrupted(_: Connection) -> None:
+        raise KeyboardInterrupt
+
+    async def behave(line: Line) -> int:
+        await once(line)
+        return await line.rest()
+
+    async with peer(behave) as server, asking(server.url) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "release", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                await ask(session, server.url)
+        assert not session.session.connector._acquired  # type: ignore[union-attr] # it is open
+        assert await server.done() == 0
 
 
 async def test_a_connection_whose_request_is_not_all_sent_carries_no_other() -> None:
