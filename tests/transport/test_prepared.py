@@ -887,17 +887,20 @@ async def test_nothing_is_awaited_after_the_answer() -> None:
 
 @pytest.mark.parametrize("way", [own_way, mock.MagicMock], ids=["aiohttp's own", "prepared"])
 async def test_a_long_request_is_sent_as_its_peer_reads(way: Callable[[], AbstractContextManager[object]]) -> None:
-    """Both ways wait for it."""
+    """Both ways wait for it, and use the connection again."""
+    found: list[bytes] = []
 
-    async def behave(line: Line) -> bytes:
-        _, body = await line.request()
-        await line.say(GOOD)
-        return body
+    async def behave(line: Line) -> None:
+        for answer in (GOOD, GOOD.replace(b"good", b"well")):
+            found.append((await line.request())[1])
+            await line.say(answer)
 
     async with peer(behave) as server, asking(server.url) as session:
         with way():
             assert await ask(session, server.url, LONG) == (200, b"good")
-        assert await server.done() == LONG
+            assert await ask(session, server.url, b"{}") == (200, b"well")
+    assert found == [LONG, b"{}"]
+    assert len(server.lines) == 1
 
 
 async def test_ctrl_c_while_the_connection_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
