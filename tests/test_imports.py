@@ -71,6 +71,7 @@ ROOMS = {
             "framing",
             "layers",
             "loops",
+            "prepared",
             "sessions",
             "slots",
             "strict",

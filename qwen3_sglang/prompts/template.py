@@ -170,7 +170,7 @@ class Template:
         """
         task = self.instruction if instruction is None else instruction
         pieces = self._filled(query, task, escape=escape, most=most)
-        bare, own = "".join(text for _, text in pieces), "".join(text for _, text in pieces[self._shared :])
+        bare, own = "".join([text for _, text in pieces]), "".join([text for _, text in pieces[self._shared :]])
         shown = (*pieces, ("template", self.joint))
         return Head(self, shown, bare, self.joint, own + self.joint, pieces[self._shared][1])
 
@@ -200,12 +200,19 @@ class Template:
     def _filled(self, query: str, instruction: str, *, escape: bool, most: int | None) -> list[tuple[str, str]]:
         """(kind, text) of each piece of `start`."""
         most = most or self.max_length * self.longest_token
-        texts = {Slot.QUERY: readable(query, most), Slot.INSTRUCTION: readable(instruction, most)}
-        if escape:
-            texts = {slot: self.escape(text) for slot, text in texts.items()}
-        return [(piece.value, texts[piece]) if isinstance(piece, Slot) else ("template", piece) for piece in self.start]
+        texts = [readable(query, most), readable(instruction, most)]
+        asked, task = self._tokens.broken_in(texts) if escape else texts
+        query_at = self._shared
+        return [
+            ("template", piece)
+            if isinstance(piece, str)
+            else ("query", asked)
+            if i == query_at
+            else ("instruction", task)
+            for i, piece in enumerate(self.start)
+        ]
 
-    @property
+    @cached_property
     def _shared(self) -> int:
         """Pieces of `start` that all queries of a task share."""
         return self.start.index(Slot.QUERY)

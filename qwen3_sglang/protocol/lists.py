@@ -122,7 +122,7 @@ class _Work:
 
 def _score(work: _Work, part: range) -> Steps[Sequence[Score]]:
     call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
-    request, tried, work.tried = _request(work, part), work.tried, 0
+    request, tried, work.tried = Request(endpoint.path, orjson.dumps(_body(work, part))), work.tried, 0
     again = partial(check_way, call)
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried, before_retry=again)
     if response.fresh:
@@ -133,13 +133,6 @@ def _score(work: _Work, part: range) -> Steps[Sequence[Score]]:
     if not work.cut:
         return scores
     return [s._replace(truncated=True) if i in work.cut else s for i, s in enumerate(scores, part.start)]
-
-
-def _request(work: _Work, part: range) -> Request:
-    call, body = work.call, orjson.dumps(_body(work, part))
-    # The documents' hashes are known, since each was looked at to send it once.
-    content = (call.model, call.head.text, *work.texts[part.start : part.stop]) if work.query is None else None
-    return Request(ENDPOINTS[call.endpoint].path, body, content=content)
 
 
 def _body(work: _Work, part: range) -> dict[str, Any]:

@@ -16,7 +16,7 @@ MOST_OF_A_FAILURE = 2**14  # bytes that are read of an unsuccessful answer: some
 _MOST_WORDS = 300  # characters of what a server says
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each call, in a third of the time
 class Response:
     """What came back, whole.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Hashable
 from contextvars import ContextVar
 from typing import Self
 from zlib import crc32
@@ -36,7 +35,7 @@ class Carried:
     def __init__(self) -> None:
         self._asked: dict[tuple[int, int], int | None] = {}
 
-    def add(self, asked: Hashable, size: int, checksum: int) -> bool | None:
+    def add(self, asked: bytes | None, size: int, checksum: int) -> bool | None:
         """Note an answer's body: None for a new one, else whether it answered the same request before."""
         key, now = (size, checksum), None if asked is None else hash(asked)
         if key in self._asked:
@@ -58,10 +57,11 @@ class Budget:
         spent: whether its connection can't carry another: it may be an answer ahead.
     """
 
-    def __init__(self, limit: int, asked: Hashable = None) -> None:
-        """`limit`: bytes of the answer's body. `asked`: what is asked; None where nothing is sent."""
+    def __init__(self, limit: int, asked: bytes | None = None) -> None:
+        """`limit`: bytes of the answer's body. `asked`: the request's."""
         self.fresh = self.doubted = self.spent = False
         self._asked = asked
+        hash(asked)  # which the bytes keep: now they are in the processor's cache, with the answer they aren't
         self._size = self._checksum = 0
         self._head = MOST_HEAD
         self._all = MOST_HEAD + _FRAMING * limit
@@ -111,7 +111,7 @@ class Bounds(Budget):
     def __init__(
         self,
         limit: int,
-        asked: Hashable,
+        asked: bytes | None,
         *,
         deadline: Deadline,
         read_timeout: float | None = None,

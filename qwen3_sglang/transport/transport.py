@@ -112,7 +112,7 @@ class Transport:
     async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others. Raises: as `drive`."""
         if len(several) <= 1:  # the usual case, without a task of its own
-            return [await self.adrive(steps) for steps in several]
+            return [await self.adrive(several[0])] if several else []
         found: dict[int, T] = {}
         waiting = iter(enumerate(several))
 
@@ -182,7 +182,7 @@ class Transport:
 
     def _until_pause(self, run: Run[T], deadline: Deadline) -> Pause | None:
         asked = self._step(run)
-        while isinstance(asked, Request | Compute):
+        while not (asked is None or isinstance(asked, Pause)):
             if isinstance(asked, Request):
                 asked = self._step(run, self._send(asked, deadline))
             else:
@@ -192,7 +192,7 @@ class Transport:
 
     async def _auntil_pause(self, run: Run[T]) -> Pause | None:
         asked = self._step(run)
-        while isinstance(asked, Request | Compute):
+        while not (asked is None or isinstance(asked, Pause)):
             asked = self._step(run, await (self._asend(asked) if isinstance(asked, Request) else in_thread(asked.do)))
         return self._told(asked)
 
@@ -222,7 +222,7 @@ class Transport:
 
     def _exchange(self, request: Request, deadline: Deadline) -> Response:
         while True:
-            bounds = Bounds(request.limit, request.asked, deadline=deadline, read_timeout=self._settings.read_timeout)
+            bounds = Bounds(request.limit, request.body, deadline=deadline, read_timeout=self._settings.read_timeout)
             with deadline.ending(bounds.end), bounds:
                 response = self._once(request, bounds)
             if not bounds.doubted:  # else on another connection
@@ -262,7 +262,7 @@ class Transport:
         url = self._settings.base_url + request.path
         while True:
             headers = until.waits(until.left(request.seconds))
-            with Budget(request.limit, request.asked) as budget:
+            with Budget(request.limit, request.body) as budget:
                 asked = loop.prepared.ask(url, request.body, headers=headers, most=partial(most, request))
                 status, got, body = await asked
             if not budget.doubted:  # else on another connection
