@@ -21,7 +21,6 @@ from qwen3_sglang.transport.bodies import aread
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _OWN = {"aiohttp.client", "aiohttp.client_reqrep"}
-_OF_ONE = {"content-length", "transfer-encoding"}  # headers that belong to one request
 
 
 class _Known(NamedTuple):
@@ -69,7 +68,7 @@ def _prepared(session: aiohttp.ClientSession, url: str) -> _Known | None:
         request = aiohttp.ClientRequest("POST", URL(url), headers=session.headers, loop=loop, session=session)
     except TypeError:
         return None
-    lines = (f"{name}: {value}\r\n" for name, value in request.headers.items() if name.lower() not in _OF_ONE)
+    lines = (f"{name}: {value}\r\n" for name, value in request.headers.items() if name != "Content-Length")
     return _Known(request, HiddenBytes(f"POST {request.url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}".encode()))
 
 
@@ -77,7 +76,7 @@ def _watched(session: aiohttp.ClientSession) -> bool:
     """Whether aiohttp must send it: tracers and recorders stand in its way, and it says that a session is closed."""
     kind = type(session)
     way = (getattr(kind, "request", 0), getattr(kind, "_request", 0), getattr(aiohttp.ClientRequest, "send", 0))
-    listeners = session.trace_configs or getattr(session, "_middlewares", ())  # aiohttp has those since 3.12
+    listeners: Any = session.trace_configs or getattr(session, "_middlewares", ())  # aiohttp has those since 3.12
     return bool(listeners) or session.closed or not all(map(_is_own, way))
 
 
