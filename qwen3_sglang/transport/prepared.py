@@ -92,8 +92,8 @@ async def _send(
     connection = await _connected(session, known.request)
     strict: Any = connection.protocol  # as the connector made it
     try:
-        length = f"{own}Content-Length: {len(body)}\r\n\r\n".encode()
-        strict.send(known.lines, length, body, read_timeout=session.timeout.sock_read)
+        head = HiddenBytes(known.lines + f"{own}Content-Length: {len(body)}\r\n\r\n".encode())
+        strict.send(head, body, read_timeout=session.timeout.sock_read)
         message, content = await strict.answered()
         answer = message.code, message.headers, await aread(content, most(message.code))
         strict.check_sent()

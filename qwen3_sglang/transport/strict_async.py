@@ -22,6 +22,7 @@ from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carrie
 from qwen3_sglang.transport.framing import MOST_LINE
 from qwen3_sglang.transport.threads import outcome
 
+_LONG = 2**16  # bytes: shorter requests are sent in one piece
 _FIRST_INTERIM, _SWITCHING, _FIRST_FINAL = 100, 101, 200
 # aiohttp waits for that many bytes; http.client is kept from it in framing.py.
 _HUGE_CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{16,}[ \t]*[;\r]")
@@ -62,11 +63,12 @@ class StrictProtocol(ResponseHandler):
         self._budget = budget
         super().set_response_params(**options)
 
-    def send(self, *parts: bytes, read_timeout: float | None) -> None:
-        """Send a request's parts, and await its answer.
+    def send(self, head: bytes, body: bytes, *, read_timeout: float | None) -> None:
+        """Send a request, and await its answer.
 
         Args:
-            parts: of the request.
+            head: its first line and headers.
+            body: its content.
             read_timeout: seconds between two pieces of the answer, counted from when the request is on its way.
 
         Raises:
@@ -82,7 +84,12 @@ class StrictProtocol(ResponseHandler):
             max_line_size=MOST_LINE,
             max_field_size=MOST_LINE,
         )
-        transport.write(b"".join(parts))  # not writelines: some versions of asyncio don't say that it has to wait
+        # Not writelines: some versions of asyncio don't say that it has to wait.
+        if len(body) < _LONG:
+            transport.write(head + body)
+        else:  # a peer may refuse it for its head before the rest is there, which would end the connection
+            transport.write(head)
+            transport.write(body)
         if not self.writing_paused:
             self.start_timeout()
 

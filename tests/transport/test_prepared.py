@@ -178,9 +178,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     found: list[bytes] = []
     send = StrictProtocol.send
 
-    def note(self: StrictProtocol, *parts: bytes, **options: Any) -> None:
-        found.append(parts[-1])
-        send(self, *parts, **options)
+    def note(self: StrictProtocol, head: bytes, body: bytes, **options: Any) -> None:
+        found.append(body)
+        send(self, head, body, **options)
 
     monkeypatch.setattr(StrictProtocol, "send", note)
     return found
@@ -845,30 +845,40 @@ async def test_a_closed_connection_is_sent_nothing() -> None:
     """Whoever closed it."""
     protocol = StrictProtocol(asyncio.get_running_loop())
     with pytest.raises(aiohttp.ServerDisconnectedError):
-        protocol.send(b"x", read_timeout=None)
+        protocol.send(b"x", b"y", read_timeout=None)
     async with connected() as (protocol, _):
         assert protocol.transport is not None
         protocol.transport.close()
         with pytest.raises(aiohttp.ServerDisconnectedError):
-            protocol.send(b"x", read_timeout=None)
+            protocol.send(b"x", b"y", read_timeout=None)
         assert protocol._budget is None
 
 
-async def test_parts_are_sent_in_order() -> None:
-    """At once, so that a short request is one packet."""
+@pytest.mark.parametrize(("size", "pieces"), [(2**16 - 1, 1), (2**16, 2)])
+async def test_a_short_request_is_sent_in_one_piece(monkeypatch: pytest.MonkeyPatch, size: int, pieces: int) -> None:
+    """A long one isn't: its peer has the head before the rest, and may refuse it."""
     async with connected() as (protocol, theirs):
-        protocol.send(b"a", b"bc", b"", b"d", read_timeout=None)
-        assert theirs.recv(10) == b"abcd"
+        transport, written = protocol.transport, list[int]()
+        write = transport.write  # type: ignore[union-attr] # it is open
+
+        def note(data: bytes) -> None:
+            written.append(len(data))
+            write(data)
+
+        monkeypatch.setattr(transport, "write", note)
+        protocol.send(b"head", b"x" * size, read_timeout=None)
+        assert (len(written), sum(written)) == (pieces, size + 4)
+        assert theirs.recv(5, socket.MSG_PEEK) in {b"headx", b"head"}
         assert protocol._read_timeout_handle is None
 
 
 async def test_the_answer_is_awaited_once_the_request_is_on_its_way() -> None:
     """A peer that reads slowly is not silent: the time begins when most of the request is sent."""
     async with connected() as (protocol, theirs):
-        protocol.send(b"short", read_timeout=SECONDS)
+        protocol.send(b"head", b"short", read_timeout=SECONDS)
         assert protocol._read_timeout_handle is not None
     async with connected() as (protocol, theirs):
-        protocol.send(LONG, read_timeout=SECONDS)
+        protocol.send(b"head", LONG, read_timeout=SECONDS)
         assert protocol._read_timeout_handle is None
         assert await drained(protocol, theirs)
         assert protocol._read_timeout_handle is not None
@@ -879,7 +889,7 @@ async def test_the_answer_is_awaited_once_the_request_is_on_its_way() -> None:
 async def test_nothing_is_awaited_after_the_answer() -> None:
     """Where it came early, no time begins."""
     async with connected() as (protocol, theirs):
-        protocol.send(LONG, read_timeout=SECONDS)
+        protocol.send(b"head", LONG, read_timeout=SECONDS)
         protocol.data_received(GOOD)
         await drained(protocol, theirs)
         assert protocol._read_timeout_handle is None
@@ -925,10 +935,10 @@ async def test_ctrl_c_while_the_connection_goes_back(monkeypatch: pytest.MonkeyP
 async def test_a_connection_whose_request_is_not_all_sent_carries_no_other() -> None:
     """It is dropped; one that sent all stays, and one that is closed is left alone."""
     async with connected() as (protocol, theirs):
-        protocol.send(b"short", read_timeout=None)
+        protocol.send(b"head", b"short", read_timeout=None)
         protocol.check_sent()
         assert not protocol.should_close
-        protocol.send(LONG, read_timeout=None)
+        protocol.send(b"head", LONG, read_timeout=None)
         protocol.check_sent()
         assert protocol.should_close
         assert not protocol.is_connected()
@@ -945,7 +955,7 @@ async def test_a_connection_is_dropped_at_once() -> None:
     StrictProtocol(asyncio.get_running_loop()).drop()
     async with connected() as (protocol, theirs):
         transport: Any = protocol.transport
-        protocol.send(LONG, read_timeout=None)
+        protocol.send(b"head", LONG, read_timeout=None)
         protocol.drop()
         assert transport.is_closing()
         assert not transport.get_write_buffer_size()
