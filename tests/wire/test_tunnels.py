@@ -197,6 +197,7 @@ def test_a_stopped_handshake_holds_no_thread(context: ssl.SSLContext, bundle: Pa
             client.score("q", ["p=0.1", "p=0.2", "p=0.3"])
         mine = [thread for thread in threading.enumerate() if thread.name == "qwen3-sglang"]
         for thread in mine:
+            thread._started.wait(5)  # type: ignore[attr-defined] # it may have been started just now
             thread.join(5)
         assert not any(thread.is_alive() for thread in mine)
     finally:
