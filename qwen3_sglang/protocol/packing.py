@@ -92,11 +92,11 @@ def _in_ids(
 ) -> Steps[Packable]:
     if len(head.bare) > limit * _WINDOW:  # mostly too long by far, which `fit` finds out before it tokenises the rest
         yield from counter.fit(head, documents[:1], limit)
-    query, suffix = yield from computed(partial(tokenizer.encode, [head.bare, head.template.suffix]))
-    room = limit - len(query) - len(suffix)
+    query = list[int]()
     items: dict[str, Item] = {}
     for part in truncate.portions(documents, limit, _PORTION):
-        whole = yield from computed(partial(_bodies, tokenizer, head, documents[part], limit))
+        query, suffix, whole = yield from computed(partial(_tokenised, tokenizer, head, documents[part], limit))
+        room = limit - len(query) - len(suffix)
         longer = [document for document in documents[part] if not _fits(whole.get(document), room)]
         cut = yield from _cut(counter, tokenizer, head, longer, limit)
         for document in documents[part]:
@@ -105,10 +105,18 @@ def _in_ids(
     return Packable(query, len(query) + DELIMITER, items)
 
 
-def _bodies(tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int) -> dict[str, list[int]]:
-    """Token ids of joint and document, by document; none of one that is too long to look at the whole of it."""
+def _tokenised(
+    tokenizer: Tokenizer, head: Head, documents: Sequence[str], limit: int
+) -> tuple[list[int], list[int], dict[str, list[int]]]:
+    """Token ids of the query, of the suffix, and of joint and document, by document.
+
+    There are none of a document that is too long to look at the whole of it. All in one go: whoever waits for a thread
+    waits once.
+    """
     short = [text for text in documents if len(text) < limit * _WINDOW]
-    return dict(zip(short, tokenizer.encode([f"{head.joint}{text}" for text in short]), strict=True))
+    bodies = [f"{head.joint}{text}" for text in short]
+    query, suffix, *found = tokenizer.encode([head.bare, head.template.suffix, *bodies])
+    return query, suffix, dict(zip(short, found, strict=True))
 
 
 def _fits(ids: list[int] | None, room: int) -> bool:
