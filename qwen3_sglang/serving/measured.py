@@ -139,4 +139,14 @@ RATES = [
         (250, 8, 128),
         (250, 32, 128),
     ),
+    *_rows(
+        replace(_8B, card=_H100, setup=f"{_FREEZE}, {_GRAPHS_OFF}, {_HALF}"),
+        *((60, 8, 409), (60, 32, 419), (250, 8, 126), (250, 32, 126)),
+    ),
+    *_rows(
+        replace(
+            _8B, card=_H100, way=Way.multi_item, attention="FlashInfer", setup=f"token ids made beforehand, {_HALF}"
+        ),
+        *((60, 8, 481), (60, 32, 479), (250, 8, 127), (250, 32, 128)),
+    ),
 ]
