@@ -202,15 +202,9 @@ class Template:
         most = most or self.max_length * self.longest_token
         texts = [readable(query, most), readable(instruction, most)]
         asked, task = self._tokens.broken_in(texts) if escape else texts
-        query_at = self._shared
-        return [
-            ("template", piece)
-            if isinstance(piece, str)
-            else ("query", asked)
-            if i == query_at
-            else ("instruction", task)
-            for i, piece in enumerate(self.start)
-        ]
+        pieces = [("template", piece) if isinstance(piece, str) else ("instruction", task) for piece in self.start]
+        pieces[self._shared] = ("query", asked)
+        return pieces
 
     @cached_property
     def _shared(self) -> int:
