@@ -17,10 +17,13 @@ from qwen3_sglang.convert import convert
 from qwen3_sglang.convert.staging import staged
 from qwen3_sglang.errors import ConversionError
 
-# Converts until the first bytes are written, says so, and waits for a line.
+# Converts until the first bytes are written, says so, and waits for a line. In the background and under nohup signals
+# are ignored from the start, which isn't what is tested.
 STOPS = """
-import sys
+import signal, sys
 from qwen3_sglang.convert import convert
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def wait(done, total):
     print("writing", flush=True)
     sys.stdin.readline()
