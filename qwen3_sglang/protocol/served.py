@@ -35,7 +35,7 @@ class Served:
 
     model: str
     max_length: int | None = None
-    owner: str | None = field(default=None, compare=False)
+    owner: str | None = None
     certain: bool = field(default=True, compare=False)
 
 
