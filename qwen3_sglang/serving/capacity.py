@@ -89,6 +89,12 @@ def needs(load: Load, model: str, margin: float = MARGIN, rates: Sequence[Rate] 
     return sorted(found, key=lambda need: (need.gpus, -need.docs_per_second))
 
 
+_LINEAR = (
+    "one server per GPU and linear scaling are meant: four 0.6B servers of one host reached 0.8 to 1 of that with "
+    "documents of 316 tokens, 0.3 to 0.8 with 76 (docs/scaling.md)"
+)
+
+
 def notes(load: Load, found: Sequence[Need]) -> list[str]:
     """What limits the answer."""
     said = []
@@ -99,7 +105,7 @@ def notes(load: Load, found: Sequence[Need]) -> list[str]:
     if any(need.extrapolated for need in found):
         said.append("documents of that length weren't measured: the line through the measured ones was drawn on")
     if any(need.gpus > 1 for need in found):
-        said.append("one server per GPU is meant: two gave twice the throughput of one, more weren't measured")
+        said.append(_LINEAR)
     return said
 
 
