@@ -202,8 +202,8 @@ class Template:
         most = most or self.max_length * self.longest_token
         texts = [readable(query, most), readable(instruction, most)]
         asked, task = self._tokens.broken_in(texts) if escape else texts
-        pieces = [("template", piece) if isinstance(piece, str) else ("instruction", task) for piece in self.start]
-        pieces[self._shared] = ("query", asked)
+        pieces = [("template", piece) if isinstance(piece, str) else (piece.value, task) for piece in self.start]
+        pieces[self._shared] = (Slot.QUERY.value, asked)
         return pieces
 
     @cached_property

@@ -38,7 +38,7 @@ class Batches(Generic[T]):
 
     def restore(self, answers: Sequence[Sequence[T]], join: Join[T] = flat) -> Sequence[T]:
         """One answer per document, in the order the documents were given; `join` puts those of all lists together."""
-        if not self.known and [*chain.from_iterable(self.lists)] == self.documents:  # the usual case
+        if not self.known and flat(self.lists) == self.documents:  # the usual case
             return join(answers)
         found = dict(self.known)
         for sent, answer in zip(self.lists, answers, strict=True):

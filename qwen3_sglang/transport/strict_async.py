@@ -75,7 +75,7 @@ class StrictProtocol(ResponseHandler):
             ServerDisconnectedError: the connection was closed meanwhile.
         """
         transport: Any = self.transport
-        if transport is None or transport.is_closing():
+        if not super().is_connected():
             raise aiohttp.ServerDisconnectedError
         self.set_response_params(
             read_until_eof=True,
