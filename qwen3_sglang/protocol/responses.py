@@ -27,6 +27,7 @@ class Response:
         location: where a redirect points.
         retry_after: seconds that the server asks to wait.
         fresh: whether a connection was opened for it.
+        proxy: where it isn't plainly a server's answer, host and port of the proxy that may have given it.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Response:
     location: str | None = None
     retry_after: float | None = None
     fresh: bool = False
+    proxy: str | None = None
 
 
 def received(
@@ -101,21 +103,31 @@ def read_json(response: Response, what: str) -> dict[str, Any]:
     if isinstance(parsed, dict):
         return parsed
     message = f"the {what} isn't a JSON object but {short(response.body)}; is this an SGLang server?"
-    raise errors.NotSGLangError(response.url, message)
+    raise errors.NotSGLangError(response.url, message + _whose(response))
 
 
 def failure_of(response: Response) -> errors.ServerError:
     """The typed error of an unsuccessful status; the server's own words are in its message."""
-    said = server_words(response.body)
+    said, whose = server_words(response.body), _whose(response)
     url, status = response.url, response.status
     if 300 <= status < 400:  # noqa: PLR2004 - redirects; following one could carry the key elsewhere
         message = f"redirects to {response.location}; use that as base_url if you trust it"
-        return errors.NotSGLangError(url, message, status=status)
+        return errors.NotSGLangError(url, message + whose, status=status)
     if status == 404 and "model" in said.lower():  # noqa: PLR2004 - a name would say no more
         message = f"no such model ({said}); leave out model= to use the one served"
         return errors.ModelNotFoundError(url, message, status=status)
     kind, remedy = _BY_STATUS.get(status, _OTHERWISE)
-    return kind(url, f"HTTP {status} ({said}): {remedy}", status=status, retry_after=response.retry_after)
+    return kind(url, f"HTTP {status} ({said}): {remedy}{whose}", status=status, retry_after=response.retry_after)
+
+
+def _whose(response: Response) -> str:
+    """What to look at besides: a proxy refuses in words of its own, often with a page, and seldom in JSON."""
+    return "" if response.proxy is None or response.body[:1] == b"{" else f"; {proxy_remedy(response.proxy)}"
+
+
+def proxy_remedy(proxy: str) -> str:
+    """What to do where the server isn't reached through the proxy that the environment names."""
+    return f"the environment names the proxy {proxy}: is that right? NO_PROXY lists hosts that need none"
 
 
 _FULL = "the server is full, starting or stopping; try again, or send less at once (max_concurrency=)"

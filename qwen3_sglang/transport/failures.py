@@ -10,6 +10,7 @@ import requests
 import urllib3
 
 from qwen3_sglang import errors
+from qwen3_sglang.protocol.responses import proxy_remedy
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
 from qwen3_sglang.transport.bounds import BrokenHTTPError, TooMuchError
@@ -82,9 +83,7 @@ def described(error: Exception, settings: Settings, path: str, *, over: bool) ->
 
 def _remedy(settings: Settings, otherwise: str) -> str:
     proxy = proxy_named(settings.base_url)
-    if proxy is None:
-        return otherwise
-    return f"the environment names the proxy {proxy}: is that right? NO_PROXY lists hosts that need none"
+    return otherwise if proxy is None else proxy_remedy(proxy)
 
 
 def _unreachable(error: Exception, settings: Settings) -> str:

@@ -25,7 +25,7 @@ from qwen3_sglang.transport import loops, until
 from qwen3_sglang.transport.bodies import most, read
 from qwen3_sglang.transport.bounds import Bounds, Budget
 from qwen3_sglang.transport.deadline import Deadline
-from qwen3_sglang.transport.environment import secrets_of
+from qwen3_sglang.transport.environment import proxy_named, secrets_of
 from qwen3_sglang.transport.failures import bare, cleaned, described, timed_out
 from qwen3_sglang.transport.forks import restart_in_child
 from qwen3_sglang.transport.sessions import LoopSession, abandon_all, make_session
@@ -273,6 +273,9 @@ class Transport:
         self._met = True
         url = self._settings.base_url + request.path
         response = received(url, status, headers, body, limit=request.limit, now=time.time(), fresh=of.fresh)
+        if is_success(status) and body[:1] == b"{":
+            return response
+        response.proxy = proxy_named(self._settings.base_url)
         if is_success(status):
             return response
         secrets = secrets_of(self._settings)

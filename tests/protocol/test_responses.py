@@ -52,6 +52,21 @@ def test_status_to_error(status: int, error: type[errors.ServerError]) -> None:
     assert type(failure_of(Response("u", status, b"words"))) is error
 
 
+WHOSE = "; the environment names the proxy box:3128: is that right? NO_PROXY lists hosts that need none"
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 404, 407, 502, 503])
+@pytest.mark.parametrize("proxy", [None, "box:3128"])
+def test_a_proxy_that_may_have_refused_is_named(status: int, proxy: str | None) -> None:
+    """Where the words aren't JSON: a proxy doesn't reach this machine's servers, and has a page of its own for that."""
+    with pytest.raises(errors.ServerError) as caught:
+        read_json(Response("u", status, b"<html>Forbidden", proxy=proxy), "answer")
+    assert caught.value.message.count("proxy") == caught.value.message.count(WHOSE) == (proxy is not None)
+    with pytest.raises(errors.ServerError) as caught:
+        read_json(Response("u", status, b'{"data"', proxy=proxy), "answer")
+    assert WHOSE not in caught.value.message
+
+
 def test_gateway_without_the_model() -> None:
     """A 404 that speaks of the model isn't a wrong address."""
     body = b'{"error":{"message":"no worker for x","code":"model_not_found"}}'

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from qwen3_sglang import ServerUnreachableError
+from qwen3_sglang import ServerError, ServerUnreachableError
 from qwen3_sglang.errors import InvalidInputError
-from ways import KEY, Server, use
+from ways import KEY, Answer, Server, use
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -126,6 +126,22 @@ def test_a_proxys_password(other: Server, way: str, monkeypatch: pytest.MonkeyPa
     use(way, base_url="http://reranker.invalid").call()
     expected = "Basic " + base64.b64encode(b"user:p@ss").decode()
     assert {request["proxy-authorization"] for request in other.seen} == {expected}
+
+
+REFUSALS = [(Answer(403, b"<html>"), True), (Answer(503, b""), True), (Answer(200, b"<html>"), True)]
+
+
+@pytest.mark.parametrize(("answer", "named"), [*REFUSALS, (Answer(403, b'{"error":"no"}'), False)])
+def test_a_proxy_that_refuses_is_named(
+    other: Server, way: str, answer: Answer, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server on this machine isn't reached through it; what a server says in JSON is its own."""
+    monkeypatch.setenv("HTTP_PROXY", other.url.replace("//", "//user:p4ss@"))
+    other.answer = answer
+    with pytest.raises(ServerError) as caught:
+        use(way, base_url="http://127.0.0.2:30000", model="toy", max_retries=0).call()
+    assert (f"the environment names the proxy {other.url[7:]}: is that right?" in str(caught.value)) is named
+    assert "p4ss" not in str(caught.value)
 
 
 def test_a_tls_proxy_never_sees_the_key(other: Server, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
