@@ -27,3 +27,18 @@ def test_every_ignored_rule_has_its_reason() -> None:
         if not (found["rules"] and found["reason"])
     ]
     assert bare == []
+
+
+# For one module alone: stand_in.py says how, and why.
+IN_PLACE = re.compile(r"setattr\((?:\w+\.)?(?:asyncio|time|threading)(?:\.\w+)?, |setattr\(\w+\.socket, ")
+
+
+def test_no_test_changes_what_other_threads_go_by() -> None:
+    """Sleep, clocks, threads, sockets: a server that an earlier test left running uses them too."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in FILES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if IN_PLACE.search(line)
+    ]
+    assert found == []

@@ -23,6 +23,7 @@ from qwen3_sglang.convert.parity import check_parity, memory_needed, obstacle
 from qwen3_sglang.convert.tensors import by_name, expected_shapes, tensor_faults
 from qwen3_sglang.convert.verify import _samples
 from qwen3_sglang.errors import ConversionError
+from stand_in import seen_by
 
 CONFIG: dict[str, Any] = {
     "vocab_size": 11,
@@ -243,7 +244,7 @@ def test_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neede
         asked.append(path)
         return Usage(2_000_000_000)
 
-    monkeypatch.setattr(copying.shutil, "disk_usage", usage)
+    seen_by(monkeypatch, copying, "shutil", disk_usage=usage)
     folder = tmp_path / "not" / "there"
     if fits:
         check_space(folder, needed, linking=False)

@@ -19,6 +19,7 @@ from qwen3_sglang.local.body import Attention, Body, Rotary, head_size, is_plain
 from qwen3_sglang.local.engine import HELD_BYTES
 from qwen3_sglang.local.forward import per_token
 from qwen3_sglang.local.probe import PROBES, SAMPLE_WORDS, sample
+from stand_in import seen_by
 
 CONFIG: dict[str, Any] = {
     "vocab_size": 11,
@@ -155,7 +156,7 @@ class Passes:
 async def test_the_speed_is_a_moving_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the passes that gave scores, the newest counting for three tenths; it begins with the first."""
     clock = iter(range(0, 1000, 2))  # each look two seconds after the one before
-    monkeypatch.setattr(batcher.time, "perf_counter", lambda: next(clock))
+    seen_by(monkeypatch, batcher, "time", perf_counter=lambda: next(clock))
     served = Batcher(lambda prompts: Passes(100 * len(prompts)))
     assert served.seconds(100) is None
     await served.start()
@@ -187,7 +188,7 @@ class Engine:
 def test_what_is_said_before_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was picked, and the fastest of three rounds: documents and tokens per second."""
     clock = iter((0, 9, 10, 12, 20, 25))
-    monkeypatch.setattr(warm_up.time, "perf_counter", lambda: next(clock))
+    seen_by(monkeypatch, warm_up, "time", perf_counter=lambda: next(clock))
     said: list[str] = []
     engine: Any = Engine()
     assert warm_up.warm_up(engine, said.append) == 200

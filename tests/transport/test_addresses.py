@@ -23,6 +23,7 @@ from qwen3_sglang.transport.addresses import connect, find
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.layers import pending, shut_down, speaks
 from qwen3_sglang.transport.threads import Finding, outcome
+from stand_in import seen_by
 
 LONG = 60.0  # seconds; no test waits for them to pass
 
@@ -173,7 +174,7 @@ def test_a_family_that_this_machine_lacks(monkeypatch: pytest.MonkeyPatch, liste
                 raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
             super().__init__(family, *args)
 
-    monkeypatch.setattr(addresses.socket, "socket", OnlyIPv4)
+    seen_by(monkeypatch, addresses, "socket", socket=OnlyIPv4)
     stream, port = socket.SOCK_STREAM, listening.getsockname()[1]
     found = [(socket.AF_INET6, stream, 0, "", ("::1", port)), (socket.AF_INET, stream, 0, "", ("127.0.0.1", port))]
     settled: Finding[Any] = Finding()
@@ -237,7 +238,7 @@ def test_what_is_left_over_is_closed(
 
     known(monkeypatch, (socket.AF_INET, silent.getsockname()), (socket.AF_INET, listening.getsockname()))
     monkeypatch.setattr(addresses, "_NEXT_AFTER", 0.0)
-    monkeypatch.setattr(addresses.socket, "socket", Kept)
+    seen_by(monkeypatch, addresses, "socket", socket=Kept)
     with at(listening, "name") as sock:
         assert [one for one in made if one.fileno() != -1] == [sock]
 
@@ -265,7 +266,7 @@ class NameServer:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[tuple[str, threading.Thread]] = []
         self.tell = threading.Event()
-        monkeypatch.setattr(addresses.socket, "getaddrinfo", self._answer)
+        seen_by(monkeypatch, addresses, "socket", getaddrinfo=self._answer)
 
     def _answer(self, host: str, *_: object) -> list[Any]:
         self.asked.append((host, threading.current_thread()))

@@ -31,6 +31,7 @@ from qwen3_sglang.transport import transport as module
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.strict_async import StrictProtocol
 from qwen3_sglang.transport.transport import Transport
+from stand_in import seen_by
 from ways import Server, Silent
 
 LONG = 60.0  # seconds; no test waits for them to pass
@@ -190,7 +191,7 @@ def test_each_pause_is_waited_for_before_what_follows(mode: str, monkeypatch: py
         order.append(seconds)
 
     monkeypatch.setattr(module, "sleep_using_event", lambda _: order.append)
-    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    seen_by(monkeypatch, module, "asyncio", sleep=sleep)
 
     def pausing() -> Steps[int]:
         for place, seconds in enumerate((3.0, 0.0, 5.0)):

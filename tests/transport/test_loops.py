@@ -21,6 +21,7 @@ from qwen3_sglang.transport import loops
 from qwen3_sglang.transport.loops import close_with, keep_open, running
 from qwen3_sglang.transport.sessions import HEADERS, LoopSession, abandon_all, make_session
 from qwen3_sglang.transport.strict import StrictAdapter
+from stand_in import seen_by
 
 LONG = 60.0  # seconds; no test waits for them to pass
 
@@ -252,7 +253,7 @@ def test_calls_under_way_are_cancelled_with_their_loop(monkeypatch: pytest.Monke
                 await asyncio.sleep(0)
             waited.append(None)
 
-    monkeypatch.setattr(loops.asyncio, "wait", waiting)
+    seen_by(monkeypatch, loops, "asyncio", wait=waiting)
     transport = RerankClient("http://127.0.0.1:1")._transport
     loop.run_until_complete(transport.within(asyncio.sleep(0)))
     task = loop.create_task(transport.within(work()))

@@ -15,6 +15,7 @@ import pytest
 from qwen3_sglang.transport import threads
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
+from stand_in import seen_by
 
 LONG = 60.0  # seconds; no test waits for them to pass
 USER = contextvars.ContextVar("user", default="nobody")
@@ -79,10 +80,11 @@ def test_a_thread_that_is_late_is_left_behind() -> None:
 def test_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """The caller's own does the work."""
 
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    seen_by(monkeypatch, threads, "threading", Thread=Refused)
     assert run_all([lambda: 1, lambda: 2], most, Deadline(30)) == [1, 2]
     assert asyncio.run(in_thread(lambda: 3)) == 3
 

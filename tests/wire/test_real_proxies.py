@@ -165,10 +165,10 @@ def test_nginx_redirects(ask: Ask, tmp_path: Path, worker: Peer, code: int) -> N
 
 
 @pytest.mark.parametrize("command", [haproxy, nginx])
-def test_a_worker_that_is_gone(ask: Ask, command: Start, tmp_path: Path) -> None:
+def test_a_worker_that_is_gone(ask: Ask, command: Start, tmp_path: Path, nobody: str) -> None:
     """502 or 503 of the proxy itself: a typed error once there are no more retries."""
     port = free_port()
-    with running(command(tmp_path, port, f"http://127.0.0.1:{free_port()}"), port):
+    with running(command(tmp_path, port, nobody), port):
         [failure] = ask(RerankClient(f"http://127.0.0.1:{port}", timeout=30, max_retries=1), [0.1])
     assert isinstance(failure, errors.ServerError)
     assert failure.status in {502, 503}
