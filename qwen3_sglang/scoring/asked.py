@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.ranking import Failure
-from qwen3_sglang.scoring.aside import counts_of, size_of
+from qwen3_sglang.scoring.aside import MUCH, counts_of, size_of
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -65,9 +65,10 @@ class Reader:
         instruction: str | None,
         on_progress: OnProgress | None,
         *,
+        size: int | None = None,
         collect: bool = False,
     ) -> Asked:
-        """One query and its documents. Raises: see the class."""
+        """One query and its documents, of that `size` together where it is known. Raises: see the class."""
         check_listener(on_progress)
         if isinstance(documents, str) and not isinstance(query, str):
             raise InvalidInputError("query", query, "the query comes first: pass (query, documents)")
@@ -83,7 +84,8 @@ class Reader:
             lambda _: [group],
             collect,
             on_progress=on_progress,
-            size=size_of(group.texts),
+            # Of huge ones only the start is left.
+            size=size_of(group.texts) if size is None or size > MUCH else size,
             unescaped=documents if self._moved else (),
         )
 

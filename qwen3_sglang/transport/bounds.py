@@ -15,7 +15,8 @@ LEAST_TIMEOUT = 0.001  # seconds: 0 would make a socket non-blocking
 MOST_HEAD = 2**18  # bytes of status lines and headers, those of interim answers included
 CODED = "its transfer encoding isn't plainly chunked"
 _FRAMING = 6  # a chunk of one byte takes six
-_REMEMBERED = 16  # answers per connection
+_REMEMBERED = 8  # answers per connection
+_KEPT_WHOLE = 2**17  # bytes: shorter requests are kept, which takes no time; of longer ones a hash
 
 
 class BrokenHTTPError(Exception):
@@ -30,17 +31,17 @@ under_way: ContextVar[Budget | None] = ContextVar("under_way", default=None)
 
 
 class Carried:
-    """The last answers that a connection carried, by size and checksum, each with a hash of its request."""
+    """The last answers that a connection carried, by size and checksum, each with its request or a hash of that."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[int, int], int | None] = {}
+        self._asked: dict[tuple[int, int], bytes | int | None] = {}
 
-    def add(self, asked: bytes | None, size: int, checksum: int) -> bool | None:
+    def add(self, asked: bytes | int | None, size: int, checksum: int) -> bool | None:
         """Note an answer's body: None for a new one, else whether it answered the same request before."""
-        key, now = (size, checksum), None if asked is None else hash(asked)
+        key = size, checksum
         if key in self._asked:
-            return self._asked[key] == now
-        self._asked[key] = now
+            return self._asked[key] == asked
+        self._asked[key] = asked
         if len(self._asked) > _REMEMBERED:
             del self._asked[next(iter(self._asked))]
         return None
@@ -60,8 +61,8 @@ class Budget:
     def __init__(self, limit: int, asked: bytes | None = None) -> None:
         """`limit`: bytes of the answer's body. `asked`: the request's."""
         self.fresh = self.doubted = self.spent = False
-        self._asked = asked
-        hash(asked)  # which the bytes keep: now they are in the processor's cache, with the answer they aren't
+        # Now they are in the processor's cache, with the answer they aren't.
+        self._asked = asked if asked is None or len(asked) < _KEPT_WHOLE else hash(asked)
         self._size = self._checksum = 0
         self._head = MOST_HEAD
         self._all = MOST_HEAD + _FRAMING * limit

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
+from qwen3_sglang.scoring.aside import MUCH
 from qwen3_sglang.scoring.asked import Asked, Reader
 from qwen3_sglang.settings import make_settings
 
@@ -36,6 +37,12 @@ def test_how_much_there_is_to_do() -> None:
     """In characters as they are sent, and 100 more per document."""
     sizes = [asked.size for asked in ways()]
     assert sizes == [200 + len("one < think>" + "two")] * 3
+
+
+@pytest.mark.parametrize(("known", "size"), [(MUCH, MUCH), (MUCH + 1, 215)])
+def test_what_was_counted_is_not_counted_again(known: int, size: int) -> None:
+    """Unless it is much: of huge documents only the start is sent."""
+    assert Reader(make_settings(environ={})).query("q", DOCUMENTS, None, None, size=known).size == size
 
 
 @pytest.mark.parametrize("on_error", ["raise", "passthrough"])
