@@ -71,8 +71,9 @@ def parse_items(response: Response, count: int, names: Names | None = None) -> S
         ServerError: as `parse_classes`.
     """
     rows = _rows(response, "scores", count, names)
-    whole = [{"index": index, "probs": row, "label": None, "num_classes": None} for index, row in enumerate(rows)]
-    return _class_scores(response.url, whole)
+    if _are_probabilities(rows):
+        return Scores(rows)
+    return [_pair_score(response.url, index, row, None, None) for index, row in enumerate(rows)]
 
 
 def _rows(response: Response, key: str, count: int, names: Names | None = None) -> list[Any]:
@@ -87,7 +88,7 @@ def _rows(response: Response, key: str, count: int, names: Names | None = None) 
 
 
 def _class_scores(url: str, rows: list[Any]) -> Sequence[Score]:
-    """One pass over the rows, in which a right one costs no call; where any isn't plainly right, a detailed one.
+    """Two quick looks at the rows, in which a right one costs no call; where any isn't plainly right, a detailed one.
 
     The detailed one says what is wrong, or that nothing is.
     """
@@ -100,8 +101,21 @@ def _class_scores(url: str, rows: list[Any]) -> Sequence[Score]:
             if row["index"] == index
             and row["num_classes"] in _TWO
             and row["label"] not in (_YES if p_no > p_yes else _NO)  # the name of the less likely one
-            # Each comparison alone, of two floats: that takes two thirds of the time.
-            and type(p_no) is float
+        ]
+    except (KeyError, TypeError, ValueError):
+        pairs = []
+    if len(pairs) == len(rows) and _are_probabilities(pairs):
+        return Scores(pairs)
+    return [_class_score(url, index, row) for index, row in enumerate(rows)]
+
+
+def _are_probabilities(pairs: list[Any]) -> bool:
+    """Whether all are plainly two that add up to 1. Each comparison alone, of two floats: that is quickest."""
+    try:
+        plain = [
+            None
+            for p_no, p_yes in pairs
+            if type(p_no) is float
             and type(p_yes) is float
             and p_no >= 0.0
             and p_no <= 1.0
@@ -110,11 +124,9 @@ def _class_scores(url: str, rows: list[Any]) -> Sequence[Score]:
             and p_no + p_yes - 1.0 >= -SUM_TOLERANCE
             and p_no + p_yes - 1.0 <= SUM_TOLERANCE
         ]
-    except (KeyError, TypeError, ValueError):
-        pairs = []
-    if len(pairs) == len(rows):
-        return Scores(pairs)
-    return [_class_score(url, index, row) for index, row in enumerate(rows)]
+    except (TypeError, ValueError):
+        return False
+    return len(plain) == len(pairs)
 
 
 def _class_score(url: str, index: int, row: object) -> Score:
