@@ -144,8 +144,7 @@ class RerankClient:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        size = size_of_all(query, instruction, documents)
-        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size)
+        read, size = self._reader.to_read(query, documents, instruction, on_progress)
         return self._scorer.score(*self._reading.read(read, size), p_yes)
 
     async def ascore(
@@ -157,8 +156,7 @@ class RerankClient:
         on_progress: OnProgress | None = None,
     ) -> list[float]:
         """`score`, without blocking the event loop. Raises: as `score`."""
-        size = size_of_all(query, instruction, documents)
-        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size)
+        read, size = self._reader.to_read(query, documents, instruction, on_progress)
         return await self._scorer.ascore(*await self._reading.aread(read, size), p_yes)
 
     def rerank(
@@ -180,9 +178,8 @@ class RerankClient:
             ServerError: one of its subclasses, with `on_error="raise"`; see `qwen3_sglang.errors`.
         """
         check_limits(top_n, min_score)
-        size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
-        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size, collect=True)
-        ranked = partial(rank_own, top_n=top_n, min_score=min_score)
+        read, size = self._reader.to_read(query, documents, instruction, on_progress, collect=True)
+        late, ranked = self._reader.unread([(query, documents)]), partial(rank_own, top_n=top_n, min_score=min_score)
         return self._scorer.score(*self._reading.read(read, size, late), ranked)
 
     async def arerank(
@@ -197,9 +194,8 @@ class RerankClient:
     ) -> list[RerankResult]:
         """`rerank`, without blocking the event loop. Raises: as `rerank`."""
         check_limits(top_n, min_score)
-        size, late = size_of_all(query, instruction, documents), self._reader.unread([(query, documents)])
-        read = partial(self._reader.query, query, documents, instruction, on_progress, size=size, collect=True)
-        ranked = partial(rank_own, top_n=top_n, min_score=min_score)
+        read, size = self._reader.to_read(query, documents, instruction, on_progress, collect=True)
+        late, ranked = self._reader.unread([(query, documents)]), partial(rank_own, top_n=top_n, min_score=min_score)
         return await self._scorer.ascore(*await self._reading.aread(read, size, late), ranked)
 
     def score_pairs(

@@ -15,7 +15,7 @@ from modes import mode  # noqa: F401 - likewise
 from qwen3_sglang.convert import convert
 from qwen3_sglang.local import run_in_thread
 from qwen3_sglang.toy import build_toy
-from real_sglang import START_SECONDS, VENV
+from real_sglang import START_SECONDS, is_installed
 
 # The models are tiny: a second thread of OpenMP computes nothing sooner, and spins while it waits. Set before torch is
 # loaded, here and in every interpreter that a test starts; more workers than cores share them.
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Real SGLang takes minutes to start: where it is installed, a test may take longer than pyproject.toml says."""
-    if (VENV / "bin/python").exists():
+    if is_installed():
         item.add_marker(pytest.mark.timeout(3 * START_SECONDS))
 
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -82,9 +83,15 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, workers: int
     pytest.fail(f"{url} was never ready:\n{log.read_text(errors='replace')[-3000:]}")
 
 
+@cache
+def is_installed() -> bool:
+    """Whether real SGLang is."""
+    return (VENV / "bin/python").exists()
+
+
 def needs_sglang() -> None:
     """Skip with the remedy where real SGLang isn't installed."""
-    if not (VENV / "bin/python").exists():
+    if not is_installed():
         pytest.skip(f"no SGLang in {VENV}: run tests/sglang_cpu/install.sh {VENV}")
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.prompts.template import Head
-from qwen3_sglang.prompts.texts import NFC_GROWTH, bytes_in_nfc, nfc
+from qwen3_sglang.prompts.texts import NFC_GROWTH, bytes_in_nfc, nfc, short_ascii
 
 _LOST_AT_MOST = 3  # a cut inside a character of 4 bytes leaves up to 3 replacement characters
 _MOST_BYTES = 4 * NFC_GROWTH  # of a character, once it is in NFC
@@ -255,8 +255,8 @@ def _bytes_left(head: Head, limit: int) -> int:
 
 def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte, after NFC."""
-    room, longest = _bytes_left(head, limit), max(map(len, documents), default=0)
-    if longest * _MOST_BYTES <= room or (longest <= room and all(map(str.isascii, documents))):
+    room = _bytes_left(head, limit)
+    if max(map(len, documents), default=0) * _MOST_BYTES <= room or short_ascii(documents, room):
         return []
     return [
         index

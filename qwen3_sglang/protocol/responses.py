@@ -121,8 +121,13 @@ def failure_of(response: Response) -> errors.ServerError:
 
 
 def _whose(response: Response) -> str:
-    """What to look at besides: a proxy refuses in words of its own, often with a page, and seldom in JSON."""
-    return "" if response.proxy is None or response.body[:1] == b"{" else f"; {proxy_remedy(response.proxy)}"
+    """What to look at besides, where the words aren't a server's."""
+    return "" if response.proxy is None or is_servers(response.body) else f"; {proxy_remedy(response.proxy)}"
+
+
+def is_servers(body: bytes) -> bool:
+    """Whether a body begins as a server's: a proxy refuses in words of its own, often with a page, seldom in JSON."""
+    return body[:1] == b"{"
 
 
 def proxy_remedy(proxy: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.ranking import Failure
-from qwen3_sglang.scoring.aside import MUCH, counts_of, size_of
+from qwen3_sglang.scoring.aside import MUCH, counts_of, size_of, size_of_all
 from qwen3_sglang.scoring.progress import OnProgress, check_listener
 from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
@@ -57,6 +58,19 @@ class Reader:
             query, documents, task, escape=settings.escape_special_tokens, limit=settings.readable_tokens
         )
         return Group(head, texts, range(len(texts)))
+
+    def to_read(
+        self,
+        query: str,
+        documents: Sequence[str],
+        instruction: str | None,
+        on_progress: OnProgress | None,
+        *,
+        collect: bool = False,
+    ) -> tuple[Callable[[], Asked], int]:
+        """(what reads one query and its documents, their size)."""
+        size = size_of_all(query, instruction, documents)
+        return partial(self.query, query, documents, instruction, on_progress, size=size, collect=collect), size
 
     def query(
         self,

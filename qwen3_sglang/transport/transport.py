@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, s
 
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
-from qwen3_sglang.protocol.responses import Response, is_success, received
+from qwen3_sglang.protocol.responses import Response, is_servers, is_success, received
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
@@ -273,9 +273,8 @@ class Transport:
         self._met = True
         url = self._settings.base_url + request.path
         response = received(url, status, headers, body, limit=request.limit, now=time.time(), fresh=of.fresh)
-        if is_success(status) and body[:1] == b"{":
-            return response
-        response.proxy = proxy_named(self._settings.base_url)
+        if not is_servers(response.body):
+            response.proxy = proxy_named(self._settings.base_url)
         if is_success(status):
             return response
         secrets = secrets_of(self._settings)
