@@ -6,9 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, starmap
+from operator import itemgetter
 from typing import Any, NamedTuple, overload
 
 from qwen3_sglang.errors import InvalidInputError, QueryError, Qwen3SGLangError, ServerError
+
+_SECOND = itemgetter(1)
 
 
 class Chunk(NamedTuple):
@@ -45,10 +48,10 @@ class Scores(Sequence[Score]):
     """Scores of documents that were read whole, kept as they came: a Score of each is made where one is asked for.
 
     Attributes:
-        pairs: [P(no), P(yes)] of each.
+        pairs: P(no) and P(yes) of each.
     """
 
-    def __init__(self, pairs: list[list[float]]) -> None:
+    def __init__(self, pairs: list[tuple[float, float]]) -> None:
         self.pairs = pairs
 
     def __len__(self) -> int:
@@ -66,7 +69,7 @@ class Scores(Sequence[Score]):
 
     def p_yes(self) -> list[float]:
         """The probabilities alone."""
-        return [p_yes for _, p_yes in self.pairs]
+        return [*map(_SECOND, self.pairs)]
 
     def logits(self) -> list[float]:
         """The logits alone."""

@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
+from operator import contains
 from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
@@ -58,7 +60,8 @@ class SpecialTokens:
     def broken_in(self, texts: list[str]) -> list[str]:
         """The texts with a space inside each special token."""
         for first, begin in self._begins.items():
-            texts = [_spaced(begin, text, self._longest) if first in text else text for text in texts]
+            if any(map(contains, texts, repeat(first))):
+                texts = [_spaced(begin, text, self._longest) if first in text else text for text in texts]
         return texts
 
     def unbroken(self, text: str, offsets: Sequence[int]) -> list[int]:

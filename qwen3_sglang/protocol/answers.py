@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta, MsgspecError, Struct
+from msgspec.json import Decoder
 
 from qwen3_sglang import errors
 from qwen3_sglang.names import NO, YES
-from qwen3_sglang.protocol.responses import Response, read_json, short
+from qwen3_sglang.protocol.responses import Response, is_success, read_json, short
 from qwen3_sglang.ranking import Score, Scores, score_of
 
 SUM_TOLERANCE = 1e-2  # a server that computes in bf16 is this far from 1 at the most
 CONVERT_REMEDY = "convert the checkpoint with `qwen3-sglang convert SRC DST` and serve DST"
 _NUMBERS = (float, int)
 _TWO = (2, None)  # a server need not say how many
+# A quick look adds up with other rounding errors, so what is near the limit is left to the detailed one.
+_LEAST, _MOST = 1 - 0.999 * SUM_TOLERANCE, 1 + 0.999 * SUM_TOLERANCE
 _YES, _NO = ((word, word.title(), word.upper()) for word in (YES, NO))
+
+T = TypeVar("T")
+_Probability = Annotated[float, Meta(ge=0, le=1)]
+_Pair = tuple[_Probability, _Probability]
+
+
+class _Row(Struct, gc=False):
+    """A row that is plainly right, but for its place, its label and what its probabilities add up to."""
+
+    index: int
+    probs: _Pair
+    label: str | None = None
+    num_classes: Literal[2] | None = None  # a server need not say
+
+
+class _Classes(Struct, gc=False):
+    data: list[_Row]
+    model: str | None = None
+
+
+class _Items(Struct, gc=False):
+    scores: list[_Pair]
+    model: str | None = None
+
+
+_CLASSES, _ITEMS = Decoder(_Classes), Decoder(_Items)
 
 
 class Names:
@@ -48,7 +79,10 @@ def parse_classes(response: Response, count: int, names: Names | None = None) ->
         ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check;
             ModelReplacedError where another model than before gave it.
     """
-    return _class_scores(response.url, _rows(response, "data", count, names))
+    scores = _plain_classes(response, count, names)
+    if scores is not None:
+        return scores
+    return [_class_score(response.url, index, row) for index, row in enumerate(_rows(response, "data", count, names))]
 
 
 def parse_vllm_classes(response: Response, count: int, names: Names | None = None) -> Sequence[Score]:
@@ -57,6 +91,9 @@ def parse_vllm_classes(response: Response, count: int, names: Names | None = Non
     Raises:
         ServerError: as `parse_classes`.
     """
+    scores = _plain_classes(response, count, names)
+    if scores is not None:
+        return scores
     rows = _rows(response, "data", count, names)
     return [
         _sigmoid_score(response.url, index, row) if _has_one(row) else _class_score(response.url, index, row)
@@ -70,63 +107,65 @@ def parse_items(response: Response, count: int, names: Names | None = None) -> S
     Raises:
         ServerError: as `parse_classes`.
     """
+    answer = _decoded(_ITEMS, response)
+    if answer is not None:
+        pairs = [pair for pair in answer.scores if _LEAST <= pair[0] + pair[1] <= _MOST]
+        if len(pairs) == len(answer.scores) == count:
+            _confirm(response, names, answer.model)
+            return Scores(pairs)
     rows = _rows(response, "scores", count, names)
-    if _are_probabilities(rows):
-        return Scores(rows)
     return [_pair_score(response.url, index, row, None, None) for index, row in enumerate(rows)]
+
+
+def _plain_classes(response: Response, count: int, names: Names | None) -> Scores | None:
+    """The scores where every row is plainly right: it costs no call then. A detailed look at each says what is wrong
+    otherwise, or that nothing is.
+    """
+    answer = _decoded(_CLASSES, response)
+    if answer is None:
+        return None
+    pairs = [
+        pair
+        for index, row in enumerate(answer.data)
+        for pair in (row.probs,)
+        for p_no, p_yes in (pair,)
+        if row.index == index
+        and p_no + p_yes >= _LEAST
+        and p_no + p_yes <= _MOST
+        and (
+            row.label == (NO if p_no > p_yes else YES)  # as converted: told without the names of the less likely one
+            or row.label not in (_YES if p_no > p_yes else _NO)
+        )
+    ]
+    if not len(pairs) == len(answer.data) == count:
+        return None
+    _confirm(response, names, answer.model)
+    return Scores(pairs)
+
+
+def _decoded(decoder: Decoder[T], response: Response) -> T | None:
+    """The answer by its type: read and checked in C, without a dictionary per row. None where it is of another."""
+    if not is_success(response.status):
+        return None
+    try:
+        return decoder.decode(response.body)
+    except (MsgspecError, RecursionError):
+        return None
+
+
+def _confirm(response: Response, names: Names | None, model: object) -> None:
+    if names is not None:
+        names.confirm(response.url, model)
 
 
 def _rows(response: Response, key: str, count: int, names: Names | None = None) -> list[Any]:
     answer = read_json(response, "answer")
-    if names is not None:
-        names.confirm(response.url, answer.get("model"))
+    _confirm(response, names, answer.get("model"))
     rows = answer.get(key)
     if not isinstance(rows, list) or len(rows) != count:
         got = len(rows) if isinstance(rows, list) else "no"
         raise errors.ProtocolError(response.url, f"{count} documents sent, {got} rows came back")
     return rows
-
-
-def _class_scores(url: str, rows: list[Any]) -> Sequence[Score]:
-    """Two quick looks at the rows, in which a right one costs no call; where any isn't plainly right, a detailed one.
-
-    The detailed one says what is wrong, or that nothing is.
-    """
-    try:
-        pairs = [
-            pair
-            for index, row in enumerate(rows)
-            for pair in (row["probs"],)
-            for p_no, p_yes in (pair,)
-            if row["index"] == index
-            and row["num_classes"] in _TWO
-            and row["label"] not in (_YES if p_no > p_yes else _NO)  # the name of the less likely one
-        ]
-    except (KeyError, TypeError, ValueError):
-        pairs = []
-    if len(pairs) == len(rows) and _are_probabilities(pairs):
-        return Scores(pairs)
-    return [_class_score(url, index, row) for index, row in enumerate(rows)]
-
-
-def _are_probabilities(pairs: list[Any]) -> bool:
-    """Whether all are plainly two that add up to 1. Each comparison alone, of two floats: that is quickest."""
-    try:
-        plain = [
-            None
-            for p_no, p_yes in pairs
-            if type(p_no) is float
-            and type(p_yes) is float
-            and p_no >= 0.0
-            and p_no <= 1.0
-            and p_yes >= 0.0
-            and p_yes <= 1.0
-            and p_no + p_yes - 1.0 >= -SUM_TOLERANCE
-            and p_no + p_yes - 1.0 <= SUM_TOLERANCE
-        ]
-    except (TypeError, ValueError):
-        return False
-    return len(plain) == len(pairs)
 
 
 def _class_score(url: str, index: int, row: object) -> Score:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import deque
 from contextvars import ContextVar
 from typing import Self
 from zlib import crc32
@@ -16,7 +17,8 @@ MOST_HEAD = 2**18  # bytes of status lines and headers, those of interim answers
 CODED = "its transfer encoding isn't plainly chunked"
 _FRAMING = 6  # a chunk of one byte takes six
 _REMEMBERED = 8  # answers per connection
-_KEPT_WHOLE = 2**17  # bytes: shorter requests are kept, which takes no time; of longer ones a hash
+# Bytes: shorter ones are kept, which takes no time; of longer ones a hash.
+_SHORT_REQUEST, _SHORT_ANSWER = 2**17, 2**15
 
 
 class BrokenHTTPError(Exception):
@@ -31,19 +33,17 @@ under_way: ContextVar[Budget | None] = ContextVar("under_way", default=None)
 
 
 class Carried:
-    """The last answers that a connection carried, by size and checksum, each with its request or a hash of that."""
+    """The last answers that a connection carried, each with its request, or with what tells long ones apart."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[int, int], bytes | int | None] = {}
+        self._answers: deque[tuple[object, object]] = deque(maxlen=_REMEMBERED)
 
-    def add(self, asked: bytes | int | None, size: int, checksum: int) -> bool | None:
+    def add(self, asked: object, answer: object) -> bool | None:
         """Note an answer's body: None for a new one, else whether it answered the same request before."""
-        key = size, checksum
-        if key in self._asked:
-            return self._asked[key] == asked
-        self._asked[key] = asked
-        if len(self._asked) > _REMEMBERED:
-            del self._asked[next(iter(self._asked))]
+        for known, its_request in self._answers:  # a dictionary would have to hash it
+            if known == answer:
+                return its_request == asked
+        self._answers.append((answer, asked))
         return None
 
 
@@ -62,7 +62,8 @@ class Budget:
         """`limit`: bytes of the answer's body. `asked`: the request's."""
         self.fresh = self.doubted = self.spent = False
         # Now they are in the processor's cache, with the answer they aren't.
-        self._asked = asked if asked is None or len(asked) < _KEPT_WHOLE else hash(asked)
+        self._asked = asked if asked is None or len(asked) < _SHORT_REQUEST else hash(asked)
+        self._parts: list[bytes] = []
         self._size = self._checksum = 0
         self._head = MOST_HEAD
         self._all = MOST_HEAD + _FRAMING * limit
@@ -91,7 +92,11 @@ class Budget:
     def read(self, part: bytes) -> None:
         """The answer's body goes on with this part."""
         self._size += len(part)
-        self._checksum = crc32(part, self._checksum)
+        self._parts.append(part)
+        if self._size >= _SHORT_ANSWER:
+            for one in self._parts:
+                self._checksum = crc32(one, self._checksum)
+            self._parts.clear()
 
     def whole(self, carried: Carried, *, surplus: bool, good: bool = True) -> None:
         """The answer is whole. Is it the right one?
@@ -101,7 +106,8 @@ class Budget:
         comes again is right since the same request was sent again. Not so for a list of models (GET), which is the
         same each time: no scores are read from it, nor it from scores. Only answers of success (`good`) are compared.
         """
-        same = carried.add(self._asked, self._size, self._checksum) if good else None
+        answer = (self._size, self._checksum) if self._size >= _SHORT_ANSWER else b"".join(self._parts)
+        same = carried.add(self._asked, answer) if good else None
         self.doubted = same is False or (surplus and not self.fresh)
         self.spent = self.doubted or surplus or (same is not None and self._asked is not None)
 
