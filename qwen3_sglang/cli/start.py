@@ -73,6 +73,7 @@ class Start:
             multi_item=self.multi_item,
             extra=self.extra,
             known=known,
+            environ=os.environ,
         )
         self._warn(host, f"{host}:{port}")
         print(launch.shown, flush=True)  # noqa: T201 - rich would wrap it and read its brackets

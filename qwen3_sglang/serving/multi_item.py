@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from qwen3_sglang.errors import InvalidInputError, SGLangNotFoundError
 from qwen3_sglang.serving.flags import flag_values
@@ -16,11 +16,14 @@ OPTION = "--multi-item"
 ENABLE = "--enable-mis"
 ASKED = ((ENABLE,), ("--attention-backend", "flashinfer"))  # never left out: without them it is another server
 TUNED = (("--max-prefill-tokens", "32768"),)
-ENVIRONMENT = {
-    # A health check that generates is a request without items, and one of those among lists ends the scheduler.
-    "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "0",
+# A health check that generates is a request without items, and one of those among lists ends the scheduler.
+ENVIRONMENT = {"SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "0"}
+TUNED_ENVIRONMENT = {  # the user's own values win
     # Bytes of FlashInfer's workspace; SGLang's default, 384 MiB, is sized for prompts without masks.
     "SGLANG_FLASHINFER_WORKSPACE_SIZE": str(2**30),
+    # SGLang's HTTP process makes probabilities of a list's logits with PyTorch, in as many threads as there are cores.
+    # In between these wait by spinning: with four servers on a host that took half of what their schedulers need.
+    "OMP_NUM_THREADS": "1",
 }
 NOTE = (
     "multi-item scoring: POST /v1/score only; a single /v1/classify request among others ends SGLang's scheduler, so "
@@ -48,6 +51,11 @@ except ImportError:
 print(json.dumps([gpu, importlib.util.find_spec("flashinfer") is not None]))
 """
 _LOCAL = f"or try without a GPU: --engine local {OPTION}"
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """The variables to start SGLang with, where the user's `own` environment has these."""
+    return ENVIRONMENT | {name: own.get(name, value) for name, value in TUNED_ENVIRONMENT.items()}
 
 
 def check_flags(extra: Sequence[str], known: Collection[str] | None = None) -> None:

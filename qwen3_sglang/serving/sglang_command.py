@@ -93,8 +93,9 @@ def plan(
     multi_item: bool = False,
     extra: Sequence[str] = (),
     known: Collection[str] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Launch:
-    """The command that starts SGLang for `model`; a flag in `extra` replaces ours.
+    """The command that starts SGLang for `model`; a flag in `extra` or a variable in `environ` replaces ours.
 
     Raises:
         InvalidInputError: `extra` holds a flag that spoils the scores, or that can't go with multi-item scoring.
@@ -110,7 +111,7 @@ def plan(
     given |= {RIVALS[name] for name in given & RIVALS.keys()}
     ours = [word for option in options if option[0] not in given for word in option]
     keyed = bool(api_key) and KEY_FLAG not in given
-    return Launch(python, (*ours, *extra), keyed, known, mis.ENVIRONMENT if multi_item else {})
+    return Launch(python, (*ours, *extra), keyed, known, mis.environment(environ or {}) if multi_item else {})
 
 
 def unknown_tuned(known: Collection[str] | None, *, multi_item: bool = False) -> list[str]:

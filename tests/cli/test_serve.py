@@ -205,16 +205,20 @@ def test_multi_item_scoring_is_printed(converted_toy: Path, python: str) -> None
         assert part in " ".join(said.stderr.split())
 
 
-def test_multi_item_scoring_gets_its_variables(converted_toy: Path, python: str) -> None:
-    """Whatever the user's own environment says of the health check."""
+def test_multi_item_scoring_gets_its_variables(
+    converted_toy: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's own values of those that only tune."""
+    monkeypatch.setenv("SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION", "1")
+    monkeypatch.setenv("SGLANG_FLASHINFER_WORKSPACE_SIZE", "2147483648")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    shown = "health: $SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION $SGLANG_FLASHINFER_WORKSPACE_SIZE $OMP_NUM_THREADS"
     Path(python).write_text(
-        FAKE.replace('"--api-key"', '"--api-key", "--enable-mis"').replace(
-            'echo "key', 'echo "health: $SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"\necho "key'
-        )
+        FAKE.replace('"--api-key"', '"--api-key", "--enable-mis"').replace('echo "key', f'echo "{shown}"\necho "key')
     )
     said = serve(converted_toy, "--python", python, "--multi-item", "--host", "0.0.0.0")  # noqa: S104 - nothing listens
     assert said.returncode == 7, said.stderr
-    assert "health: 0" in said.stdout
+    assert "health: 0 2147483648 1" in said.stdout
     assert "examples/deploy/haproxy.cfg" in "".join(said.stderr.split("\n"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qwen3_sglang.errors import InvalidInputError, SGLangNotFoundError
-from qwen3_sglang.serving.multi_item import ASKED, ENABLE, ENVIRONMENT, REFUSED, TUNED, check_cuda, check_flags
+from qwen3_sglang.serving.multi_item import ASKED, ENABLE, REFUSED, TUNED, check_cuda, check_flags, environment
 from qwen3_sglang.serving.sglang_command import Launch, plan
 
 KNOWN = frozenset(
@@ -25,17 +25,33 @@ def planned(*extra: str, known: frozenset[str] | None = KNOWN, dp: int | None = 
 def test_the_command() -> None:
     """As it was measured; none of the ordinary way's flags but the one that fits."""
     assert planned().shown == (
-        "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION=0 SGLANG_FLASHINFER_WORKSPACE_SIZE=1073741824 "
+        "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION=0 SGLANG_FLASHINFER_WORKSPACE_SIZE=1073741824 OMP_NUM_THREADS=1 "
         "py -m sglang.launch_server --model-path ./m --host 127.0.0.1 --port 30000 --enable-mis "
         "--attention-backend flashinfer --max-prefill-tokens 32768"
     )
-    assert planned().environment == ENVIRONMENT
+    assert planned().environment == environment({})
     assert "--dp-size 2" in planned(dp=2).shown
+
+
+def test_the_users_own_variables() -> None:
+    """What only tunes is theirs to set; what keeps the scheduler alive isn't. The rest is nobody's business."""
+    own = {
+        "OMP_NUM_THREADS": "4",
+        "SGLANG_FLASHINFER_WORKSPACE_SIZE": "2147483648",
+        "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "1",
+        "HOME": "/root",
+    }
+    launch = plan("py", "./m", host="h", port=1, multi_item=True, known=KNOWN, environ=own)
+    assert launch.environment == {
+        "OMP_NUM_THREADS": "4",
+        "SGLANG_FLASHINFER_WORKSPACE_SIZE": "2147483648",
+        "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION": "0",
+    }
 
 
 def test_the_ordinary_way_needs_no_variables() -> None:
     """Its command stays as it is."""
-    assert plan("py", "./m", host="h", port=1, known=None).environment == {}
+    assert plan("py", "./m", host="h", port=1, known=None, environ={"OMP_NUM_THREADS": "4"}).environment == {}
 
 
 @pytest.mark.parametrize(
