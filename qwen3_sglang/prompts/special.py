@@ -7,8 +7,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
-from operator import contains
 from typing import NamedTuple
 
 from qwen3_sglang.errors import InvalidInputError
@@ -57,11 +55,14 @@ class SpecialTokens:
             if len(token) < 2 or " " in token:  # noqa: PLR2004 - there is no place for a space inside one character
                 raise InvalidInputError("template.special_tokens", token, "pass two characters or more, and no space")
 
+    def may_be_in(self, text: str) -> bool:
+        """False where there surely is none."""
+        return any(first in text for first in self._begins)
+
     def broken_in(self, texts: list[str]) -> list[str]:
         """The texts with a space inside each special token."""
         for first, begin in self._begins.items():
-            if any(map(contains, texts, repeat(first))):
-                texts = [_spaced(begin, text, self._longest) if first in text else text for text in texts]
+            texts = [_spaced(begin, text, self._longest) if first in text else text for text in texts]
         return texts
 
     def unbroken(self, text: str, offsets: Sequence[int]) -> list[int]:

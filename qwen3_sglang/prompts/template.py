@@ -14,7 +14,7 @@ from functools import cached_property
 
 from qwen3_sglang.errors import InvalidInputError
 from qwen3_sglang.prompts.special import Part, Parts, SpecialTokens
-from qwen3_sglang.prompts.texts import all_readable, check_documents, check_text, readable
+from qwen3_sglang.prompts.texts import all_readable, as_one, check_documents, check_text, readable
 
 
 class Slot(Enum):
@@ -152,10 +152,13 @@ class Template:
             QueryError: a blank query.
         """
         check_text("instruction", instruction)
-        check_documents(documents)
+        are_plain = check_documents(documents)
         check_text("query", query)  # last: on_error="passthrough" tolerates a blank query, but no other mistake
         most = (limit or self.max_length) * self.longest_token
         head = self.head(query, instruction, escape=escape, most=most)
+        whole = as_one(documents, most) if are_plain else None
+        if whole is not None and not (escape and self._tokens.may_be_in(whole)):  # the usual case
+            return head, list(documents)
         texts = all_readable(documents, most)
         return head, self._tokens.broken_in(texts) if escape else texts
 

@@ -20,6 +20,7 @@ NFC_GROWTH = 3  # NFC makes UTF-8 at most 3 times longer, or shorter (UAX #15, "
 # A string subclass as the string that it is: an enum or Jinja's Markup turns into other text where it is put together.
 plain: Callable[[str], str] = str.__str__
 
+_TOGETHER = 2**18  # characters: shorter texts are looked at as one, which is done in a fraction of the time
 _BLANK = 2**20  # characters: more than any prompt has, so that a text which starts with as many is blank
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Every combining mark, and some symbols that do no harm here. Texts have a few in a row, UAX #15 allows 30.
@@ -56,8 +57,10 @@ def check_encodable(field: str, value: str) -> None:
         raise InvalidInputError(field, value, "pass a name without lone surrogates") from None
 
 
-def check_documents(documents: object) -> None:
+def check_documents(documents: object) -> bool:
     """Refuse one string (it would be read letter by letter) and any item that isn't a string.
+
+    Returns whether all items are just that, none of a subclass.
 
     Raises:
         InvalidInputError: names `documents`, or the item.
@@ -67,10 +70,11 @@ def check_documents(documents: object) -> None:
         more = ": list(documents)" if several else ""
         raise InvalidInputError("documents", documents, f"pass a list of strings{more}")
     if set(map(type, documents)) <= {str}:  # the usual case, in a third of the time
-        return
+        return True
     for index, document in enumerate(documents):
         if not isinstance(document, str):
             raise InvalidInputError(f"documents[{index}]", document, f"pass a string{_where_its_text_is(document)}")
+    return False
 
 
 def _where_its_text_is(document: object) -> str:
@@ -96,6 +100,17 @@ def readable(text: str, most: int) -> str:
     except UnicodeEncodeError:
         return "".join(_SURROGATE.sub("\ufffd", text[start : start + SLICE]) for start in range(0, len(text), SLICE))
     return text
+
+
+def as_one(texts: Sequence[str], most: int) -> str | None:
+    """Plain strings put together, where `readable` changes none of them; None where each has to be looked at."""
+    if sum(map(len, texts)) > min(most, _TOGETHER):
+        return None
+    whole = "".join(texts)
+    try:
+        return whole if whole.isascii() or whole.encode() else None
+    except UnicodeEncodeError:
+        return None
 
 
 def all_readable(texts: Sequence[str], most: int) -> list[str]:

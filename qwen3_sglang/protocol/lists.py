@@ -83,7 +83,7 @@ def score_documents(
             work.found.update(enumerate(scores, part.start))
             continue
         yield from _refused(work, part, failure)
-    return [work.found[index] for index in range(len(documents))]
+    return [*map(work.found.__getitem__, range(len(documents)))]
 
 
 class _Work:
@@ -130,9 +130,12 @@ def _score(work: _Work, part: range) -> Steps[Sequence[Score]]:
     scores = endpoint.parse(response, len(part), call.answered)
     if endpoint.echoes and response.fresh:  # a connection lasts no longer than the server behind it
         yield from check_served(call)
-    if not work.cut:
-        return scores
-    return [s._replace(truncated=True) if i in work.cut else s for i, s in enumerate(scores, part.start)]
+    return _marked(scores, part.start, work.cut) if work.cut else scores
+
+
+def _marked(scores: Sequence[Score], start: int, cut: Collection[int]) -> list[Score]:
+    """Those of truncated documents say so; `start` is the first one's index."""
+    return [one._replace(truncated=True) if index in cut else one for index, one in enumerate(scores, start)]
 
 
 def _body(work: _Work, part: range) -> dict[str, Any]:

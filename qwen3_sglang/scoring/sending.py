@@ -60,18 +60,18 @@ def score_group(task: Task) -> Work[tuple[Sequence[Outcome], int]]:
         if chunked.needed(task.call, distinct):
             return (yield from _in_chunks(task, distinct, task.chunking))
     plan, ready = yield from _plan(task, task.group.texts, task.known)
-
-    def where(part: Sequence[str], place: int) -> list[int]:
-        return [task.group.places[index] for index in plan.where(part, place)]
-
-    steps = _steps(task.call, plan, ready, where)
+    steps = _steps(task.call, plan, ready, partial(_places, task.group, plan))
     if task.on_progress is not None:
-        progress = Progress(task.on_progress, sum(map(len, plan.lists)))
-        steps = [progress.watch(one) for one in steps]
+        steps = [*map(Progress(task.on_progress, sum(map(len, plan.lists))).watch, steps)]
     answers = yield Sending(steps, task.deadline)
     outcomes = plan.restore(answers, joined)
     answers.clear()  # whoever carried them out still holds them, and with them every score
     return outcomes, len(plan.lists)
+
+
+def _places(group: Group, plan: _Plan, part: Sequence[str], place: int) -> list[int]:
+    """Those, among all of the call, of the document at that place of a list."""
+    return [group.places[index] for index in plan.where(part, place)]
 
 
 def _in_chunks(task: Task, distinct: list[str], how: Chunking) -> Work[tuple[Sequence[Outcome], int]]:

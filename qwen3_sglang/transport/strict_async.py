@@ -22,7 +22,7 @@ from qwen3_sglang.transport.bounds import CODED, BrokenHTTPError, Budget, Carrie
 from qwen3_sglang.transport.framing import MOST_LINE
 from qwen3_sglang.transport.threads import outcome
 
-_LONG = 2**16  # bytes: shorter requests are sent in one piece
+_LONG = 2**18  # bytes: shorter requests are sent in one piece, which a peer mostly reads as one too
 _FIRST_INTERIM, _SWITCHING, _FIRST_FINAL = 100, 101, 200
 # aiohttp waits for that many bytes; http.client is kept from it in framing.py.
 _HUGE_CHUNK = re.compile(rb"\r\n[0-9A-Fa-f]{16,}[ \t]*[;\r]")

@@ -101,18 +101,25 @@ class Transport:
         run = Run(steps)
         pause = await self._auntil_pause(run)
         if pause is not None:  # as in `drive`
-            first = [pause]
-
-            async def resume() -> Pause | None:
-                return first.pop() if first else await self._auntil_pause(run)
-
-            await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
+            await self._aresume(run, pause)
         return run.result
+
+    async def _aresume(self, run: Run[T], pause: Pause) -> None:
+        """On from that pause to the end."""
+        first = [pause]
+
+        async def resume() -> Pause | None:
+            return first.pop() if first else await self._auntil_pause(run)
+
+        await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
 
     async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others. Raises: as `drive`."""
         if len(several) <= 1:  # the usual case, without a task of its own
             return [await self.adrive(several[0])] if several else []
+        return await self._adrive_several(several)
+
+    async def _adrive_several(self, several: Sequence[Steps[T]]) -> list[T]:
         found: dict[int, T] = {}
         waiting = iter(enumerate(several))
 

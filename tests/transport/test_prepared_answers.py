@@ -339,7 +339,7 @@ async def test_a_closed_connection_is_sent_nothing() -> None:
         assert protocol._budget is None
 
 
-@pytest.mark.parametrize(("size", "pieces"), [(2**16 - 1, 1), (2**16, 2)])
+@pytest.mark.parametrize(("size", "pieces"), [(2**18 - 1, 1), (2**18, 2)])
 async def test_a_short_request_is_sent_in_one_piece(monkeypatch: pytest.MonkeyPatch, size: int, pieces: int) -> None:
     """A long one isn't: its peer has the head before the rest, and may refuse it."""
     async with connected() as (protocol, theirs):
