@@ -16,6 +16,8 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+from msgspec import Struct
+
 PACKAGES = ("qwen3_sglang", "langchain_qwen3_sglang", "llama_index_qwen3_sglang")
 # Work under way, what the caller owns, or what each call makes several of, in a third of the time.
 CHANGING = {
@@ -25,15 +27,8 @@ CHANGING = {
     "local.batcher._Job",
     "local.sharing.Node",
     "local.sharing.Plan",
-    "protocol.call.Call",
-    "protocol.exchange.Request",
     "protocol.responses.Response",
     "ranking.RerankResult",
-    "scoring.asked.Asked",
-    "scoring.batching.Batches",
-    "scoring.queries.Group",
-    "scoring.sending.Task",
-    "scoring.work.Step",
 }
 # They keep what they compute once, or show their defaults on the class; LlamaIndex's own class has more anyway.
 KEEPING = {
@@ -95,9 +90,9 @@ def classes() -> Iterator[tuple[ModuleType, type]]:
 
 
 def dataclasses() -> Iterator[tuple[str, type]]:
-    """Every dataclass that is defined here, under its name without the package's."""
+    """Every dataclass or Struct that is defined here, under its name without the package's."""
     for module, value in classes():
-        if is_dataclass(value):
+        if is_dataclass(value) or issubclass(value, Struct):
             yield short(module, value.__qualname__), value
 
 
@@ -115,8 +110,8 @@ def functions() -> Iterator[tuple[str, inspect.Parameter]]:
 
 def test_all_but_a_few_are_frozen() -> None:
     """So that a value can be shared between threads and kept in sets."""
-    changing = {name for name, one in dataclasses() if not one.__dataclass_params__.frozen}  # type: ignore[attr-defined]
-    assert changing == CHANGING
+    kinds = {name: getattr(one, "__dataclass_params__", None) or one.__struct_config__ for name, one in dataclasses()}
+    assert {name for name, how in kinds.items() if not how.frozen} == CHANGING
 
 
 def test_all_but_a_few_have_their_fields_alone() -> None:

@@ -27,7 +27,7 @@ _Probability = Annotated[float, Meta(ge=0, le=1)]
 _Pair = tuple[_Probability, _Probability]
 
 
-class _Row(Struct, gc=False):
+class _Row(Struct, frozen=True, gc=False):
     """A row that is plainly right, but for its place, its label and what its probabilities add up to."""
 
     index: int
@@ -36,12 +36,12 @@ class _Row(Struct, gc=False):
     num_classes: Literal[2] | None = None  # a server need not say
 
 
-class _Classes(Struct, gc=False):
+class _Classes(Struct, frozen=True, gc=False):
     data: list[_Row]
     model: str | None = None
 
 
-class _Items(Struct, gc=False):
+class _Items(Struct, frozen=True, gc=False):
     scores: list[_Pair]
     model: str | None = None
 
@@ -62,6 +62,8 @@ class Names:
         Raises:
             ModelReplacedError: another model answers now.
         """
+        if self._first is not None and self._first in names:  # the usual case
+            return
         said = [name for name in names if isinstance(name, str) and name]
         if not said:
             return

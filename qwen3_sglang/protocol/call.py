@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.prompts.truncate import Tokenizer
@@ -31,8 +31,7 @@ class Mark:
         self._is_set = False
 
 
-@dataclass(slots=True)  # not frozen: made for each call, in a third of the time
-class Call:
+class Call(Struct, frozen=True, gc=False):
     """What all lists of one call share.
 
     Attributes:

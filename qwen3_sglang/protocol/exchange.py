@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
+
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.responses import Response, failure_of
 from qwen3_sglang.protocol.retry import RETRIED, Patience
@@ -22,8 +24,7 @@ _UNAVAILABLE = 503
 _LEAST_LIMIT, _GROWTH = 2**20, 32  # bytes
 
 
-@dataclass(slots=True)  # not frozen: made for each call, in a third of the time
-class Request:
+class Request(Struct, frozen=True, gc=False):
     """What to send: GET where there is no body.
 
     Attributes:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from msgspec import Struct
+
 from qwen3_sglang.errors import ServerError, ServerTimeoutError, ServerUnreachableError
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -40,8 +42,7 @@ class Backoff:
 DEFAULT_BACKOFF = Backoff()
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True, gc=False):
     """What the decision to try again depends on.
 
     Attributes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from logging import getLogger
 from typing import Any
+
+from msgspec.structs import replace
 
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.call import Call

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.ranking import Failure
@@ -14,8 +15,7 @@ from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
 
 
-@dataclass(slots=True)  # not frozen: made for each call, in a third of the time
-class Asked:
+class Asked(Struct, frozen=True, gc=False):
     """What one call asks.
 
     Attributes:

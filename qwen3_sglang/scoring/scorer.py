@@ -170,7 +170,7 @@ class Scorer:
         deadline, learned = deadline or self._deadline(), self._learned
         yield from self._load(deadline)
         try:
-            return (yield from self._outcomes_of_one_model(asked, learned, deadline.rest()))
+            return (yield from self._outcomes_of_one_model(asked, learned, deadline))
         except errors.ModelReplacedError:
             self._forget(learned, None)  # what the user told is wrong too
         return (yield from self._outcomes_of_one_model(asked, self._learned, deadline))

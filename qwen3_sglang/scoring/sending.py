@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts.chunks import Chunking
@@ -23,8 +25,7 @@ from qwen3_sglang.transport.deadline import Deadline
 _Plan = batching.Batches[Outcome]
 
 
-@dataclass(slots=True)  # not frozen: made for each call, in a third of the time
-class Task:
+class Task(Struct, frozen=True, gc=False):
     """A group to score.
 
     Attributes:

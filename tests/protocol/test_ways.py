@@ -9,6 +9,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from qwen3_sglang import errors
@@ -106,7 +107,7 @@ def test_what_cant_be_asked_fails_nothing(answer: object) -> None:
 def test_a_question_takes_a_share_of_the_time() -> None:
     """A server that is silent there leaves most of it to the call."""
     for left, seconds in ((60.0, 5.0), (8.0, 1.0)):
-        step = next(ask_way(replace(PATIENCE, left=lambda left=left: left), QWEN3, "toy", None))
+        step = next(ask_way(msgspec.structs.replace(PATIENCE, left=lambda left=left: left), QWEN3, "toy", None))
         assert isinstance(step, Request)
         assert step.seconds == seconds
 
