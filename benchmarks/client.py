@@ -84,7 +84,7 @@ async def measure(url: str, repeat: int, texts: Texts) -> None:
             found[count] = await interleaved(entries, count, max(3, repeat * 100 // max(count, 50)), texts)
             print(table(count, entries, found[count]))
         flat = await by_size(entries, texts)
-        share = await in_flight(url, session, texts, rounds=max(5, repeat // 4))
+        share = await in_flight(url, session, texts, rounds=max(5, repeat // 2))
         await close()
     print("\n" + "\n".join(goals(entries, found[100], flat, share)))
 
@@ -190,7 +190,7 @@ async def by_size(entries: dict[str, Entry], texts: Texts) -> dict[str, list[flo
 
 
 async def in_flight(url: str, session: aiohttp.ClientSession, texts: Texts, rounds: int) -> float:
-    """Our throughput with many calls at once, as a share of bare aiohttp's; rounds take turns."""
+    """Our throughput with many calls at once, as a share of bare aiohttp's: of each two rounds side by side, median."""
     async with RerankClient(url, batch_size=BATCH, max_concurrency=CALLS_AT_ONCE) as client:
         both = {"bare": async_lists(session, url, "instant", size=BATCH, workers=CALLS_AT_ONCE), "ours": client.ascore}
         runs: Runs = defaultdict(list)
@@ -206,7 +206,7 @@ async def in_flight(url: str, session: aiohttp.ClientSession, texts: Texts, roun
         speeds = [CALLS_AT_ONCE / median(timed, field) for field in ("cpu", "wall")]
         print(f"  {name:34} {speeds[0]:22.0f} {speeds[1]:16.0f}")
     # One thread does all the work, so calls a second of its CPU time is what it reaches where nothing else runs.
-    return ratio(runs["bare"], runs["ours"], "cpu")
+    return statistics.median(bare.cpu / ours.cpu for bare, ours in zip(runs["bare"], runs["ours"], strict=True))
 
 
 def goals(entries: dict[str, Entry], runs: Runs, flat: dict[str, list[float]], share: float) -> list[str]:

@@ -25,7 +25,7 @@ class Response:
         status: the HTTP status.
         body: the content.
         location: where a redirect points.
-        retry_after: seconds that the server asks to wait.
+        retry_after: seconds that a refusal asks to wait.
         fresh: whether a connection was opened for it.
         proxy: where it isn't plainly a server's answer, host and port of the proxy that may have given it.
     """
@@ -58,12 +58,14 @@ def received(
             bytes can't unfold into gigabytes.
     """
     coding = _coding(_header(headers, "Content-Encoding"))
-    if is_success(status) and coding:
-        message = f"the answer is compressed ({coding}) though that wasn't asked for"
-        raise errors.ProtocolError(url, f"{message}; turn that off in the proxy or gateway in front of the server")
-    if is_success(status) and len(body) > limit:
-        message = f"an answer of more than {limit} bytes, longer than any that fits the request"
-        raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+    if is_success(status):
+        if coding:
+            message = f"the answer is compressed ({coding}) though that wasn't asked for"
+            raise errors.ProtocolError(url, f"{message}; turn that off in the proxy or gateway in front of the server")
+        if len(body) > limit:
+            message = f"an answer of more than {limit} bytes, longer than any that fits the request"
+            raise errors.ProtocolError(url, f"{message}; is this an SGLang server?")
+        return Response(url, status, body, fresh=fresh)
     if coding:
         body = f"compressed ({coding})".encode()
     wait = retry_after_seconds(headers.get("Retry-After"), now)

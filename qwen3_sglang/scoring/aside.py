@@ -30,7 +30,8 @@ def size_of_all(*parts: object) -> int:
     """The same of texts and of sequences of texts together."""
     size = 0
     for part in parts:
-        size += len(part) if isinstance(part, str) else size_of(part)
+        if part is not None:
+            size += len(part) if isinstance(part, str) else size_of(part)
     return size
 
 

@@ -24,6 +24,7 @@ class Learned:
 
     Attributes:
         served: the served model; None while it isn't known.
+        way: how the server is asked; None while it isn't known.
         answered: names that the answers gave.
         listed: names that the server's model list gave.
         cache: scores to remember; None where none are.
@@ -44,17 +45,12 @@ class Learned:
         self.refusal: InvalidInputError | None = None
         self.renewed = Mark()
         self._clock = clock
-        self._way = way
+        self.way = way
         self._heard = clock()
 
-    @property
-    def way(self) -> Way | None:
-        """How the server is asked; None while it isn't known."""
-        return self._way
-
-    @way.setter
-    def way(self, way: Way) -> None:
-        self._way = way
+    def found(self, way: Way) -> None:
+        """The server is asked that way."""
+        self.way = way
         self.renewed.clear()
         self.heard()
 

@@ -232,7 +232,8 @@ class Scorer:
         if learned.way is None or (learned.way.said is not None and learned.in_doubt):
             patience = self._transport.patience(deadline)
             finding = find_way(self._settings, learned.way, served, patience, self._tokenizer)
-            [learned.way] = yield Sending([finding], deadline)
+            [way] = yield Sending([finding], deadline)
+            learned.found(way)
         return served
 
     def _served(self, learned: Learned, deadline: Deadline) -> Work[Served]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import aiohttp
 import urllib3
 
-from qwen3_sglang.protocol.exchange import Request
 from qwen3_sglang.protocol.responses import MOST_OF_A_FAILURE, is_success
 
 
-def most(request: Request, status: int) -> int:
+def most(limit: int, status: int) -> int:
     """The most bytes of a body to read: one more than allowed, which shows that it is too long."""
-    return request.limit + 1 if is_success(status) else MOST_OF_A_FAILURE
+    return limit + 1 if is_success(status) else MOST_OF_A_FAILURE
 
 
 def read(raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:

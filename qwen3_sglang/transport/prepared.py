@@ -7,7 +7,7 @@ longer than all the rest. Only the body and the time that the client waits diffe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -40,9 +40,9 @@ class Prepared:
         self._direct = direct
         self._known: dict[str, _Known | None] = {}
 
-    async def ask(
+    def ask(
         self, url: str, body: bytes | None, *, headers: Mapping[str, str], most: Callable[[int], int]
-    ) -> Answer:
+    ) -> Coroutine[Any, Any, Answer]:
         """Status, headers and body of the answer; GET where there is no body.
 
         Args:
@@ -56,10 +56,21 @@ class Prepared:
             if url not in self._known:
                 self._known[url] = _prepared(session, url)
             if (known := self._known[url]) is not None:
-                return await _send(session, known, body, headers, most)
-        method = "GET" if body is None else "POST"
-        async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as got:
-            return got.status, got.headers, await aread(got.content, most(got.status))
+                return _send(session, known, body, headers, most)
+        return _leave_to(session, url, body, headers, most)
+
+
+async def _leave_to(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: bytes | None,
+    headers: Mapping[str, str],
+    most: Callable[[int], int],
+) -> Answer:
+    """The answer as aiohttp itself asks for it."""
+    method = "GET" if body is None else "POST"
+    async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as got:
+        return got.status, got.headers, await aread(got.content, most(got.status))
 
 
 def _prepared(session: aiohttp.ClientSession, url: str) -> _Known | None:
@@ -90,7 +101,7 @@ def _are_own(methods: tuple[object, ...]) -> bool:
 async def _send(
     session: aiohttp.ClientSession, known: _Known, body: bytes, headers: Mapping[str, str], most: Callable[[int], int]
 ) -> Answer:
-    own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     connection = await _connected(session, known.request)
     strict: Any = connection.protocol  # as the connector made it
     try:

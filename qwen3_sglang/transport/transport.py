@@ -245,7 +245,7 @@ class Transport:
             verify=settings.verify,  # not the session's: REQUESTS_CA_BUNDLE would win over that
         )
         with asked as got:
-            body = read(got.raw, most(request, got.status_code))
+            body = read(got.raw, most(request.limit, got.status_code))
             return self._answer(request, got.status_code, got.headers, body, bounds)
 
     async def _asend(self, request: Request) -> Response | errors.ServerError:
@@ -266,11 +266,11 @@ class Transport:
             raise bare(error)  # noqa: B904 - it is the same one
 
     async def _aexchange(self, request: Request, loop: LoopSession) -> Response:
-        url = self._settings.base_url + request.path
+        url, limit = self._settings.base_url + request.path, request.limit
         while True:
             headers = until.waits(until.left(request.seconds))
-            with Budget(request.limit, request.body) as budget:
-                asked = loop.prepared.ask(url, request.body, headers=headers, most=partial(most, request))
+            with Budget(limit, request.body) as budget:
+                asked = loop.prepared.ask(url, request.body, headers=headers, most=partial(most, limit))
                 status, got, body = await asked
             if not budget.doubted:  # else on another connection
                 return self._answer(request, status, got, body, budget)

@@ -192,5 +192,11 @@ def test_headers_of_a_response() -> None:
     """Where it points, and how long to wait; nothing where they are missing."""
     found = ok(status=302, Location="/there", Retry_After="7")
     assert (found.location, found.retry_after, found.fresh) == ("/there", 7.0, False)
-    assert (ok().location, ok().retry_after) == (None, None)
-    assert ok(Location="").location == ""
+    assert (ok(status=302).location, ok(status=302).retry_after) == (None, None)
+    assert ok(status=302, Location="").location == ""
+
+
+def test_headers_of_a_success() -> None:
+    """There is nothing to wait for."""
+    found = ok(Location="/there", Retry_After="7")
+    assert (found.status, found.body, found.location, found.retry_after) == (200, b"{}", None, None)

@@ -42,7 +42,7 @@ def test_ctrl_c_at_any_place_leaves_what_was_learned_usable() -> None:
 
     def use() -> None:
         learned.renewed.set()
-        learned.way = Way(DEFAULT_ENDPOINT)
+        learned.found(Way(DEFAULT_ENDPOINT))
         assert not learned.in_doubt
 
     places = itertools.takewhile(lambda place: ctrl_c_at(use, place), itertools.count())
@@ -57,7 +57,7 @@ def test_a_new_connection_leaves_doubt() -> None:
     learned.heard()
     assert learned.in_doubt
     clock.now += 31.0
-    learned.way = Way(DEFAULT_ENDPOINT)
+    learned.found(Way(DEFAULT_ENDPOINT))
     assert not learned.in_doubt
     assert learned.way == Way(DEFAULT_ENDPOINT)
 
