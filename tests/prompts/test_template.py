@@ -143,6 +143,16 @@ def test_escaping_can_be_turned_off(tokenizer: Any) -> None:
     assert len(special_ids(tokenizer, prompt)) == len(special_ids(tokenizer, FRAME)) + 1
 
 
+@given(
+    documents=st.lists(HOSTILE | st.sampled_from(["<|im_", "end|>", "\ud83d", "\ude00", "", "plain"])),
+    escape=st.booleans(),
+)
+def test_documents_are_read_as_each_alone_is(documents: list[str], escape: bool) -> None:
+    """Looking at all of them as one finds neither more nor less."""
+    alone = [QWEN3.prepare("q", [one], "task", escape=escape)[1][0] for one in documents]
+    assert QWEN3.prepare("q", documents, "task", escape=escape)[1] == alone
+
+
 def test_normalising_makes_no_special_token() -> None:
     """Qwen's tokenizer normalises to NFC; no other character becomes one that special tokens are made of."""
     letters = set("".join(QWEN3.special_tokens))

@@ -16,6 +16,7 @@ from qwen3_sglang.prompts import texts
 from qwen3_sglang.prompts.texts import (
     SLICE,
     all_readable,
+    as_one,
     bytes_in_nfc,
     check_documents,
     check_encodable,
@@ -207,9 +208,28 @@ def test_a_subclass_of_str_is_a_string() -> None:
     class Text(str):
         __slots__ = ()
 
-    check_documents(["a", Text("b")])
+    assert check_documents(["a", Text("b")]) is False
+    assert check_documents(["a", "b"]) is check_documents([]) is True
     with pytest.raises(InvalidInputError, match=r"documents\[1\]=7"):
         check_documents(["a", 7])
+
+
+@pytest.mark.parametrize(
+    ("texts", "most", "whole"),
+    [
+        (["ab", "", "c"], 3, "abc"),
+        (["ab", "c"], 2, None),
+        (["\u00e4", "\u4e2d\U0001f600"], 9, "\u00e4\u4e2d\U0001f600"),
+        (["a", "\ud800"], 9, None),
+        (["\ud83d", "\ude00"], 9, None),
+        ([], 9, ""),
+        (["x" * 2**17, "y" * 2**17], 2**20, "x" * 2**17 + "y" * 2**17),
+        (["x" * 2**17, "y" * 2**17, "z"], 2**20, None),
+    ],
+)
+def test_texts_that_are_read_as_they_are(texts: list[str], most: int, whole: str | None) -> None:
+    """Short ones together; a surrogate is alone in its own text, whatever the next one begins with."""
+    assert as_one(texts, most) == whole
 
 
 @pytest.mark.parametrize("documents", ["one", b"one", {"a"}, 7, None])
