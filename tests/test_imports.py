@@ -71,6 +71,7 @@ ROOMS = {
             "framing",
             "layers",
             "loops",
+            "pauses",
             "prepared",
             "sessions",
             "slots",

@@ -150,8 +150,10 @@ def _decoded(decoder: Decoder[T], response: Response) -> T | None:
     if not is_success(response.status):
         return None
     try:
+        if not response.body.isascii():
+            response.body.decode()  # which isn't looked at in fields that nothing is read from
         return decoder.decode(response.body)
-    except (MsgspecError, RecursionError):
+    except (MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -31,7 +31,7 @@ class Mark:
         self._is_set = False
 
 
-class Call(Struct, frozen=True, gc=False):
+class Call(Struct, frozen=True):
     """What all lists of one call share.
 
     Attributes:

@@ -42,7 +42,7 @@ class Backoff:
 DEFAULT_BACKOFF = Backoff()
 
 
-class Patience(Struct, frozen=True, gc=False):
+class Patience(Struct, frozen=True):
     """What the decision to try again depends on.
 
     Attributes:

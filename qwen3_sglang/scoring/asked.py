@@ -15,7 +15,7 @@ from qwen3_sglang.scoring.queries import Group, prepare_many, read_rows
 from qwen3_sglang.settings import Settings
 
 
-class Asked(Struct, frozen=True, gc=False):
+class Asked(Struct, frozen=True):
     """What one call asks.
 
     Attributes:

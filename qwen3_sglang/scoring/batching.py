@@ -19,7 +19,7 @@ def flat(parts: Sequence[Sequence[T]]) -> list[T]:
     return [*chain.from_iterable(parts)]
 
 
-class Batches(Struct, Generic[T], frozen=True, gc=False):
+class Batches(Struct, Generic[T], frozen=True):
     """What to send.
 
     Attributes:

@@ -22,7 +22,7 @@ from qwen3_sglang.ranking import Failure, Outcome, RerankResult, rank
 _PAIR = 2
 
 
-class Group(Struct, frozen=True, gc=False):
+class Group(Struct, frozen=True):
     """What is scored in one go.
 
     Attributes:

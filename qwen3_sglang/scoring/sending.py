@@ -25,7 +25,7 @@ from qwen3_sglang.transport.deadline import Deadline
 _Plan = batching.Batches[Outcome]
 
 
-class Task(Struct, frozen=True, gc=False):
+class Task(Struct, frozen=True):
     """A group to score.
 
     Attributes:

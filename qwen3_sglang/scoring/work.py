@@ -24,7 +24,7 @@ class Sending(NamedTuple):
 Work = Generator[Sending, list[Any], T]
 
 
-class Step(Struct, Generic[T], frozen=True, gc=False):
+class Step(Struct, Generic[T], frozen=True):
     """How far work has come.
 
     Attributes:

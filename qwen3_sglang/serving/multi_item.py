@@ -55,7 +55,7 @@ _LOCAL = f"or try without a GPU: --engine local {OPTION}"
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
     """The variables to start SGLang with, where the user's `own` environment has these."""
-    return ENVIRONMENT | {name: own.get(name, value) for name, value in TUNED_ENVIRONMENT.items()}
+    return ENVIRONMENT | {name: own.get(name) or value for name, value in TUNED_ENVIRONMENT.items()}
 
 
 def check_flags(extra: Sequence[str], known: Collection[str] | None = None) -> None:

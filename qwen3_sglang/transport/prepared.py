@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from functools import lru_cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -89,13 +88,12 @@ def _watched(session: aiohttp.ClientSession) -> bool:
     kind = type(session)
     way = (getattr(kind, "request", 0), getattr(kind, "_request", 0), getattr(aiohttp.ClientRequest, "send", 0))
     listeners: Any = session.trace_configs or getattr(session, "_middlewares", ())  # aiohttp has those since 3.12
-    return bool(listeners) or session.closed or not _are_own(way)
+    return bool(listeners) or session.closed or not all(map(_is_own, way))
 
 
-@lru_cache(8)
-def _are_own(methods: tuple[object, ...]) -> bool:
-    """Whether aiohttp itself wrote them: a wrapper or a mock is no function, or one of another module."""
-    return all(type(one) is FunctionType and one.__globals__.get("__name__") in _OWN for one in methods)
+def _is_own(method: object) -> bool:
+    """Whether aiohttp itself wrote it: a wrapper or a mock is no function, or one of another module."""
+    return type(method) is FunctionType and method.__globals__.get("__name__") in _OWN
 
 
 async def _send(

@@ -13,15 +13,13 @@ from functools import partial
 from logging import INFO, WARNING, getLogger
 from typing import Any, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_result, sleep_using_event, stop_never
-
 from qwen3_sglang import errors
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Run, Steps
 from qwen3_sglang.protocol.responses import Response, is_servers, is_success, received
 from qwen3_sglang.protocol.retry import Patience
 from qwen3_sglang.secret import hide
 from qwen3_sglang.settings import Settings
-from qwen3_sglang.transport import loops, until
+from qwen3_sglang.transport import loops, pauses, until
 from qwen3_sglang.transport.bodies import most, read
 from qwen3_sglang.transport.bounds import Bounds, Budget
 from qwen3_sglang.transport.deadline import Deadline
@@ -33,7 +31,6 @@ from qwen3_sglang.transport.slots import Slots
 from qwen3_sglang.transport.threads import ThreadsLateError, in_thread, run_all
 
 T = TypeVar("T")
-_PAUSED = retry_if_result(lambda pause: pause is not None)
 _log = getLogger(__name__)
 
 
@@ -74,12 +71,8 @@ class Transport:
         """Carry out the steps and return their result. Raises: ServerError, one of its subclasses."""
         run = Run(steps)
         pause = self._until_pause(run, deadline)
-        if pause is not None:  # without a fault, tenacity would cost more than the rest of the call
-            retrying = Retrying(
-                retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=sleep_using_event(deadline.stopped)
-            )
-            first = [pause]
-            retrying(lambda: first.pop() if first else self._until_pause(run, deadline))
+        if pause is not None:
+            pauses.go_on(pause, partial(self._until_pause, run, deadline), deadline)
         return run.result
 
     def drive_all(self, several: Sequence[Steps[T]], deadline: Deadline) -> list[T]:
@@ -100,18 +93,9 @@ class Transport:
         """`drive` on the running event loop; the caller bounds the time. Raises: as `drive`."""
         run = Run(steps)
         pause = await self._auntil_pause(run)
-        if pause is not None:  # as in `drive`
-            await self._aresume(run, pause)
+        if pause is not None:
+            await pauses.ago_on(pause, partial(self._auntil_pause, run))
         return run.result
-
-    async def _aresume(self, run: Run[T], pause: Pause) -> None:
-        """On from that pause to the end."""
-        first = [pause]
-
-        async def resume() -> Pause | None:
-            return first.pop() if first else await self._auntil_pause(run)
-
-        await AsyncRetrying(retry=_PAUSED, wait=_as_decided, stop=stop_never, sleep=asyncio.sleep)(resume)
 
     async def adrive_all(self, several: Sequence[Steps[T]]) -> list[T]:
         """`drive_all` on the running event loop; the first failure cancels the others. Raises: as `drive`."""
@@ -298,8 +282,3 @@ class Transport:
                     self._loops.pop(closed).abandon()
                 loop = self._loops[running] = LoopSession(self._settings)
         return loop
-
-
-def _as_decided(state: RetryCallState) -> float:
-    pause: Pause = state.outcome.result()  # type: ignore[union-attr] # there is one where it waits
-    return pause.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -80,6 +81,18 @@ def test_a_broken_answer_never_gives_a_score(response: Response, error: type[err
     with pytest.raises(errors.ServerError) as caught:
         parse_classes(response, 1)
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("parse", [parse_classes, parse_vllm_classes, parse_items])
+@pytest.mark.parametrize("field", [b"model", b"label", b"id"])
+def test_an_answer_that_is_no_utf8(parse: Callable[[Response, int], object], field: bytes) -> None:
+    """Also where nothing is read from what isn't."""
+    row = b'[0.25,0.75],"label":"yes"' if field != b"label" else b'[0.25,0.75],"label":"\xff"'
+    rest = b'"%s":"\xff"' % field if field != b"label" else b'"x":1'
+    body = b'{"scores":[[0.25,0.75]],"data":[{"index":0,"probs":%s}],%s}' % (row, rest)
+    with pytest.raises(errors.NotSGLangError):
+        parse(Response("u", 200, body), 1)
+    assert parse(Response("u", 200, body.replace(b"\xff", "\u4e2d".encode())), 1)
 
 
 def pairs(*scores: object) -> Response:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -78,3 +80,29 @@ async def test_a_listener_that_cancels_the_task_it_runs_in(server: FakeServer) -
     async with RerankClient(server.url, batch_size=1, max_concurrency=2, endpoint="v1/classify") as client:
         with pytest.raises(asyncio.CancelledError):
             await client.ascore("q", [f"p=0.{place}" for place in range(1, 9)], on_progress=cancel)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_listener_that_keeps_its_failure_is_collected(server: Any, way: str) -> None:
+    """The failure's frames hold the listener, and it holds the failure: that is a cycle of the caller's own."""
+
+    class Job:
+        failure: Exception
+
+        def fail(self, *_: int) -> None:
+            raise ValueError("mine")
+
+        async def run(self) -> None:
+            async with RerankClient(server.url) as client:
+                try:
+                    await _call(client, way, DOCUMENTS, on_progress=self.fail)
+                except ValueError as error:
+                    self.failure = error
+
+    job = Job()
+    await job.run()
+    assert str(job.failure) == "mine"
+    gone = ref(job)
+    del job
+    gc.collect()
+    assert gone() is None

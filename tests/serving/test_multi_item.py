@@ -49,6 +49,11 @@ def test_the_users_own_variables() -> None:
     }
 
 
+def test_a_variable_that_is_set_to_nothing() -> None:
+    """As `OMP_NUM_THREADS: ${OMP_NUM_THREADS}` in a compose file: PyTorch would take all cores."""
+    assert environment({"OMP_NUM_THREADS": ""}) == environment({})
+
+
 def test_the_ordinary_way_needs_no_variables() -> None:
     """Its command stays as it is."""
     assert plan("py", "./m", host="h", port=1, known=None, environ={"OMP_NUM_THREADS": "4"}).environment == {}

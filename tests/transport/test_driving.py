@@ -1,6 +1,6 @@
 """What the protocol decides, carried out in order, in time, and so many at once.
 
-Tests of `transport/transport.py`.
+Tests of `transport/transport.py` and `transport/pauses.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qwen3_sglang.errors import (
 )
 from qwen3_sglang.protocol.exchange import Compute, Pause, Request, Steps
 from qwen3_sglang.protocol.responses import Response
-from qwen3_sglang.transport import transport as module
+from qwen3_sglang.transport import pauses
 from qwen3_sglang.transport.deadline import Deadline
 from qwen3_sglang.transport.strict_async import StrictProtocol
 from qwen3_sglang.transport.transport import Transport
@@ -190,8 +190,8 @@ def test_each_pause_is_waited_for_before_what_follows(mode: str, monkeypatch: py
     async def sleep(seconds: float) -> None:
         order.append(seconds)
 
-    monkeypatch.setattr(module, "sleep_using_event", lambda _: order.append)
-    seen_by(monkeypatch, module, "asyncio", sleep=sleep)
+    monkeypatch.setattr(pauses, "sleep_using_event", lambda _: order.append)
+    seen_by(monkeypatch, pauses, "asyncio", sleep=sleep)
 
     def pausing() -> Steps[int]:
         for place, seconds in enumerate((3.0, 0.0, 5.0)):

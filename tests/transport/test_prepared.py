@@ -131,7 +131,7 @@ async def test_each_address_is_prepared_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Wrapper:
-    """As wrapt's: called like the function, but none."""
+    """As wrapt's: called like the function and equal to it, but none."""
 
     def __init__(self, wrapped: Any, noted: list[str]) -> None:
         self._wrapped, self._noted = wrapped, noted
@@ -143,6 +143,12 @@ class Wrapper:
 
     def __get__(self, instance: object, _: object = None) -> Any:
         return self if instance is None else partial(self, instance)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._wrapped == other)
+
+    def __hash__(self) -> int:
+        return hash(self._wrapped)
 
 
 def plain(own: Any, noted: list[str]) -> Any:
