@@ -120,8 +120,9 @@ def parse_items(response: Response, count: int, names: Names | None = None) -> S
 
 
 def _plain_classes(response: Response, count: int, names: Names | None) -> Scores | None:
-    """The scores where every row is plainly right: it costs no call then. A detailed look at each says what is wrong
-    otherwise, or that nothing is.
+    """The scores where every row is plainly right, without a call for each.
+
+    None where any isn't: a detailed look at each says what is wrong then, or that nothing is.
     """
     answer = _decoded(_CLASSES, response)
     if answer is None:
@@ -135,8 +136,8 @@ def _plain_classes(response: Response, count: int, names: Names | None) -> Score
         and p_no + p_yes >= _LEAST
         and p_no + p_yes <= _MOST
         and (
-            row.label == (NO if p_no > p_yes else YES)  # as converted: told without the names of the less likely one
-            or row.label not in (_YES if p_no > p_yes else _NO)
+            row.label == (NO if p_no > p_yes else YES)  # as converted
+            or row.label not in (_YES if p_no > p_yes else _NO)  # the names of the less likely one
         )
     ]
     if not len(pairs) == len(answer.data) == count:

@@ -36,15 +36,14 @@ class Carried:
     """The last answers that a connection carried, each with its request, or with what tells long ones apart."""
 
     def __init__(self) -> None:
-        self._answers: deque[object] = deque(maxlen=_REMEMBERED)
-        self._asked: deque[object] = deque(maxlen=_REMEMBERED)
+        self._answers: deque[tuple[object, object]] = deque(maxlen=_REMEMBERED)
 
     def add(self, asked: object, answer: object) -> bool | None:
         """Note an answer's body: None for a new one, else whether it answered the same request before."""
-        if answer in self._answers:  # a dictionary would have to hash it
-            return self._asked[self._answers.index(answer)] == asked
-        self._answers.append(answer)
-        self._asked.append(asked)
+        for known, its_request in self._answers:  # a dictionary would have to hash it
+            if known == answer:
+                return its_request == asked
+        self._answers.append((answer, asked))
         return None
 
 
