@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct
@@ -81,10 +81,7 @@ def parse_classes(response: Response, count: int, names: Names | None = None) ->
         ServerError: one of its subclasses, by status; ProtocolError where the body of a 200 breaks a check;
             ModelReplacedError where another model than before gave it.
     """
-    scores = _plain_classes(response, count, names)
-    if scores is not None:
-        return scores
-    return [_class_score(response.url, index, row) for index, row in enumerate(_rows(response, "data", count, names))]
+    return _classes(response, count, names, _class_score)
 
 
 def parse_vllm_classes(response: Response, count: int, names: Names | None = None) -> Sequence[Score]:
@@ -93,14 +90,7 @@ def parse_vllm_classes(response: Response, count: int, names: Names | None = Non
     Raises:
         ServerError: as `parse_classes`.
     """
-    scores = _plain_classes(response, count, names)
-    if scores is not None:
-        return scores
-    rows = _rows(response, "data", count, names)
-    return [
-        _sigmoid_score(response.url, index, row) if _has_one(row) else _class_score(response.url, index, row)
-        for index, row in enumerate(rows)
-    ]
+    return _classes(response, count, names, _vllm_score)
 
 
 def parse_items(response: Response, count: int, names: Names | None = None) -> Sequence[Score]:
@@ -117,6 +107,16 @@ def parse_items(response: Response, count: int, names: Names | None = None) -> S
             return Scores(pairs)
     rows = _rows(response, "scores", count, names)
     return [_pair_score(response.url, index, row, None, None) for index, row in enumerate(rows)]
+
+
+def _classes(
+    response: Response, count: int, names: Names | None, look: Callable[[str, int, object], Score]
+) -> Sequence[Score]:
+    """Scores of classes; `look` is the detailed one at a row: (url, index, row) -> its score."""
+    scores = _plain_classes(response, count, names)
+    if scores is not None:
+        return scores
+    return [look(response.url, index, row) for index, row in enumerate(_rows(response, "data", count, names))]
 
 
 def _plain_classes(response: Response, count: int, names: Names | None) -> Scores | None:
@@ -179,15 +179,13 @@ def _class_score(url: str, index: int, row: object) -> Score:
     return _pair_score(url, index, row.get("probs"), row.get("label"), row.get("num_classes"))
 
 
-def _sigmoid_score(url: str, index: int, row: dict[str, Any]) -> Score:
+def _vllm_score(url: str, index: int, row: object) -> Score:
+    if not (isinstance(row, dict) and isinstance(row.get("probs"), list) and len(row["probs"]) == 1):
+        return _class_score(url, index, row)
     [p_yes] = row["probs"]
     if row.get("index") != index or type(p_yes) not in _NUMBERS or not 0 <= p_yes <= 1:
         raise errors.ProtocolError(url, f"row {index} has no usable probability: {short(row)}")
     return score_of(1 - p_yes, p_yes)
-
-
-def _has_one(row: object) -> bool:
-    return isinstance(row, dict) and isinstance(row.get("probs"), list) and len(row["probs"]) == 1
 
 
 def _pair_score(url: str, index: int, probs: object, label: object, classes: object) -> Score:

@@ -23,7 +23,5 @@ def begin(limit: asyncio.Timeout) -> None:
 def left(seconds: float | None) -> float:
     """Seconds that are left of the call, at most `seconds`."""
     end = _END.get()
-    if end is None:
-        return seconds or 0.0
-    rest = max(0.0, end - asyncio.get_running_loop().time())
-    return rest if seconds is None else min(seconds, rest)
+    limits = (seconds, None if end is None else end - asyncio.get_running_loop().time())
+    return max(0.0, min((limit for limit in limits if limit is not None), default=0.0))

@@ -38,8 +38,8 @@ def test_each_request_says_what_is_left(origin: Server, way: Callable[[RerankCli
 
 
 async def test_what_is_left_is_the_shorter_of_both() -> None:
-    """The call's and the wait's own; each may be without a limit."""
-    assert (left(3.0), left(None)) == (3.0, 0.0)
+    """The call's and the wait's own; each may be without a limit, and neither is ever below 0."""
+    assert (left(3.0), left(-1.0), left(None)) == (3.0, 0.0, 0.0)
     now = asyncio.get_running_loop().time()
     begin(asyncio.Timeout(now + 50))
     assert left(3.0) == 3.0
