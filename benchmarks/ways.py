@@ -74,7 +74,7 @@ def classify_body(model: str, query: str, documents: Sequence[str]) -> bytes:
 def score_body(model: str, query: str, documents: Sequence[str]) -> bytes:
     """The same for /v1/score."""
     head = QWEN3.head(query, escape=False)
-    return orjson.dumps({"model": model, "query": head.bare, "items": head.tails(documents), "apply_softmax": True})
+    return orjson.dumps({"model": model, "query": head.bare, "apply_softmax": True, "items": head.tails(documents)})
 
 
 def classify_scores(body: bytes) -> list[float]:
@@ -98,7 +98,7 @@ def ids_writer(folder: str) -> Callable[[str, str, Sequence[str]], bytes]:
         start = tokenizer.encode(head.bare, add_special_tokens=False).ids
         texts = [f"{head.joint}{document}" for document in documents]
         items = [found.ids + suffix for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        return orjson.dumps({"model": model, "query": start, "items": items, "apply_softmax": True})
+        return orjson.dumps({"model": model, "query": start, "apply_softmax": True, "items": items})
 
     return write
 

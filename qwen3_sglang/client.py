@@ -144,8 +144,9 @@ class RerankClient:
             InvalidInputError: a blank query, or a document that isn't a string; before any request.
             ServerError: one of its subclasses; see `qwen3_sglang.errors`.
         """
-        read, size = self._reader.to_read(query, documents, instruction, on_progress)
-        return self._scorer.score(*self._reading.read(read, size), p_yes)
+        return self._scorer.score(
+            *self._reading.read(*self._reader.to_read(query, documents, instruction, on_progress)), p_yes
+        )
 
     async def ascore(
         self,
@@ -156,8 +157,9 @@ class RerankClient:
         on_progress: OnProgress | None = None,
     ) -> list[float]:
         """`score`, without blocking the event loop. Raises: as `score`."""
-        read, size = self._reader.to_read(query, documents, instruction, on_progress)
-        return await self._scorer.ascore(*await self._reading.aread(read, size), p_yes)
+        return await self._scorer.ascore(
+            *await self._reading.aread(*self._reader.to_read(query, documents, instruction, on_progress)), p_yes
+        )
 
     def rerank(
         self,

@@ -152,13 +152,13 @@ async def get(
     prepared: Prepared,
     url: str,
     body: bytes | None = b"{}",
-    most: Callable[[int], int] = lambda _: 10**6,
+    limit: int = 10**6,
     **headers: str,
 ) -> tuple[int, Mapping[str, str], bytes]:
     """An answer's status, headers and body."""
     with Budget(10**8, body):
         async with asyncio.timeout(SECONDS):
-            return await prepared.ask(url, body, headers=headers, most=most)
+            return await prepared.ask(url, body, headers=headers, limit=limit)
 
 
 async def ask(session: LoopSession, url: str, body: bytes = b"{}", **headers: str) -> tuple[int, bytes]:

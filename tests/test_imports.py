@@ -38,7 +38,9 @@ ROOMS = {
     "ranking": Room({"errors"}),
     "secret": Room({"names"}),
     "_moved": Room(),
-    "prompts": Room({"errors"}, {"chunks", "records", "special", "template", "texts", "tokenizer", "truncate"}),
+    "prompts": Room(
+        {"errors"}, {"chunks", "framed", "records", "special", "template", "texts", "tokenizer", "truncate"}
+    ),
     "protocol": Room(
         {"errors", "names", "prompts", "ranking"},
         {

@@ -156,9 +156,9 @@ class Template:
         check_text("query", query)  # last: on_error="passthrough" tolerates a blank query, but no other mistake
         most = (limit or self.max_length) * self.longest_token
         head = self.head(query, instruction, escape=escape, most=most)
-        whole = as_one(documents, most) if are_plain else None
-        if whole is not None and not (escape and self._tokens.may_be_in(whole)):  # the usual case
-            return head, list(documents)
+        together = as_one(documents, most) if are_plain else None
+        if together is not None and not (escape and self._tokens.may_be_in(together.whole)):  # the usual case
+            return head, together
         texts = all_readable(documents, most)
         return head, self._tokens.broken_in(texts) if escape else texts
 

@@ -256,7 +256,7 @@ def _bytes_left(head: Head, limit: int) -> int:
 def suspects(head: Head, documents: Sequence[str], limit: int) -> list[int]:
     """Indices of those that could be too long: byte-level BPE makes at most one token of a byte, after NFC."""
     room = _bytes_left(head, limit)
-    if max(map(len, documents), default=0) * _MOST_BYTES <= room or short_ascii(documents, room):
+    if short_ascii(documents, room) or max(map(len, documents), default=0) * _MOST_BYTES <= room:
         return []
     return [
         index

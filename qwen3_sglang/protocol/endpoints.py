@@ -5,10 +5,13 @@ A row is all there is to an endpoint: settings, diagnosis and documentation read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+import orjson
+
+from qwen3_sglang.prompts.framed import framed
 from qwen3_sglang.prompts.template import Head
 from qwen3_sglang.protocol.answers import Names, parse_classes, parse_items, parse_vllm_classes
 from qwen3_sglang.protocol.responses import Response
@@ -23,7 +26,7 @@ class Endpoint:
 
     Attributes:
         path: below base_url.
-        payload: (model, the prompts' shared head, documents) -> JSON body.
+        body: (model, the prompts' shared head, documents, more fields) -> JSON.
         parse: (answer, number of documents, the names seen before) -> scores, in order.
         owner: whose server has it, as that server's model list says.
         help: one line for whoever chooses.
@@ -34,7 +37,7 @@ class Endpoint:
     """
 
     path: str
-    payload: Callable[[str, Head, Sequence[str]], dict[str, Any]]
+    body: Callable[[str, Head, Sequence[str], Mapping[str, object]], bytes]
     parse: Callable[[Response, int, Names | None], Sequence[Score]]
     owner: str
     help: str
@@ -44,13 +47,24 @@ class Endpoint:
     list_size: int = 32
 
 
-def _prompts(model: str, head: Head, documents: Sequence[str]) -> dict[str, Any]:
-    return {"model": model, "input": head.prompts(documents)}
+def _prompts(model: str, head: Head, documents: Sequence[str], more: Mapping[str, object]) -> bytes:
+    return framed({"model": model, **more}, "input", head.text, documents, head.template.suffix)
 
 
-def _items(model: str, head: Head, documents: Sequence[str]) -> dict[str, Any]:
+def _items(model: str, head: Head, documents: Sequence[str], more: Mapping[str, object]) -> bytes:
     # Cut where both sides have the same tokens as the whole: a multi-item server tokenises them apart.
-    return {"model": model, "query": head.bare, "items": head.tails(documents), "apply_softmax": True}
+    return framed(_asked(model, head.bare, more), "items", head.joint, documents, head.template.suffix)
+
+
+def ready_items(
+    model: str, query: str | list[int], items: Sequence[str | list[int]], more: Mapping[str, object]
+) -> bytes:
+    """The body of /v1/score, of items that have the whole of what follows the query."""
+    return orjson.dumps({**_asked(model, query, more), "items": items})
+
+
+def _asked(model: str, query: str | list[int], more: Mapping[str, object]) -> dict[str, object]:
+    return {"model": model, "query": query, "apply_softmax": True, **more}
 
 
 def _score(help_: str, *, labels: bool = False, packs: bool = False) -> Endpoint:

@@ -10,16 +10,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from logging import getLogger
-from typing import Any, cast
-
-import orjson
+from typing import cast
 
 from qwen3_sglang import errors
 from qwen3_sglang.prompts import truncate
 from qwen3_sglang.prompts.template import Prompt
 from qwen3_sglang.protocol.call import Call
 from qwen3_sglang.protocol.diagnosis import explained
-from qwen3_sglang.protocol.endpoints import ENDPOINTS
+from qwen3_sglang.protocol.endpoints import ENDPOINTS, ready_items
 from qwen3_sglang.protocol.exchange import Pause, Request, Steps, ask, asks_for_less, queue_is_full
 from qwen3_sglang.protocol.packing import Packable, make_packable
 from qwen3_sglang.protocol.served import check_served, check_way
@@ -65,12 +63,15 @@ def score_documents(
         ServerError: one of its subclasses, unless the call collects them.
         QueryError: no document fits beside the query; as well.
     """
-    try:
-        work = yield from _begin(call, documents, where, ready)
-    except errors.QueryError as error:
-        if not call.collect:
-            raise
-        return [error] * len(documents)
+    if ready is None and (call.fits or truncate.surely_fit(call.head, documents, call.max_length)):
+        work = _Work(call, where, documents, ())  # the usual case: nothing to make of each
+    else:
+        try:
+            work = yield from _begin(call, documents, where, ready)
+        except errors.QueryError as error:
+            if not call.collect:
+                raise
+            return [error] * len(documents)
     while work.waiting:
         part = work.waiting.popleft()
         try:
@@ -122,7 +123,7 @@ class _Work:
 
 def _score(work: _Work, part: range) -> Steps[Sequence[Score]]:
     call, endpoint = work.call, ENDPOINTS[work.call.endpoint]
-    request, tried, work.tried = Request(endpoint.path, orjson.dumps(_body(work, part))), work.tried, 0
+    request, tried, work.tried = Request(endpoint.path, _body(work, part)), work.tried, 0
     again = partial(check_way, call)
     response = yield from ask(request, call.patience, splits=len(part) > 1, tried=tried, before_retry=again)
     if response.fresh:
@@ -138,13 +139,14 @@ def _marked(scores: Sequence[Score], start: int, cut: Collection[int]) -> list[S
     return [one._replace(truncated=True) if index in cut else one for index, one in enumerate(scores, start)]
 
 
-def _body(work: _Work, part: range) -> dict[str, Any]:
-    call, endpoint, texts = work.call, ENDPOINTS[work.call.endpoint], work.texts[part.start : part.stop]
+def _body(work: _Work, part: range) -> bytes:
+    call, endpoint, texts = work.call, ENDPOINTS[work.call.endpoint], work.texts
+    if len(part) < len(texts):  # else as they are: they may be more than a list
+        texts = texts[part.start : part.stop]
+    more = {"label_token_ids": call.answer_ids} if endpoint.labels else {}
     if work.query is None:
-        body = endpoint.payload(call.model, call.head, cast(Sequence[str], texts))
-    else:  # items that were made ready have the whole of what follows the query
-        body = endpoint.payload(call.model, call.head, ()) | {"query": work.query, "items": texts}
-    return body | {"label_token_ids": call.answer_ids} if endpoint.labels else body
+        return endpoint.body(call.model, call.head, cast(Sequence[str], texts), more)
+    return ready_items(call.model, work.query, texts, more)
 
 
 def _refused(work: _Work, part: range, failure: errors.ServerError) -> Steps[None]:
@@ -210,20 +212,14 @@ _BY_DOCUMENT = {400, 413}  # what one document of a list can be the cause of
 
 
 def _begin(call: Call, documents: Sequence[str], where: Where, ready: Packable | None) -> Steps[_Work]:
-    if ready is None:
-        return _Work(call, where, *(yield from _texts(call, documents)))
-    items = [ready.items[document] for document in documents]
-    cut = {index for index, item in enumerate(items) if item.truncated}
-    return _Work(call, where, [item.sent for item in items], cut, ready.query)
-
-
-def _texts(call: Call, documents: Sequence[str]) -> Steps[tuple[Sequence[str], Collection[int]]]:
     """The documents as they are sent, and which are cut."""
-    # The usual case: nothing to make of each.
-    if call.fits or truncate.surely_fit(call.head, documents, call.max_length):
-        return documents, ()
+    if ready is not None:
+        items = [ready.items[document] for document in documents]
+        cut = {index for index, item in enumerate(items) if item.truncated}
+        return _Work(call, where, [item.sent for item in items], cut, ready.query)
     fitted = yield from counter(call).fit(call.head, documents, call.max_length)
-    return [one.text for one in fitted], {index for index, one in enumerate(fitted) if one.truncated}
+    cut = {index for index, one in enumerate(fitted) if one.truncated}
+    return _Work(call, where, [one.text for one in fitted], cut)
 
 
 def describe_prompts(call: Call, documents: Sequence[str]) -> Steps[list[Prompt]]:

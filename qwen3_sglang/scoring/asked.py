@@ -95,7 +95,7 @@ class Reader:
             return Asked([len(documents)], lambda _: [], collect, failure=failure)
         return Asked(
             [len(group.texts)],
-            lambda _: [group],
+            group.groups,
             collect,
             on_progress=on_progress,
             # Of huge ones only the start is left.

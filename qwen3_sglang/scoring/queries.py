@@ -37,6 +37,10 @@ class Group(Struct, frozen=True):
     places: Sequence[int]
     failure: QueryError | None = None
 
+    def groups(self, _limit: int) -> list[Group]:
+        """As `Prompts.groups`: the documents of one query stay together."""
+        return [self]
+
 
 @dataclass(frozen=True, slots=True)
 class Prompts:

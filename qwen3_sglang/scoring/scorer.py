@@ -117,14 +117,14 @@ class Scorer:
         if deadline is None and asked.size > MUCH:
             deadline = self._deadline()
         try:
-            return self.run(self._made(asked, deadline, then), deadline)
+            return self.run(self._outcomes(asked, deadline, then), deadline)
         except (errors.ServerError, errors.QueryError) as failure:
             return then(failed(asked, failure))
 
     async def ascore(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> T:
         """`score` on the running event loop. Raises: as `score`."""
         try:
-            return await self.arun(self._made(asked, deadline, then), asked.size, deadline)
+            return await self.arun(self._outcomes(asked, deadline, then), asked.size, deadline)
         except (errors.ServerError, errors.QueryError) as failure:
             unscored = failed(asked, failure)
         return await aside(asked.size, partial(then, unscored))
@@ -138,7 +138,6 @@ class Scorer:
     def way(self) -> Work[Way]:
         """How the server is asked, and what it says; an endpoint it must not be asked at is refused from now on."""
         deadline, learned = self._deadline(), self._learned
-        yield from self._load(deadline)
         served = yield from self._known(learned, deadline)
         way = learned.way or Way(DEFAULT_ENDPOINT)
         if way.said is None and served.owner != VLLM:
@@ -153,27 +152,23 @@ class Scorer:
         if not group.texts:
             return []
         deadline, learned = deadline or self._deadline(), self._learned
-        yield from self._load(deadline)
         call = self._call(group.head, learned, (yield from self._known(learned, deadline)), deadline)
         plan: batching.Batches[Prompt] = batching.split(group.texts, _PROMPTS)
         steps = [lists.describe_prompts(call, part) for part in plan.lists]
         return [*plan.restore((yield Sending(steps, deadline)))]
 
-    def _made(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> Work[T]:
-        return then((yield from self._outcomes(asked, deadline)))
-
-    def _outcomes(self, asked: Asked, deadline: Deadline | None) -> Work[Sequence[Outcome]]:
+    def _outcomes(self, asked: Asked, deadline: Deadline | None, then: Callable[[Sequence[Outcome]], T]) -> Work[T]:
+        """What `then` makes of the outcomes."""
         if asked.failure is not None:
             raise asked.failure
         if not any(asked.counts):
-            return []
+            return then([])
         deadline, learned = deadline or self._deadline(), self._learned
-        yield from self._load(deadline)
         try:
-            return (yield from self._outcomes_of_one_model(asked, learned, deadline))
+            return then((yield from self._outcomes_of_one_model(asked, learned, deadline)))
         except errors.ModelReplacedError:
             self._forget(learned, None)  # what the user told is wrong too
-        return (yield from self._outcomes_of_one_model(asked, self._learned, deadline))
+        return then((yield from self._outcomes_of_one_model(asked, self._learned, deadline)))
 
     def _outcomes_of_one_model(self, asked: Asked, learned: Learned, deadline: Deadline) -> Work[Sequence[Outcome]]:
         knew = learned.way is not None
@@ -184,20 +179,17 @@ class Scorer:
             outcomes, several = yield from self._group(group, learned, served, deadline.rest(), asked)
             answers.append(outcomes)
             sent += several
-        yield from self._confirm(groups, sent, learned, served, deadline)
+        if _row(learned).echoes and sent > (learned.cache is None):
+            yield from self._confirm(groups[0].head, learned, served, deadline)
         if not knew:  # its own connections are as new as what it learned
             learned.renewed.clear()
         outcomes = answers[0] if len(answers) == 1 else restore(groups, answers)
         unescaped = asked.unescaped
         return in_own_text(outcomes, unescaped, self._settings.template) if unescaped else outcomes
 
-    def _confirm(
-        self, groups: Sequence[Group], sent: int, learned: Learned, served: Served, deadline: Deadline
-    ) -> Work[None]:
+    def _confirm(self, head: Head, learned: Learned, served: Served, deadline: Deadline) -> Work[None]:
         """After answers that don't say which model gave them: the same one is listed. A proxy hides a restart."""
-        if _row(learned).echoes and sent > (learned.cache is None):
-            call = self._call(groups[0].head, learned, served, deadline)
-            yield Sending([check_served(call)], deadline.rest())
+        yield Sending([check_served(self._call(head, learned, served, deadline))], deadline.rest())
 
     def _group(
         self, group: Group, learned: Learned, served: Served, deadline: Deadline, asked: Asked
@@ -225,8 +217,11 @@ class Scorer:
         return Deadline(self._settings.timeout)
 
     def _known(self, learned: Learned, deadline: Deadline) -> Work[Served]:
-        """The served model, once it is known as well which way it is asked."""
-        served = yield from self._served(learned, deadline)
+        """The served model, once it is known which way it is asked, and the tokenizer is loaded where there is one."""
+        path = self._settings.tokenizer
+        if path is not None and self._tokenizer is None:  # half a second, in a thread
+            [self._tokenizer] = yield Sending([computed(partial(load_tokenizer, path))], deadline)
+        served = learned.served or (yield from self._served(learned, deadline))
         if learned.refusal is not None:
             raise learned.refusal
         if learned.way is None or (learned.way.said is not None and learned.in_doubt):
@@ -250,12 +245,6 @@ class Scorer:
         """Forget what is known of the model, which was or may be replaced; unless another thread already has."""
         if self._learned is learned:
             self._learned = Learned(served, self._settings.cache_size)
-
-    def _load(self, deadline: Deadline) -> Work[None]:
-        """Load the tokenizer, where there is one to load: half a second, in a thread."""
-        path = self._settings.tokenizer
-        if path is not None and self._tokenizer is None:
-            [self._tokenizer] = yield Sending([computed(partial(load_tokenizer, path))], deadline)
 
     def _max_length(self, learned: Learned, served: Served) -> int:
         wanted = self._settings.max_length or self._settings.template.max_length

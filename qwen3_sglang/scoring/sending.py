@@ -75,7 +75,7 @@ def _places(group: Group, plan: _Plan, part: Sequence[str], place: int) -> list[
     return [group.places[index] for index in plan.where(part, place)]
 
 
-def _in_chunks(task: Task, distinct: list[str], how: Chunking) -> Work[tuple[Sequence[Outcome], int]]:
+def _in_chunks(task: Task, distinct: Sequence[str], how: Chunking) -> Work[tuple[Sequence[Outcome], int]]:
     """The same of documents of which some may be too long: divided first, each once."""
     texts, places = task.group.texts, task.group.places
     parted = yield from chunked.part(task.call, distinct, how, task.deadline.rest())

@@ -7,7 +7,7 @@ longer than all the rest. Only the body and the time that the client waits diffe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from aiohttp.http import HttpProcessingError
 from yarl import URL
 
 from qwen3_sglang.secret import HiddenBytes
-from qwen3_sglang.transport.bodies import aread
+from qwen3_sglang.transport.bodies import aread, most
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _OWN = {"aiohttp.client", "aiohttp.client_reqrep"}
@@ -40,7 +40,7 @@ class Prepared:
         self._known: dict[str, _Known | None] = {}
 
     def ask(
-        self, url: str, body: bytes | None, *, headers: Mapping[str, str], most: Callable[[int], int]
+        self, url: str, body: bytes | None, *, headers: Mapping[str, str], limit: int
     ) -> Coroutine[Any, Any, Answer]:
         """Status, headers and body of the answer; GET where there is no body.
 
@@ -48,15 +48,15 @@ class Prepared:
             url: the address.
             body: the content.
             headers: those of this request alone.
-            most: (status) -> bytes of the answer's body to read.
+            limit: bytes of a successful answer's body at most.
         """
         session = self._session
         if body is not None and self._direct and not _watched(session):
             if url not in self._known:
                 self._known[url] = _prepared(session, url)
             if (known := self._known[url]) is not None:
-                return _send(session, known, body, headers, most)
-        return _leave_to(session, url, body, headers, most)
+                return _send(session, known, body, headers, limit)
+        return _leave_to(session, url, body, headers, limit)
 
 
 async def _leave_to(
@@ -64,12 +64,12 @@ async def _leave_to(
     url: str,
     body: bytes | None,
     headers: Mapping[str, str],
-    most: Callable[[int], int],
+    limit: int,
 ) -> Answer:
     """The answer as aiohttp itself asks for it."""
     method = "GET" if body is None else "POST"
     async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as got:
-        return got.status, got.headers, await aread(got.content, most(got.status))
+        return got.status, got.headers, await aread(got.content, most(limit, got.status))
 
 
 def _prepared(session: aiohttp.ClientSession, url: str) -> _Known | None:
@@ -97,7 +97,7 @@ def _is_own(method: object) -> bool:
 
 
 async def _send(
-    session: aiohttp.ClientSession, known: _Known, body: bytes, headers: Mapping[str, str], most: Callable[[int], int]
+    session: aiohttp.ClientSession, known: _Known, body: bytes, headers: Mapping[str, str], limit: int
 ) -> Answer:
     own = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     connection = await _connected(session, known.request)
@@ -106,7 +106,7 @@ async def _send(
         head = HiddenBytes(known.lines + f"{own}Content-Length: {len(body)}\r\n\r\n".encode())
         strict.send(head, body, read_timeout=session.timeout.sock_read)
         message, content = await strict.answered()
-        answer = message.code, message.headers, await aread(content, most(message.code))
+        answer = message.code, message.headers, await aread(content, most(limit, message.code))
         strict.check_sent()
         connection.release()
     except BaseException as error:

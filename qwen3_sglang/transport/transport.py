@@ -65,7 +65,10 @@ class Transport:
         """When a call with that deadline sends a request again."""
         settings = self._settings
         # Jitter needs no secrecy.
-        return Patience(deadline.left, random.random, lambda: self._met, settings.max_retries, settings.backoff)
+        return Patience(deadline.left, random.random, self._has_met, settings.max_retries, settings.backoff)
+
+    def _has_met(self) -> bool:
+        return self._met
 
     def drive(self, steps: Steps[T], deadline: Deadline) -> T:
         """Carry out the steps and return their result. Raises: ServerError, one of its subclasses."""
@@ -254,7 +257,7 @@ class Transport:
         while True:
             headers = until.waits(until.left(request.seconds))
             with Budget(limit, request.body) as budget:
-                asked = loop.prepared.ask(url, request.body, headers=headers, most=partial(most, limit))
+                asked = loop.prepared.ask(url, request.body, headers=headers, limit=limit)
                 status, got, body = await asked
             if not budget.doubted:  # else on another connection
                 return self._answer(request, status, got, body, budget)

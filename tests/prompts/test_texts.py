@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from qwen3_sglang.errors import InvalidInputError, QueryError
 from qwen3_sglang.prompts import texts
 from qwen3_sglang.prompts.texts import (
+    BETWEEN,
     SLICE,
+    Together,
     all_readable,
     as_one,
     bytes_in_nfc,
@@ -23,6 +25,7 @@ from qwen3_sglang.prompts.texts import (
     check_text,
     nfc,
     readable,
+    short_ascii,
     source_length,
 )
 
@@ -215,21 +218,36 @@ def test_a_subclass_of_str_is_a_string() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "most", "whole"),
+    ("texts", "most", "longest"),
     [
-        (["ab", "", "c"], 3, "abc"),
+        (["ab", "", "c"], 3, 2),
         (["ab", "c"], 2, None),
-        (["\u00e4", "\u4e2d\U0001f600"], 9, "\u00e4\u4e2d\U0001f600"),
+        (["\u00e4", "\u4e2d\U0001f600"], 9, 2),
         (["a", "\ud800"], 9, None),
         (["\ud83d", "\ude00"], 9, None),
-        ([], 9, ""),
-        (["x" * 2**17, "y" * 2**17], 2**20, "x" * 2**17 + "y" * 2**17),
+        ([], 9, 0),
+        (["x" * 2**17, "y" * 2**17], 2**20, 2**17),
         (["x" * 2**17, "y" * 2**17, "z"], 2**20, None),
     ],
 )
-def test_texts_that_are_read_as_they_are(texts: list[str], most: int, whole: str | None) -> None:
+def test_texts_that_are_read_as_they_are(texts: list[str], most: int, longest: int | None) -> None:
     """Short ones together; a surrogate is alone in its own text, whatever the next one begins with."""
-    assert as_one(texts, most) == whole
+    found = as_one(texts, most)
+    if longest is None:
+        assert found is None
+        return
+    assert isinstance(found, Together)
+    assert found == texts
+    assert found is not texts
+    assert (found.whole, found.longest) == (BETWEEN.join(texts), longest)
+
+
+@pytest.mark.parametrize(("texts", "most"), [(["ab", "c"], 2), (["ab", "c"], 1), (["\u00e4"], 9), ([], 0)])
+def test_texts_that_were_looked_at_as_one_are_not_looked_at_again(texts: list[str], most: int) -> None:
+    """What is known of them says the same as a look at each."""
+    found = as_one(texts, 9)
+    assert found is not None
+    assert short_ascii(found, most) == short_ascii(texts, most) == (all(map(str.isascii, texts)) and most != 1)
 
 
 @pytest.mark.parametrize("documents", ["one", b"one", {"a"}, 7, None])

@@ -177,7 +177,7 @@ def test_a_list_that_is_one_sequence_has_the_servers_room(limit: int | None, roo
     scorer = RerankClient("http://host", max_length=300)._scorer
     group = Group(HEAD, [f"d{number}" for number in range(30)], range(30))
     ready = Packable("q", 92, {text: Item(text, 100, truncated=False) for text in group.texts})
-    work = scorer._outcomes(Asked([30], lambda _: [group]), Deadline(9.0))
+    work = scorer._outcomes(Asked([30], lambda _: [group]), Deadline(9.0), list)
     lists = sent(work, [Served("toy", limit)], [Way(PACKED)], [ready]).steps
     assert len(lists) == -(-30 // ((room - 92) // 100))
 
@@ -186,7 +186,7 @@ def test_outcomes_are_as_many_as_documents() -> None:
     """Else another's score would be remembered for one."""
     client = RerankClient("http://host", model="toy", max_length=300, cache_size=9)
     asked = Asked([2], lambda _: [Group(HEAD, ["a", "b"], range(2))])
-    work = client._scorer._outcomes(asked, Deadline(9.0))
+    work = client._scorer._outcomes(asked, Deadline(9.0), list)
     sent(work, [Way(DEFAULT_ENDPOINT)])
     with pytest.raises(ValueError, match="argument"):
         work.send([[Score(0.5, 0.0)]])
@@ -228,7 +228,7 @@ def test_how_long_a_prompt_may_be(wanted: int | None, limit: int | None, endpoin
         return [Group(HEAD, ["d"], range(1))]
 
     scorer = RerankClient("http://host", max_length=wanted)._scorer
-    sent(scorer._outcomes(Asked([1], groups), Deadline(9.0)), [Served("toy", limit)], [Way(endpoint)])
+    sent(scorer._outcomes(Asked([1], groups), Deadline(9.0), list), [Served("toy", limit)], [Way(endpoint)])
     assert limits == [found]
 
 
@@ -255,7 +255,7 @@ def test_several_lists_are_of_one_model(endpoint: str, cache_size: int, groups: 
         made.append(Group(HEAD, list(texts or "xy"), range(count, count + len(texts or "xy")), failure))
         count += len(texts or "xy")
     replies = [[Way(endpoint)], *([[Score(0.5, 0.0)] for _ in texts] for texts in groups if texts)]
-    run = client._scorer._outcomes(Asked([count], lambda _: made), Deadline(9.0))
+    run = client._scorer._outcomes(Asked([count], lambda _: made), Deadline(9.0), list)
     if not asks:
         with pytest.raises(StopIteration):
             sent(run, *replies)
@@ -268,7 +268,7 @@ def test_several_lists_are_of_one_model(endpoint: str, cache_size: int, groups: 
 def test_which_model_is_asked(named: str | None, model: str) -> None:
     """The one that was named, else the one that the server lists."""
     scorer = RerankClient("http://host", model=named)._scorer
-    work = scorer._outcomes(Asked([1], lambda _: [Group(HEAD, ["d"], range(1))]), Deadline(9.0))
+    work = scorer._outcomes(Asked([1], lambda _: [Group(HEAD, ["d"], range(1))]), Deadline(9.0), list)
     [steps] = sent(work, [Served("served")], [Way(DEFAULT_ENDPOINT)]).steps
     asked = next(steps)
     assert isinstance(asked, Request)
