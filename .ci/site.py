@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # mkdocs imports hooks by their 
 from links import PAGES, ROOT, DeadLinkError, exchanged
 
 PACKAGES = ("qwen3_sglang", "langchain_qwen3_sglang", "llama_index_qwen3_sglang")
+INHERITS = {"RerankClient": "    options:\n      inherited_members: true\n"}  # a part of its methods is our own base's
 HELD = tempfile.TemporaryDirectory(prefix="site-")  # removed when the build ends
 
 
@@ -48,4 +49,5 @@ def reference(package: str) -> str:
     tree = ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8"))
     assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
     (names,) = [ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "__all__"]
-    return f"# {package}\n\n" + "\n".join(f"::: {package}.{name}\n" for name in names if not name.startswith("__"))
+    entries = [f"::: {package}.{name}\n{INHERITS.get(name, '')}" for name in names if not name.startswith("__")]
+    return f"# {package}\n\n" + "\n".join(entries)

@@ -1,33 +1,27 @@
-"""RerankClient: what callers see. It checks what they pass; `scoring` and `transport` do the rest."""
+"""RerankClient: what callers see. It checks what they pass; what it holds does the rest."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from functools import partial
-from typing import Any
 
+from qwen3_sglang.held import Held
 from qwen3_sglang.options.headers import read_headers
 from qwen3_sglang.options.keywords import class_with_known_keywords
 from qwen3_sglang.prompts.template import QWEN3, Prompt, Template
 from qwen3_sglang.protocol.retry import DEFAULT_BACKOFF, Backoff
-from qwen3_sglang.protocol.ways import Way
 from qwen3_sglang.ranking import RerankResult, check_limits, p_yes, rank_own
 from qwen3_sglang.scoring.aside import size_of_all, size_of_rows
-from qwen3_sglang.scoring.asked import Reader
 from qwen3_sglang.scoring.progress import OnProgress
 from qwen3_sglang.scoring.queries import rank_by_query
-from qwen3_sglang.scoring.reading import Reading
-from qwen3_sglang.scoring.scorer import Scorer
 from qwen3_sglang.secret import SecretLike, SecretStr
 from qwen3_sglang.settings import OPTIONS, LongDocuments, OnError, make_settings
-from qwen3_sglang.transport.transport import Transport
 
 
 # The signature and "Args" follow from the table of options: `python tests/write_options.py` writes them.
 @class_with_known_keywords
-class RerankClient:
+class RerankClient(Held):
     """Scores documents for a query by a Qwen3-Reranker behind SGLang.
 
     One client is meant to be kept: it pools its connections. It may be used from several threads, from several
@@ -117,15 +111,7 @@ class RerankClient:
         # Wrapped first: should an argument be refused, a traceback with locals shows this frame.
         api_key = SecretStr(api_key) if isinstance(api_key, str) else api_key
         headers = read_headers(headers)
-        self.settings = make_settings(**{name: value for name, value in locals().items() if name in OPTIONS})
-        self._reader = Reader(self.settings)
-        self._transport = Transport(self.settings)
-        self._reading = Reading(self._transport, self.settings.timeout)
-        self._scorer = Scorer(self.settings, self._transport)
-
-    def __repr__(self) -> str:
-        # Half made, it is in tracebacks' locals.
-        return f"RerankClient({self.settings.base_url!r})" if hasattr(self, "settings") else "RerankClient()"
+        super().__init__(make_settings(**{name: value for name, value in locals().items() if name in OPTIONS}))
 
     def score(
         self,
@@ -291,46 +277,3 @@ class RerankClient:
         size = size_of_all(query, instruction, documents)
         group, deadline = await self._reading.aread(partial(self._reader.group, query, documents, instruction), size)
         return await self._scorer.arun(self._scorer.prompts(group, deadline), size, deadline)
-
-    def model(self) -> str:
-        """The served model's name: the one given, or what the server answers.
-
-        Raises:
-            ServerError: one of its subclasses; see `qwen3_sglang.errors`.
-        """
-        return self._scorer.run(self._scorer.model())
-
-    def way(self) -> Way:
-        """How the server is asked. Raises: as `model`; InvalidInputError where `endpoint` would end its scheduler."""
-        return self._scorer.run(self._scorer.way())
-
-    @property
-    def known_model(self) -> str | None:
-        """`model()` as far as it is known without asking."""
-        return self._scorer.known_model
-
-    def close(self) -> None:
-        """Close the sync side's connections; a later call opens new ones."""
-        self._transport.close()
-
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop, and the sync side's."""
-        await self._transport.aclose()
-
-    def __enter__(self) -> RerankClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> RerankClient:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles carry the settings; key and headers are read from the environment again."""
-        options = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
-        del options["api_key"], options["headers"]
-        return partial(type(self), options.pop("base_url"), **options), ()

@@ -1,6 +1,6 @@
 """What the client sends, how much at once, and what it does when the server goes silent.
 
-Tests of `scoring/scorer.py`, `scoring/work.py`.
+Tests of `held.py`, `scoring/scorer.py`, `scoring/work.py`.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ ROOMS = {
             "work",
         },
     ),
-    "client": Room({"options", "prompts", "protocol", "ranking", "scoring", "secret", "settings", "transport"}),
+    "held": Room({"protocol", "scoring", "settings", "transport"}),
+    "client": Room({"held", "options", "prompts", "protocol", "ranking", "scoring", "secret", "settings"}),
     "connection": Room({"client", "options", "settings"}),  # the adapters' alone: it needs pydantic
     "check": Room({"client", "errors", "protocol"}, {"known", "server", "way"}),
     "serving": Room(
