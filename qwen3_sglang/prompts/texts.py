@@ -21,7 +21,7 @@ NFC_GROWTH = 3  # NFC makes UTF-8 at most 3 times longer, or shorter (UAX #15, "
 plain: Callable[[str], str] = str.__str__
 
 BETWEEN = "\x7f"  # one byte, which JSON leaves as it is
-_TOGETHER = 2**18  # characters: shorter texts are looked at as one, which is done in a fraction of the time
+TOGETHER = 2**18  # characters: shorter texts are looked at as one, which is done in a fraction of the time
 _BLANK = 2**20  # characters: more than any prompt has, so that a text which starts with as many is blank
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Every combining mark, and some symbols that do no harm here. Texts have a few in a row, UAX #15 allows 30.
@@ -113,24 +113,22 @@ class Together(list[str]):
 
     __slots__ = ("longest", "whole")
 
-    def __init__(self, texts: Sequence[str], whole: str, longest: int) -> None:
+    def __init__(self, texts: Sequence[str]) -> None:
         super().__init__(texts)
-        self.whole = whole
-        self.longest = longest
+        # Of what is in the list, which is read once: another thread may write to `texts`.
+        self.whole = BETWEEN.join(self)
+        self.longest = max(map(len, self), default=0)
 
 
 def as_one(texts: Sequence[str], most: int) -> Together | None:
     """Plain strings looked at as one; None where each has to be looked at."""
-    sizes = [*map(len, texts)]
-    if sum(sizes) > min(most, _TOGETHER):
+    if sum(map(len, texts)) > min(most, TOGETHER):
         return None
-    whole = BETWEEN.join(texts)
+    together = Together(texts)
     try:
-        if not whole.isascii():
-            whole.encode()
+        return together if together.whole.isascii() or together.whole.encode() else None
     except UnicodeEncodeError:
         return None
-    return Together(texts, whole, max(sizes, default=0))
 
 
 def all_readable(texts: Sequence[str], most: int) -> list[str]:

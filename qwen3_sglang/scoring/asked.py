@@ -100,7 +100,7 @@ class Reader:
             on_progress=on_progress,
             # Of huge ones only the start is left.
             size=size_of(group.texts) if size is None or size > MUCH else size,
-            unescaped=documents if self._moved else (),
+            unescaped=[*documents] if self._moved else (),  # the caller may change it meanwhile
         )
 
     def pairs(self, pairs: Iterable[tuple[str, str]], instruction: str | None, on_progress: OnProgress | None) -> Asked:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+
 import orjson
 import pytest
 from hypothesis import example, given
@@ -32,3 +35,30 @@ def test_half_a_character_is_not_written(texts: list[str]) -> None:
     """As by orjson: whoever calls has replaced it."""
     with pytest.raises(TypeError, match="surrogates"):
         framed({"a": 1}, "list", "", texts, "")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_text_that_stands_for_many_takes_no_more_memory(together: bool) -> None:
+    """Each of its characters could be replaced by all that prompts share: a gigabyte here."""
+    start, texts = "s" * 10**5, [BETWEEN * 10**4, "b"]
+    known = as_one(texts, 10**6) if together else texts
+    assert known is not None
+    body, most = peak(lambda: framed({"a": 1}, "list", start, known, ""))
+    assert most < 5 * 10**6
+    assert orjson.loads(body)["list"] == [start + text for text in texts]
+
+
+@pytest.mark.parametrize("texts", [["a" * 2**12] * 99, [*["a" * 2**11] * 99, "\U0001f600"]], ids=["long", "wide"])
+def test_long_texts_are_written_one_by_one(texts: list[str]) -> None:
+    """Put together they would take several times their memory, all the more where one of them isn't ASCII."""
+    plain, most = peak(lambda: orjson.dumps({"a": 1, "list": [f"s{text}e" for text in texts]}))
+    assert peak(lambda: framed({"a": 1}, "list", "s", texts, "e")) == (plain, pytest.approx(most, rel=0.1))
+
+
+def peak(work: Callable[[], bytes]) -> tuple[bytes, int]:
+    """What it returns, and the bytes of memory that it takes at most."""
+    tracemalloc.start()
+    try:
+        return work(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -240,6 +241,29 @@ def test_texts_that_are_read_as_they_are(texts: list[str], most: int, longest: i
     assert found == texts
     assert found is not texts
     assert (found.whole, found.longest) == (BETWEEN.join(texts), longest)
+
+
+class Changing(Sequence[str]):
+    """Another text each time it is read."""
+
+    times = 0
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, place: Any) -> Any:
+        if place:
+            raise IndexError
+        self.times += 1
+        return "x" * self.times
+
+
+def test_a_list_that_changes_meanwhile_is_read_once() -> None:
+    """What is sent is what is remembered: another thread may write to the caller's list."""
+    found = as_one(Changing(), 9)
+    assert found is not None
+    assert [found.whole] == found
+    assert found.longest == len(found[0])
 
 
 @pytest.mark.parametrize(("texts", "most"), [(["ab", "c"], 2), (["ab", "c"], 1), (["\u00e4"], 9), ([], 0)])

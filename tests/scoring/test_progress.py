@@ -37,6 +37,17 @@ async def test_every_list_is_told(server: Any, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("options", [{}, {"long_documents": "chunks"}, {"batch_size": 1}, {"cache_size": 9}], ids=str)
+async def test_a_list_that_it_changes_is_scored_as_it_was(server: Any, way: str, options: dict[str, Any]) -> None:
+    """The call has read it before."""
+    documents = ["p=0.2", "p=0.4", "p=0.6"]
+    async with RerankClient(server.url, **options) as client:
+        found = await _call(client, way, documents, on_progress=lambda *_: documents.pop())
+    assert sorted(getattr(one, "score", one) for one in found) == [0.2, 0.4, 0.6]
+    assert len(documents) < 3
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_remembered_scores_are_not_counted(server: Any, way: str) -> None:
     told: list[tuple[int, int]] = []
     async with RerankClient(server.url, cache_size=10) as client:
