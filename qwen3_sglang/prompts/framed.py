@@ -30,7 +30,8 @@ def framed(shared: Mapping[str, object], name: str, start: str, texts: Sequence[
     if whole is not None:
         written, before, after = orjson.dumps(whole), orjson.dumps(start)[:-1], orjson.dumps(end)[1:]
         between = after + b"," + before
-        # One more than there are, which shows that a text has that character too; not all that it may have.
+        # At most one more than there should be: that shows that a text has that character too. A text full of it
+        # would become the product of both lengths.
         spread = written.replace(_BETWEEN, between, len(texts))
         if len(spread) - len(written) == (len(texts) - 1) * (len(between) - len(_BETWEEN)):
             head = orjson.dumps(shared)[:-1] + f',"{name}":['.encode()
