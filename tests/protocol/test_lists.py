@@ -265,8 +265,10 @@ def test_each_endpoint_gets_the_same_prompt() -> None:
 class Server:
     """A server in words: full above `room` documents per list, and refusing whatever is in `bad`."""
 
-    def __init__(self, room: int = 99, bad: Sequence[str] = (), down: int = 0, status: int = 503) -> None:
-        self.room, self.bad, self.down, self.status = room, bad, down, status
+    def __init__(
+        self, room: int = 99, bad: Sequence[str] = (), down: int = 0, status: int = 503, refusal: int = 400
+    ) -> None:
+        self.room, self.bad, self.down, self.status, self.refusal = room, bad, down, status, refusal
         self.lists: list[list[str]] = []
         self.paths: list[str] = []
         self.pauses: list[float] = []
@@ -286,7 +288,7 @@ class Server:
         if len(texts) > self.room:
             return Response("u", 503, b'{"message":"The request queue is full."}')
         if set(texts) & set(self.bad):
-            return Response("u", 400, b'{"message":"too long"}')
+            return Response("u", self.refusal, b'{"message":"too long"}')
         rows = [{"index": i, "label": "", "probs": [1 - float(t), float(t)]} for i, t in enumerate(texts)]
         return Response("u", 200, json.dumps({"data": rows}).encode())
 
@@ -327,6 +329,16 @@ def test_one_bad_document_costs_the_others_nothing(bad: list[str]) -> None:
     assert all(outcome.p_yes == float(text) for text, outcome in found.items() if isinstance(outcome, Score))
     assert server.paths.count("/model_info") == 1
     assert server.pauses == []
+
+
+@pytest.mark.parametrize(("refusal", "ours"), [(400, True), (413, True), (422, False), (401, False)])
+def test_which_refusals_may_be_one_documents(refusal: int, ours: bool) -> None:
+    """What is refused for its content or its size; anything else is the whole list's."""
+    server = Server(bad=["0.3"], refusal=refusal)
+    with pytest.raises(errors.ServerError) as caught:
+        server.run(TEXTS)
+    assert isinstance(caught.value, errors.DocumentError) is ours
+    assert (caught.value.status, len(server.lists) > 1) == (refusal, ours)
 
 
 def test_the_first_bad_document_is_named() -> None:
