@@ -90,8 +90,8 @@ def needs(load: Load, model: str, margin: float = MARGIN, rates: Sequence[Rate] 
 
 
 _LINEAR = (
-    "one server per GPU and linear scaling are meant: four 0.6B servers of one host reached 0.8 to 1 of that with "
-    "documents of 316 tokens, 0.3 to 0.8 with 76 (docs/scaling.md)"
+    "one server per GPU and linear scaling are meant: four 0.6B servers of one host reached 0.9 to 1 of that with "
+    "multi-item scoring, 0.6 to 0.9 the ordinary way (docs/scaling.md)"
 )
 
 
