@@ -159,7 +159,7 @@ class Template:
         together = as_one(documents, most) if are_plain else None
         if together is not None and not (escape and self._tokens.may_be_in(together.whole)):  # the usual case
             return head, together
-        texts = all_readable(documents, most)
+        texts = all_readable(documents, most) if together is None else together
         return head, self._tokens.broken_in(texts) if escape else texts
 
     def head(self, query: str, instruction: str | None = None, *, escape: bool = True, most: int | None = None) -> Head:

@@ -221,7 +221,7 @@ class Scorer:
         path = self._settings.tokenizer
         if path is not None and self._tokenizer is None:  # half a second, in a thread
             [self._tokenizer] = yield Sending([computed(partial(load_tokenizer, path))], deadline)
-        served = learned.served or (yield from self._served(learned, deadline))
+        served = yield from self._served(learned, deadline)
         if learned.refusal is not None:
             raise learned.refusal
         if learned.way is None or (learned.way.said is not None and learned.in_doubt):
